@@ -1,0 +1,52 @@
+# Everything runs from .venv, made on the first call and whenever the requirements change.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+
+# PyTorch waits politely, so that a shared machine stays fast.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow real-data clean
+
+help:
+	@echo "make demo       train with liars among the workers, with and without a robust rule; draws demo.png"
+	@echo "make test       the gate: format, lint, types, import contract, tests, doctests, README"
+	@echo "make slow       the tests that take longer"
+	@echo "make real-data  the tests on the published data files, in the folder named by VARANGIAN_DATA"
+	@echo "make clean      remove what make made, the environment included"
+	@echo
+	@echo "The first call makes $(VENV) and installs into it. PYTHON=... picks the interpreter (3.11 or later)."
+
+demo: $(STAMP)
+	$(BIN)/varangian train --versus --plot demo.png
+
+test: $(STAMP)
+	@./scripts/gate
+
+slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+real-data: $(STAMP)
+	$(BIN)/python -m pytest -m real_data
+
+clean:
+	rm -rf $(VENV) build dist demo.png .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The build backend is installed first, so that the constraints hold for it too.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "Varangian needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)."; \
+	    echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)."
+	@$(PYTHON) -m venv $(VENV) || { \
+	    echo "'$(PYTHON) -m venv' failed; some systems ship it as a package of its own (python3-venv)."; exit 1; }
+	@echo "Installing the pinned requirements; the first time this takes a few minutes."
+	@$(PIP) hatchling
+	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@
+	@echo "Installed."

@@ -1,0 +1,62 @@
+"""The mean, which a single liar controls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from varangian.core.citations import Reference
+from varangian.core.conditions import Condition
+from varangian.core.parties import Parties
+from varangian.core.points import Reads
+from varangian.core.stages import GeometricRule
+
+
+@dataclass(frozen=True)
+class Average(GeometricRule):
+    """Return the mean of the vectors, weighted if weights are given. Not robust: NaN passes through.
+
+    Shape       (*batch, n, d) -> (*batch, d)
+    Condition   n >= 1
+    Guarantee   none for f >= 1
+    Cost        one read
+    Reference   McMahan et al., AISTATS 2017
+
+    >>> Average()(torch.tensor([[1.0], [2.0], [6.0]]))
+    tensor([3.])
+    """
+
+    f: int | None = None
+
+    reads = Reads.NOTHING
+    weighted = True
+    robust = False
+    short_names = ("mean",)
+    guarantee: ClassVar[str] = "none: one liar decides"
+    cost: ClassVar[str] = "one read"
+    reference: ClassVar[Reference] = Reference(
+        "Brendan McMahan, Eider Moore, Daniel Ramage, Seth Hampson, Blaise Agüera y Arcas",
+        "Communication-Efficient Learning of Deep Networks from Decentralized Data",
+        "AISTATS",
+        2017,
+        "https://proceedings.mlr.press/v54/mcmahan17a.html",
+    )
+
+    def condition(self) -> Condition:
+        """Return n >= f + 1."""
+        return Condition((self.f or 0) + 1, "n >= f + 1" if self.f else "n >= 1")
+
+    def kappa(self, n: int) -> float | None:
+        """Return 0 without faults; with any, no coefficient exists."""
+        return None if self.f else 0.0
+
+    def weights(
+        self, distances: Float[Tensor, "*batch n n"], parties: Parties | None = None
+    ) -> Float[Tensor, "*batch n"]:
+        """Return the parties' shares, equal ones if none are given."""
+        equal = torch.full_like(distances[..., 0], 1 / distances.shape[-1])
+        return equal if parties is None else parties.shares.expand_as(equal)

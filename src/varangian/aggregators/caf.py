@@ -1,0 +1,86 @@
+"""The covariance-bound-agnostic filter: weigh down what stretches the covariance most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from varangian.core.citations import Reference
+from varangian.core.conditions import Condition
+from varangian.core.stages import GeometricRule
+
+ROUNDING = 1e-12
+"""Vectors that project as far as the furthest, up to rounding, leave with it."""
+
+
+@dataclass(frozen=True)
+class CAF(GeometricRule):
+    """Return the weighted mean seen with the least top eigenvalue while a filter removes 2f of weight.
+
+    Each step finds the direction in which the weighted covariance is largest, and multiplies every
+    weight by 1 - (squared projection) / (largest squared projection).
+
+    Shape       (*batch, n, d) -> (*batch, d)
+    Condition   n >= 2f + 1
+    Guarantee   bounded by the honest covariance's top eigenvalue; its constant is not stated here
+    Cost        one read for the distances, one to average; at most n eigenvectors of an n x n matrix
+    Reference   Allouah et al., ICML 2025
+
+    >>> CAF(f=1)(torch.tensor([[0.0], [2.0], [1.0], [1e6]]))
+    tensor([1.0000])
+    """
+
+    f: int
+
+    guarantee: ClassVar[str] = "bounded by the honest covariance"
+    cost: ClassVar[str] = "two reads"
+    reference: ClassVar[Reference] = Reference(
+        "Youssef Allouah, Rachid Guerraoui, John Stephan",
+        "Towards Trustworthy Federated Learning with Untrusted Participants",
+        "ICML",
+        2025,
+        "https://arxiv.org/abs/2505.01874",
+    )
+
+    def condition(self) -> Condition:
+        """Return n >= 2f + 1."""
+        return Condition(2 * self.f + 1, "n >= 2f + 1")
+
+    def weights(self, distances: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n"]:
+        """Return the weights of the best mean that the filter passed through."""
+        n = distances.shape[-1]
+        c = torch.ones_like(distances[..., 0])
+        best = c / n
+        least = torch.full_like(c[..., :1], torch.inf)
+        active = torch.ones_like(least, dtype=torch.bool)
+        while bool(active.any()):
+            shares = c / c.sum(-1, keepdim=True)
+            top, projections = _top_direction(distances, shares)
+            better = active & (top < least)
+            best, least = torch.where(better, shares, best), torch.where(better, top, least)
+            worst = projections.amax(-1, keepdim=True)
+            active = active & (worst > 0)
+            left = 1 - projections / torch.where(worst > 0, worst, 1.0)
+            shrunk = c * torch.where(left > ROUNDING, left, 0.0)
+            c = torch.where(active, shrunk, c)
+            active = active & (c.sum(-1, keepdim=True) > n - 2 * self.f)
+        return best
+
+
+def _top_direction(distances: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weighted covariance's top eigenvalue ``(*batch, 1)``, and the weighted points' squared projections."""
+    along = (distances @ shares[..., None])[..., 0]
+    mean = (shares * along).sum(-1)[..., None, None]
+    products = 0.5 * (along[..., :, None] + along[..., None, :] - mean - distances)
+    alive = shares > 0
+    products = torch.where(alive[..., :, None] & alive[..., None, :], products, 0.0)
+    root = shares.sqrt()
+    values, vectors = torch.linalg.eigh(root[..., :, None] * products * root[..., None, :])
+    top, direction = values[..., -1:], vectors[..., -1]
+    projections = (products @ (root * direction)[..., None])[..., 0].square()
+    positive = top > 0
+    return top.clamp(min=0.0), torch.where(positive, projections / torch.where(positive, top, 1.0), 0.0)

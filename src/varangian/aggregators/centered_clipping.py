@@ -1,0 +1,75 @@
+"""Centred clipping: move from the last output by clipped differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from varangian.core.citations import Reference
+from varangian.core.conditions import Condition
+from varangian.core.parties import Parties
+from varangian.core.points import Pivot
+from varangian.core.spans import Span
+from varangian.core.stages import IterativeRule, check_count, check_number
+
+
+@dataclass(frozen=True)
+class CenteredClipping(IterativeRule):
+    """Return v + mean_i (x_i - v) min(1, radius / |x_i - v|), ``steps`` times, v being the last output.
+
+    Shape       (*batch, n, d) -> (*batch, d)
+    State       the last output; the origin at first
+    Condition   n >= 2f + 1 (with weights: liars hold less than half)
+    Guarantee   moves at most ``radius`` a step; no kappa proven
+    Cost        one read for the distances, one to average; O(n^2) a step
+    Units       radius in those of the vectors
+    Reference   Karimireddy et al., ICML 2021
+
+    >>> CenteredClipping(f=1, radius=1.0)(torch.tensor([[0.5], [0.7], [9e9]]))
+    tensor([0.7333])
+    """
+
+    f: int
+    radius: float
+    steps: int = 1
+
+    pivots = (Pivot.CARRIED,)
+    weighted = True
+    short_names = ("cc",)
+    guarantee: ClassVar[str] = "moves at most the radius a step"
+    cost: ClassVar[str] = "two reads"
+    reference: ClassVar[Reference] = Reference(
+        "Sai Praneeth Karimireddy, Lie He, Martin Jaggi",
+        "Learning from History for Byzantine Robust Optimization",
+        "ICML",
+        2021,
+        "https://proceedings.mlr.press/v139/karimireddy21a.html",
+    )
+
+    def validate(self) -> None:
+        """Refuse a radius that is not positive, or no steps."""
+        check_number(self, "radius", self.radius)
+        check_count(self, "steps", self.steps, least=1)
+
+    def condition(self) -> Condition:
+        """Return n >= 2f + 1."""
+        return Condition(2 * self.f + 1, "n >= 2f + 1")
+
+    def solve(self, span: Span, parties: Parties | None = None) -> Float[Tensor, "*batch k"]:
+        """Return the weights of the vectors, and last that of the carried output."""
+        n = span.stretch.shape[-1] - 1
+        shares = torch.full_like(span.stretch[..., :n], 1 / n)
+        if parties is not None:
+            shares = parties.shares.expand_as(shares)
+        weights = torch.zeros_like(span.stretch)
+        weights[..., -1] = 1.0
+        for _ in range(self.steps):
+            distance = span.squared_distances(weights)[..., :n].sqrt()
+            pull = shares * torch.where(distance > self.radius, self.radius / distance, 1.0)
+            weights = weights * (1 - pull.sum(-1, keepdim=True))
+            weights[..., :n] += pull
+        return weights

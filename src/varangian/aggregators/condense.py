@@ -1,0 +1,76 @@
+"""Condense: the median of some coordinates, one vector's value of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from varangian.core.citations import Reference
+from varangian.core.conditions import Condition
+from varangian.core.points import Points
+from varangian.core.randomness import Stream
+from varangian.core.run import Call
+from varangian.core.stages import CoordinateRule, check_number
+from varangian.kernels.columns import middle, sort_columns
+
+
+@dataclass(frozen=True)
+class Condense(CoordinateRule):
+    """Return the median where a Bernoulli(p) mask says so, the first vector's coordinate elsewhere.
+
+    Weak: if the first vector lies, it decides a share 1 - p of the coordinates. Kept for completeness.
+
+    Shape       (*batch, n, d) -> (*batch, d)
+    Condition   n >= 2f + 2
+    Guarantee   none
+    Cost        one read
+    Randomness  the mask, from the call's stream
+    Reference   El Mhamdi et al., ICLR 2021
+
+    >>> Condense(f=1, p=1.0)(torch.tensor([[1.0], [2.0], [3.0], [9e9]]))
+    tensor([2.5000])
+    """
+
+    f: int
+    p: float = 0.9
+
+    randomised = True
+    ordered = True
+    guarantee: ClassVar[str] = "none: the first vector decides a share 1 - p"
+    cost: ClassVar[str] = "one read"
+    reference: ClassVar[Reference] = Reference(
+        "El Mahdi El Mhamdi, Rachid Guerraoui, Sébastien Rouault",
+        "Distributed Momentum for Byzantine-resilient Stochastic Gradient Descent",
+        "ICLR",
+        2021,
+        "https://openreview.net/forum?id=H8UHdhWG6A3",
+    )
+
+    def validate(self) -> None:
+        """Refuse a probability outside (0, 1]."""
+        check_number(self, "p", self.p, most=1.0)
+
+    def condition(self) -> Condition:
+        """Return n >= 2f + 2."""
+        return Condition(2 * self.f + 2, "n >= 2f + 2")
+
+    def mask(self, d: int, stream: Stream) -> Bool[Tensor, " d"]:
+        """Return where the median is taken."""
+        return torch.rand(d, generator=stream.generator()) < self.p
+
+    def columns(self, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
+        """Return the median of every column."""
+        return middle(sort_columns(values))
+
+    def advance(self, points: Points, call: Call) -> Points:
+        """Return the one point of masked columns."""
+        mask = self.mask(points.d, call.stream)
+
+        def program(values: Tensor, place: slice) -> Tensor:
+            return torch.where(mask[place].to(values.device), self.columns(values), values[..., 0, :].double())
+
+        return points.reduced(program)

@@ -1,0 +1,81 @@
+"""Divide and conquer: drop what projects most on the top direction of random subsets of coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from varangian.core.citations import Reference
+from varangian.core.conditions import Condition
+from varangian.core.randomness import Stream
+from varangian.core.selection import lowest, mean_over
+from varangian.core.stages import SubsampledRule, check_count, check_number
+
+
+@dataclass(frozen=True)
+class DnC(SubsampledRule):
+    """Return the mean of the vectors that every one of ``iterations`` spectral filters keeps.
+
+    Each draws ``coordinates`` of them, centres the vectors there, and drops the int(c f) with the largest
+    squared projection on the top singular direction. Where no vector survives all filters, those that
+    survive most are averaged.
+
+    Shape       (*batch, n, d) -> (*batch, d)
+    Condition   n >= 2f + 1 and n > c f
+    Guarantee   none proven as kappa
+    Cost        one read for all subsets' distances, one to average
+    Randomness  the subsets, from the call's stream
+    Reference   Shejwalkar and Houmansadr, NDSS 2021
+
+    >>> DnC(f=1)(torch.tensor([[0.0], [1.0], [2.0], [9e6]]))
+    tensor([1.])
+    """
+
+    f: int
+    iterations: int = 3
+    coordinates: int = 10_000
+    c: float = 1.0
+
+    cost: ClassVar[str] = "two reads"
+    reference: ClassVar[Reference] = Reference(
+        "Virat Shejwalkar, Amir Houmansadr",
+        "Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for Federated Learning",
+        "NDSS",
+        2021,
+        "https://dx.doi.org/10.14722/ndss.2021.24498",
+    )
+
+    def validate(self) -> None:
+        """Refuse no iterations, no coordinates, or a c below one, which would keep a liar."""
+        check_count(self, "iterations", self.iterations, least=1)
+        check_count(self, "coordinates", self.coordinates, least=1)
+        check_number(self, "c", self.c)
+
+    def condition(self) -> Condition:
+        """Return n >= 2f + 1, and more vectors than are dropped."""
+        dropped = int(self.c * self.f)
+        if dropped > 2 * self.f:
+            return Condition(dropped + 1, "n >= c f + 1")
+        return Condition(2 * self.f + 1, "n >= 2f + 1")
+
+    def subsets(self, d: int, stream: Stream) -> Bool[Tensor, "s d"]:
+        """Return a random subset of the coordinates per iteration."""
+        masks = torch.zeros(self.iterations, d, dtype=torch.bool)
+        for i, mask in enumerate(masks):
+            chosen = torch.randperm(d, generator=stream.at("subset", iteration=i).generator())
+            mask[chosen[: self.coordinates]] = True
+        return masks
+
+    def weights(self, distances: Float[Tensor, "*batch s n n"]) -> Float[Tensor, "*batch n"]:
+        """Return equal weights for the survivors of every filter."""
+        n = distances.shape[-1]
+        rows = distances.mean(-1)
+        centred = 0.5 * (rows[..., :, None] + rows[..., None, :] - rows.mean(-1)[..., None, None] - distances)
+        top = torch.linalg.eigh(centred).eigenvectors[..., -1:]
+        projections = (centred @ top)[..., 0].square()
+        kept = lowest(projections, n - int(self.c * self.f)).sum(-2)
+        return mean_over(kept == kept.amax(-1, keepdim=True))

@@ -1,0 +1,91 @@
+"""Weights of the parties: shares that sum to one, capped, with the mass that liars may hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from varangian.core.inputs import as_tensor
+from varangian.errors import WeightsError
+
+HALF = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Parties:
+    """Each party's share of the total weight, and the largest total share that Byzantine ones may hold.
+
+    ``mass`` is the twin of f: with equal shares it is f / n.
+    """
+
+    shares: Float[Tensor, " n"]
+    mass: float
+
+
+def weigh(weights: Any, n: int, f: int, *, cap: float | None = None, mass: float | None = None) -> Parties:
+    """Turn claimed weights into shares, none above ``cap``.
+
+    ``mass`` defaults to the share of the f largest parties, the worst that f liars can hold.
+
+    Raises WeightsError for weights that are negative, not finite, all zero or not n of them, for a cap
+    that n shares cannot respect, and for a mass of one half or more, which no rule survives.
+    """
+    shares = _read(weights, n)
+    if cap is not None:
+        shares = cap_shares(shares, cap)
+    if mass is None:
+        mass = float(shares.sort(descending=True).values[:f].sum())
+        holders = f"the {f} largest parties hold {mass:.1%} of the weight"
+    else:
+        holders = f"mass = {mass} arrived"
+    if not 0 <= mass < HALF:
+        raise WeightsError(
+            f"Liars must hold less than half of the weight, but {holders}. "
+            "Cap the shares (cap=0.2, say), declare a smaller f, or pass the mass that liars may really hold."
+        )
+    return Parties(shares, mass)
+
+
+def cap_shares(shares: Float[Tensor, " n"], cap: float) -> Float[Tensor, " n"]:
+    """Cut every share to at most ``cap`` and scale the others up, so that they still sum to one.
+
+    >>> cap_shares(torch.tensor([0.5, 0.3, 0.1, 0.1], dtype=torch.float64), 0.35)
+    tensor([0.3500, 0.3500, 0.1500, 0.1500], dtype=torch.float64)
+    """
+    holders = int((shares > 0).sum())
+    if not 0 < cap <= 1 or cap * holders < 1 - 1e-12:
+        raise WeightsError(
+            f"cap = {cap} cannot be respected by {holders} parties of positive weight; "
+            f"choose it between {1 / holders:.4g} and 1."
+        )
+    capped = torch.zeros_like(shares, dtype=torch.bool)
+    result = shares
+    while bool((over := result > cap * (1 + 1e-12)).any()):
+        capped |= over
+        free = torch.where(capped, 0.0, shares)
+        total = free.sum()
+        left = 1 - cap * int(capped.sum())
+        result = torch.where(capped, cap, free * (left / total if total > 0 else 0.0))
+    return result
+
+
+def _read(weights: Any, n: int) -> Tensor:
+    if not hasattr(weights, "shape"):
+        weights = torch.tensor(list(weights), dtype=torch.float64)
+    claimed = as_tensor(weights).to("cpu", torch.float64)
+    if tuple(claimed.shape) != (n,):
+        raise WeightsError(f"Weights of shape {tuple(claimed.shape)} arrived for {n} vectors; pass {n} numbers.")
+    if not claimed.isfinite().all():
+        raise WeightsError(f"Weight {int((~claimed.isfinite()).nonzero()[0])} is not finite.")
+    if (claimed < 0).any():
+        worst = int(claimed.argmin())
+        raise WeightsError(f"Weight {worst} is {float(claimed[worst]):g}; weights cannot be negative.")
+    total = (claimed / claimed.max().clamp(min=torch.finfo(torch.float64).tiny)).sum()
+    if total == 0:
+        raise WeightsError("All weights are zero; at least one party must count.")
+    scaled = claimed / claimed.max()
+    return scaled / scaled.sum()

@@ -1,0 +1,167 @@
+"""Run a stage on what the caller holds: guard, measure, plan, combine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from varangian.core.guard import admit
+from varangian.core.inputs import Vectors, read
+from varangian.core.parties import Parties, weigh
+from varangian.core.points import NeedsVectors, Pivot, Points, Reads
+from varangian.core.randomness import Stream
+from varangian.errors import InputError, WeightsError
+from varangian.kernels.rows import Rows
+
+if TYPE_CHECKING:
+    from varangian.core.stages import Stage
+
+
+@dataclass(frozen=True, eq=False)
+class Aggregation:
+    """The result of one call, with what was learned on the way.
+
+    ``value`` is the aggregate in the caller's kind. ``state`` goes into the next call of a rule with
+    memory. ``nonfinite`` counts the NaN and infinite coordinates of every vector, ``(*batch, n)``: they
+    were read as zero. ``weights`` is what each vector weighs in the result, ``(*batch, n)`` (a row per
+    output for a mixer), or None where coordinates decide one by one. ``reads`` counts the passes over
+    the vectors.
+    """
+
+    value: Any
+    state: Any
+    nonfinite: Tensor
+    weights: Tensor | None
+    reads: int
+
+    @property
+    def suspects(self) -> Tensor:
+        """Mark the vectors that arrived with a NaN or an infinite coordinate, ``(*batch, n)``."""
+        return self.nonfinite > 0
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """What one call brings for every stage: the parties' weights and a random stream."""
+
+    parties: Parties | None = None
+    stream: Stream = field(default_factory=Stream)
+
+    def at(self, place: int) -> Call:
+        """Return the call as the stage at this place sees it, with random numbers of its own."""
+        return Call(self.parties, self.stream.at("stage", place=place))
+
+    def options(self, stage: Stage) -> dict[str, Any]:
+        """Return what the stage asks for besides the table."""
+        options: dict[str, Any] = {}
+        if stage.weighted and self.parties is not None:
+            options["parties"] = self.parties
+        if stage.randomised:
+            options["stream"] = self.stream
+        return options
+
+
+def aggregate(
+    stage: Stage,
+    x: Any,
+    *,
+    state: Any,
+    weights: Any,
+    cap: float | None,
+    mass: float | None,
+    pivot: Any,
+    stream: Stream,
+) -> Aggregation:
+    """Run a stage, or a chain of them, on n vectors; see ``Stage.aggregate``."""
+    vectors = read(x)
+    parts = stage.stages()
+    wanted = {p for part in parts for p in part.pivots} - {Pivot.MEDIAN}
+    extras = _extras(stage, vectors, wanted, state, pivot)
+    rows = Rows(vectors.segments, list(extras.values()), sanitise=any(part.robust for part in parts))
+    admit(stage, rows.n)
+    call = Call(_parties(stage, rows, weights, cap, mass), stream)
+    companions = [*extras, *({Pivot.ORIGIN} & wanted)]
+    points = stage.advance(Points(rows.n, companions, rows=rows), call)
+    many = parts[-1].mixes
+    outputs = _write(points, many)
+    value = vectors.restore_many(outputs) if many else vectors.restore(outputs)
+    carried = vectors.restore([part.clone() for part in outputs]) if Pivot.CARRIED in wanted else state
+    return Aggregation(value, carried, rows.nonfinite, _shares_of_rows(points, rows.n, many), rows.reads)
+
+
+def plan(
+    stage: Stage,
+    table: Float[Tensor, "*batch k k"],
+    n: int,
+    companions: Sequence[Pivot] = (),
+    stream: Stream | None = None,
+) -> Float[Tensor, "*batch w"]:
+    """Return the weights of a geometric chain from squared distances alone: n vectors, then companions.
+
+    Raises NeedsVectors where a stage works on coordinates, or where distances alone lose precision.
+    """
+    admit(stage, n)
+    points = Points(n, companions, table=table, known=Reads.PAIRS)
+    points = stage.advance(points, Call(stream=stream or Stream()))
+    if points.program is not None or points.mix is None:
+        raise NeedsVectors
+    return points.mix[..., 0, :]
+
+
+def _extras(
+    stage: Stage, vectors: Vectors, wanted: set[Pivot], state: Any, pivot: Any
+) -> dict[Pivot, list[Tensor]]:
+    extras: dict[Pivot, list[Tensor]] = {}
+    if Pivot.CARRIED in wanted:
+        zero = [segment.sample.new_zeros(1).expand(segment.width) for segment in vectors.segments]
+        extras[Pivot.CARRIED] = zero if state is None else vectors.flatten_one(state)
+    if Pivot.GIVEN in wanted:
+        if pivot is None:
+            raise InputError(
+                f"{stage!r} measures against a vector that you trust (the server's own, or one's own); "
+                "pass it as pivot=..."
+            )
+        extras[Pivot.GIVEN] = vectors.flatten_one(pivot)
+    elif pivot is not None:
+        raise InputError(f"{stage!r} uses no pivot; leave pivot= out.")
+    for kind, parts in extras.items():
+        if not all(bool(part.isfinite().all()) for part in parts):
+            raise InputError(f"{kind.value.capitalize()} holds a NaN or an infinite value.")
+    return extras
+
+
+def _parties(stage: Stage, rows: Rows, weights: Any, cap: float | None, mass: float | None) -> Parties | None:
+    if weights is None:
+        if cap is not None or mass is not None:
+            raise WeightsError("cap and mass bound the weights of the parties; pass weights= as well.")
+        return None
+    for part in stage.stages():
+        if not part.weighted:
+            raise WeightsError(
+                f"{part!r} cannot honour weights. Rules that can: Average, TrimmedMean, GeometricMedian, "
+                "CenteredClipping, and Clipping or AdaptiveClipping in front of them."
+            )
+    parties = weigh(weights, rows.n, stage.f or 0, cap=cap, mass=mass)
+    return Parties(parties.shares.to(rows.device), parties.mass)
+
+
+def _write(points: Points, many: bool) -> list[Tensor]:
+    assert points.rows is not None
+    rows = points.rows
+    lead = (*rows.batch, points.m) if many else rows.batch
+    outputs = [segment.sample.new_empty(*lead, segment.width) for segment in rows.segments]
+    for block in points.blocks():
+        values = block.values[..., : points.m, :] if many else block.values[..., 0, :]
+        outputs[block.segment][..., block.start : block.stop] = values
+    return outputs
+
+
+def _shares_of_rows(points: Points, n: int, many: bool) -> Tensor | None:
+    if points.program is not None or points.mix is None:
+        return None
+    mix = points.mix[..., :n]
+    return mix if many else mix[..., 0, :]

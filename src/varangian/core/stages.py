@@ -1,0 +1,271 @@
+"""What a stage is: a mixer, a geometric rule, or a coordinate rule; its theorem comes with it."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from varangian.core.citations import Reference
+from varangian.core.conditions import Condition
+from varangian.core.parties import Parties
+from varangian.core.points import NeedsVectors, Pivot, Points, Reads
+from varangian.core.randomness import Stream
+from varangian.core.run import Aggregation, Call, aggregate
+from varangian.core.spans import Drawing, Span
+from varangian.errors import ParameterError
+
+
+class Stage(ABC):
+    """One step of a chain, as a frozen dataclass whose fields are its parameters.
+
+    A subclass declares what it ``reads`` of the distances, the ``pivots`` it measures against, and
+    whether it honours weights of the parties (``weighted``), draws random numbers (``randomised``), may
+    depend on the order of the vectors (``ordered``), and keeps liars from mattering (``robust``).
+    """
+
+    f: int | None
+    reads: ClassVar[Reads] = Reads.PAIRS
+    pivots: ClassVar[tuple[Pivot, ...]] = ()
+    weighted: ClassVar[bool] = False
+    randomised: ClassVar[bool] = False
+    ordered: ClassVar[bool] = False
+    robust: ClassVar[bool] = True
+    mixes: ClassVar[bool] = False
+    short_names: ClassVar[tuple[str, ...]] = ()
+    guarantee: ClassVar[str] = "none proven"
+    cost: ClassVar[str]
+    reference: ClassVar[Reference]
+
+    def __post_init__(self) -> None:
+        if self.f is not None:
+            check_count(self, "f", self.f, least=0)
+        self.validate()
+
+    def validate(self) -> None:
+        """Refuse impossible fields; called when the stage is made. Raises ParameterError."""
+
+    @abstractmethod
+    def condition(self) -> Condition:
+        """Return what n must satisfy for the stage to be sound."""
+
+    def kappa(self, n: int) -> float | None:
+        """Return the proven robustness coefficient for n vectors, or None where none is proven.
+
+        For every set H of n - f vectors: |F(x) - mean_H|^2 <= kappa * mean over H of |x_i - mean_H|^2.
+        """
+        return None
+
+    def variance_bound(self, n: int, d: int) -> float | None:
+        """Return the largest ratio of standard deviation to norm of the honest vectors proven safe.
+
+        The ratio is sqrt(E |G - EG|^2) / |EG|; None where nothing is proven.
+        """
+        return None
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the elementary stages that this one is made of, mixers first."""
+        return (self,)
+
+    def outputs(self, n: int) -> int:
+        """Return how many vectors come out of n."""
+        return 1
+
+    @abstractmethod
+    def advance(self, points: Points, call: Call) -> Points:
+        """Return the points after this stage."""
+
+    def aggregate(
+        self,
+        x: Any,
+        *,
+        state: Any = None,
+        weights: Any = None,
+        cap: float | None = None,
+        mass: float | None = None,
+        pivot: Any = None,
+        stream: Stream | None = None,
+    ) -> Aggregation:
+        """Return the result with all that is known about it: state, bad rows, weights, reads.
+
+        Shape       (*batch, n, d) -> (*batch, d), or (*batch, m, d) for a mixer; lists likewise
+        State       the ``state`` of the last call's Aggregation; None at first
+        Randomness  from ``stream`` alone; without one, the same numbers every time
+        Raises      InputError, WeightsError, ToleranceError: what arrived, what is needed, what to change
+        """
+        return aggregate(
+            self,
+            x,
+            state=state,
+            weights=weights,
+            cap=cap,
+            mass=mass,
+            pivot=pivot,
+            stream=stream or Stream(),
+        )
+
+    def __call__(self, x: Any, **options: Any) -> Any:
+        """Return the aggregate of the vectors in their own kind, dtype and device; see ``aggregate``."""
+        return self.aggregate(x, **options).value
+
+
+class Mixer(Stage):
+    """Its outputs are linear combinations of its inputs, planned on distances."""
+
+    mixes = True
+
+    def outputs(self, n: int) -> int:
+        """Return how many vectors come out of n."""
+        return n
+
+    def kappa_before(self, n: int, following: float) -> float | None:
+        """Return the coefficient of this mixer in front of a rule whose own coefficient is ``following``."""
+        return None
+
+    @abstractmethod
+    def weights(self, distances: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch m n"]:
+        """Return the mixing matrix, each row summing to one."""
+
+    def advance(self, points: Points, call: Call) -> Points:
+        """Return the mixed points."""
+        return points.mixed(planned(self, points, call))
+
+
+class ScalingMixer(Mixer):
+    """Multiplies every vector by a factor planned on the norms, the last column of its table."""
+
+    reads = Reads.NORMS
+    pivots = (Pivot.ORIGIN,)
+
+    @abstractmethod
+    def weights(self, distances: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch n"]:
+        """Return one factor per vector: the diagonal of the mixing matrix, the origin taking the rest."""
+
+    def advance(self, points: Points, call: Call) -> Points:
+        """Return the scaled points."""
+        return points.scaled(planned(self, points, call))
+
+
+class GeometricRule(Stage):
+    """Its output is one linear combination of its inputs, planned on distances."""
+
+    @abstractmethod
+    def weights(self, distances: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch w"]:
+        """Return one weight per vector, and then one per pivot where pivots may weigh something."""
+
+    def advance(self, points: Points, call: Call) -> Points:
+        """Return the one combined point."""
+        return points.combined(planned(self, points, call), self.pivots)
+
+
+class IterativeRule(GeometricRule):
+    """A geometric rule whose weights depend on themselves, so that tiny weights meet huge distances.
+
+    Where the table spans too many orders of magnitude, far points are drawn nearer to the most central
+    one and measured again, so that rounding has nothing left to decide.
+    """
+
+    @abstractmethod
+    def solve(self, span: Span, parties: Parties | None = None) -> Float[Tensor, "*batch w"]:
+        """Return the weights, given the span of the points and the pivots after them."""
+
+    def weights(
+        self, distances: Float[Tensor, "*batch k k"], parties: Parties | None = None
+    ) -> Float[Tensor, "*batch w"]:
+        """Return the weights planned on a table that does not span too much."""
+        drawing = Drawing.of(distances, distances.shape[-1] - len(self.pivots))
+        return self.solve(Span.of(distances, replace(drawing, factors=torch.ones_like(drawing.factors))), parties)
+
+    def advance(self, points: Points, call: Call) -> Points:
+        """Return the one combined point."""
+        table = points.table(self.reads, self.pivots)
+        drawing = Drawing.of(table, points.m)
+        if drawing.needed:
+            drawn = points.drawn(drawing.centre, drawing.factors[..., : points.m])
+            table = drawn.table(self.reads, self.pivots)
+        weights = self.solve(Span.of(table, drawing), **call.options(self))
+        return points.combined(weights, self.pivots)
+
+
+class SubsampledRule(GeometricRule):
+    """A geometric rule that plans on several tables, each measured on a random subset of coordinates."""
+
+    randomised = True
+
+    @abstractmethod
+    def subsets(self, d: int, stream: Stream) -> Bool[Tensor, "s d"]:
+        """Return the coordinates of each table."""
+
+    def advance(self, points: Points, call: Call) -> Points:
+        """Return the one combined point."""
+        if points.rows is None:
+            raise NeedsVectors
+        tables = points.tables_on(self.subsets(points.rows.d, call.stream))
+        return points.combined(self.weights(tables), self.pivots)
+
+
+class CoordinateRule(Stage):
+    """Treats every coordinate by itself."""
+
+    reads = Reads.NOTHING
+
+    @abstractmethod
+    def columns(self, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
+        """Return one value per column."""
+
+    def advance(self, points: Points, call: Call) -> Points:
+        """Return the one point of reduced columns."""
+        columns: Any = self.columns
+        options = call.options(self)
+        return points.reduced(lambda values, _: columns(values, **options))
+
+
+class Composite(Stage):
+    """A rule that *is* a chain of other stages."""
+
+    @abstractmethod
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the elementary stages, mixers first."""
+
+    def outputs(self, n: int) -> int:
+        """Return how many vectors come out of n."""
+        for stage in self.stages():
+            n = stage.outputs(n)
+        return n
+
+    def advance(self, points: Points, call: Call) -> Points:
+        """Return the points after all stages."""
+        for place, stage in enumerate(self.stages()):
+            points = stage.advance(points, call.at(place))
+        return points
+
+
+def planned(stage: Any, points: Points, call: Call) -> Tensor:
+    """Return the weights that a stage plans on the table it asks for."""
+    return stage.weights(points.table(stage.reads, stage.pivots), **call.options(stage))  # type: ignore[no-any-return]
+
+
+def check_count(owner: object, name: str, value: object, *, least: int) -> None:
+    """Refuse a field that is not an integer of at least ``least``."""
+    kind = type(owner).__name__
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ParameterError(f"{kind}({name}={value!r}): {name} must be an integer of at least {least}.")
+    if value < least:
+        raise ParameterError(f"{kind}({name}={value}): {name} must be at least {least}.")
+
+
+def check_number(
+    owner: object, name: str, value: object, *, above: float = 0.0, most: float = math.inf
+) -> None:
+    """Refuse a field that is not a finite number with ``above < value <= most``."""
+    kind = type(owner).__name__
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ParameterError(f"{kind}({name}={value!r}): {name} must be a finite number.")
+    if not above < value <= most:
+        upper = f" and at most {most:g}" if most < math.inf else ""
+        raise ParameterError(f"{kind}({name}={value:g}): {name} must be above {above:g}{upper}.")

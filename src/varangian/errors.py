@@ -1,0 +1,64 @@
+"""Every error the library raises on purpose: what arrived, what is needed, what to change."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class VarangianError(Exception):
+    """The root of the tree; catching it catches everything raised on purpose."""
+
+
+class ParameterError(VarangianError, ValueError):
+    """A field of a rule, an attack or an experiment has an impossible value."""
+
+
+class InputError(VarangianError, ValueError):
+    """The vectors handed to a rule or an attack cannot be read as n vectors of d coordinates."""
+
+
+class ShapeError(InputError):
+    """Vectors of different lengths, too few axes, or no vectors at all."""
+
+
+class DtypeError(InputError, TypeError):
+    """Vectors that are not floating point, or not all of one type."""
+
+
+class WeightsError(InputError):
+    """Weights of the parties that cannot be weights, or that the rule cannot honour."""
+
+
+class ToleranceError(VarangianError, ValueError):
+    """Too few vectors for the faults that the rule declares."""
+
+
+class ChainError(VarangianError, ValueError):
+    """Stages in an order, or with declared faults, that do not fit together."""
+
+
+class SearchLimitError(VarangianError, RuntimeError):
+    """An exact search met its limit of nodes before it could prove its answer."""
+
+
+class DataError(VarangianError, OSError):
+    """A data set that is missing, unreadable, truncated or not what it should be."""
+
+
+class UnknownNameError(VarangianError, LookupError):
+    """A name that no catalogue holds; the nearest valid one is in the message."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(set(known))
+        near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1, cutoff=0.5)
+        spelled = {k.lower(): k for k in known}
+        hint = f"Did you mean {spelled[near[0]]!r}?" if near else f"Known: {', '.join(known)}."
+        super().__init__(f"There is no {kind} called {name!r}. {hint}")
+
+
+class MissingExtraError(VarangianError, ImportError):
+    """An optional dependency that this call needs is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional dependency: pip install 'varangian[{extra}]'")

@@ -1,0 +1,1 @@
+"""Kernels: rows of vectors -> distances, columns, combinations; they know no rule by name."""

@@ -1,0 +1,46 @@
+"""Squared distances by direct differences: nothing is lost when vectors are close.
+
+Norms minus twice a product would lose every digit when the norms dwarf the differences, and an
+attacker can force that. Differences, squares and sums are taken in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+LARGEST = 1e290
+"""Squared distances saturate here, so that sums of them stay finite."""
+
+
+def pairwise(values: Float[Tensor, "*batch k c"]) -> Float[Tensor, "*batch k k"]:
+    """Return the squared distances between all rows of one block."""
+    values = values.double()
+    k = values.shape[-2]
+    table = values.new_zeros(*values.shape[:-2], k, k)
+    for i in range(k - 1):
+        between = (values[..., i + 1 :, :] - values[..., i : i + 1, :]).square_().sum(-1)
+        table[..., i, i + 1 :] = between
+        table[..., i + 1 :, i] = between
+    return table
+
+
+def to_each(
+    values: Float[Tensor, "*batch m c"], targets: Float[Tensor, "*batch p c"]
+) -> Float[Tensor, "*batch m p"]:
+    """Return the squared distances from every row of one block to each of a few targets."""
+    values, targets = values.double(), targets.double()
+    columns = [(values - targets[..., j : j + 1, :]).square_().sum(-1) for j in range(targets.shape[-2])]
+    return torch.stack(columns, dim=-1)
+
+
+def total(partial: Iterable[Tensor]) -> Tensor:
+    """Add tables over blocks, in order; squares that overflow saturate."""
+    result: Tensor | None = None
+    for table in partial:
+        result = table if result is None else result + table
+    assert result is not None
+    return result.clamp_(max=LARGEST)

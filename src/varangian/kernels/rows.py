@@ -1,0 +1,119 @@
+"""The vectors as they arrived, read block of columns by block of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BLOCK_ELEMENTS = 2**17
+"""Numbers in a block: one mebibyte in float64, so that what works on it stays in the cache."""
+
+WORKING_DTYPES = {
+    torch.float16: torch.float32,
+    torch.bfloat16: torch.float32,
+    torch.float32: torch.float32,
+    torch.float64: torch.float64,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A stretch of columns: one matrix ``(*batch, n, d)``, or n separate vectors ``(d,)``."""
+
+    vectors: Tensor | tuple[Tensor, ...]
+
+    @property
+    def sample(self) -> Tensor:
+        """Return a tensor of the segment's dtype and device."""
+        return self.vectors if isinstance(self.vectors, Tensor) else self.vectors[0]
+
+    @property
+    def width(self) -> int:
+        """Return the number of columns."""
+        return self.sample.shape[-1]
+
+    def columns(self, start: int, stop: int) -> Tensor:
+        """Return columns ``start`` to ``stop`` as ``(*batch, n, stop - start)``, in the working dtype."""
+        if isinstance(self.vectors, Tensor):
+            block = self.vectors[..., start:stop]
+        else:
+            block = torch.stack([vector[start:stop] for vector in self.vectors])
+        return block.to(WORKING_DTYPES[block.dtype])
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some columns of every row, with their place in the whole."""
+
+    segment: int
+    start: int
+    stop: int
+    offset: int
+    values: Tensor
+
+    @property
+    def end(self) -> int:
+        """Return the column after the last, counted over all segments."""
+        return self.offset + self.stop - self.start
+
+
+class Rows:
+    """n vectors as a table of segments, never stacked into a copy of everything.
+
+    Non-finite values are replaced by zero as a block is loaded, and counted per row, unless
+    ``sanitise`` is off. ``reads`` counts the passes begun. ``extras`` are further vectors, one tensor
+    ``(*batch, d)`` per segment each, that ride along below the rows of every block.
+    """
+
+    def __init__(
+        self, segments: Sequence[Segment], extras: Sequence[Sequence[Tensor]] = (), *, sanitise: bool = True
+    ) -> None:
+        self.segments = tuple(segments)
+        self.extras = tuple(tuple(extra) for extra in extras)
+        self.sanitise = sanitise
+        self.reads = 0
+        first = self.segments[0].vectors
+        self.batch = tuple(first.shape[:-2]) if isinstance(first, Tensor) else ()
+        self.n = first.shape[-2] if isinstance(first, Tensor) else len(first)
+        self.device = self.segments[0].sample.device
+        self.nonfinite = torch.zeros(*self.batch, self.n, dtype=torch.int64, device=self.device)
+
+    @property
+    def d(self) -> int:
+        """Return the number of coordinates of a vector."""
+        return sum(segment.width for segment in self.segments)
+
+    def blocks(self) -> Iterator[Block]:
+        """Read every row once, from the first column to the last."""
+        self.reads += 1
+        lines = self.batch_size * (self.n + len(self.extras))
+        step = max(64, BLOCK_ELEMENTS // max(1, lines))
+        offset = 0
+        for index, segment in enumerate(self.segments):
+            for start in range(0, segment.width, step):
+                stop = min(start + step, segment.width)
+                values = self._guarded(segment.columns(start, stop))
+                if self.extras:
+                    values = torch.cat([values, *self._extra_rows(index, start, stop, values)], dim=-2)
+                yield Block(index, start, stop, offset + start, values)
+            offset += segment.width
+
+    @property
+    def batch_size(self) -> int:
+        """Return the number of independent problems."""
+        return int(torch.Size(self.batch).numel())
+
+    def _guarded(self, values: Tensor) -> Tensor:
+        finite = values.isfinite()
+        if finite.all():
+            return values
+        if self.reads == 1:
+            self.nonfinite += (~finite).sum(-1)
+        return torch.where(finite, values, 0.0) if self.sanitise else values
+
+    def _extra_rows(self, index: int, start: int, stop: int, like: Tensor) -> list[Tensor]:
+        shape = (*self.batch, 1, stop - start)
+        return [extra[index][..., None, start:stop].to(like.dtype).expand(shape) for extra in self.extras]
