@@ -12,7 +12,7 @@ from torch import Tensor
 from varangian.core.guard import admit
 from varangian.core.inputs import Vectors, read
 from varangian.core.parties import Parties, weigh
-from varangian.core.points import NeedsVectors, Pivot, Points, Reads
+from varangian.core.points import Pivot, Points, Reads
 from varangian.core.randomness import Stream
 from varangian.errors import InputError, WeightsError
 from varangian.kernels.rows import Rows
@@ -80,7 +80,7 @@ def aggregate(
     vectors = read(x)
     parts = stage.stages()
     wanted = {p for part in parts for p in part.pivots} - {Pivot.MEDIAN}
-    extras = _extras(stage, vectors, wanted, state, pivot)
+    extras = extra_vectors(stage, vectors, wanted, state, pivot)
     rows = Rows(vectors.segments, list(extras.values()), sanitise=any(part.robust for part in parts))
     admit(stage, rows.n)
     call = Call(_parties(stage, rows, weights, cap, mass), stream)
@@ -93,28 +93,26 @@ def aggregate(
     return Aggregation(value, carried, rows.nonfinite, _shares_of_rows(points, rows.n, many), rows.reads)
 
 
-def plan(
+def place(
     stage: Stage,
     table: Float[Tensor, "*batch k k"],
     n: int,
     companions: Sequence[Pivot] = (),
     stream: Stream | None = None,
-) -> Float[Tensor, "*batch w"]:
-    """Return the weights of a geometric chain from squared distances alone: n vectors, then companions.
+) -> Points:
+    """Run a stage in distance space: on squared distances of n vectors, and then of the companions.
 
-    Raises NeedsVectors where a stage works on coordinates, or where distances alone lose precision.
+    Raises NeedsVectors where a plan needs coordinates, or where distances alone lose precision.
     """
     admit(stage, n)
     points = Points(n, companions, table=table, known=Reads.PAIRS)
-    points = stage.advance(points, Call(stream=stream or Stream()))
-    if points.program is not None or points.mix is None:
-        raise NeedsVectors
-    return points.mix[..., 0, :]
+    return stage.advance(points, Call(stream=stream or Stream()))
 
 
-def _extras(
+def extra_vectors(
     stage: Stage, vectors: Vectors, wanted: set[Pivot], state: Any, pivot: Any
 ) -> dict[Pivot, list[Tensor]]:
+    """Return the pivots of a call that are vectors, by segment; the carried one starts at the origin."""
     extras: dict[Pivot, list[Tensor]] = {}
     if Pivot.CARRIED in wanted:
         zero = [segment.sample.new_zeros(1).expand(segment.width) for segment in vectors.segments]

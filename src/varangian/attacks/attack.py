@@ -1,0 +1,163 @@
+"""What an attack is: it declares what it may see, and forges b vectors from it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from varangian.core.citations import Reference
+from varangian.core.inputs import read
+from varangian.core.randomness import Stream
+from varangian.core.stages import Stage, check_count
+from varangian.errors import ParameterError
+
+
+class Sight(IntEnum):
+    """How much an attack sees; each level includes the ones before."""
+
+    NOTHING = 0
+    OWN = 1
+    HONEST = 2
+    RULE = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What a round shows: the honest vectors as sent, how many to forge, and the server's side.
+
+    ``options`` is what the server passes along with the vectors (state, pivot, stream, weights); only
+    attacks that see the rule read it.
+    """
+
+    honest: Float[Tensor, "*batch h d"]
+    b: int
+    rule: Stage | None = None
+    stream: Stream = field(default_factory=Stream)
+    state: Any = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """Return the number of vectors that the server will receive."""
+        return self.honest.shape[-2] + self.b
+
+    def target(self, attack: object) -> Stage:
+        """Return the rule under attack. Raises ParameterError where none was given."""
+        if self.rule is None:
+            raise ParameterError(f"{attack!r} works on the rule it attacks; pass rule=...")
+        return self.rule
+
+
+@dataclass(frozen=True, eq=False)
+class Forgery:
+    """What an attack sends, in the caller's kind, and what it remembers for the next round."""
+
+    value: Any
+    state: Any
+
+
+class Attack(ABC):
+    """A way to lie, as a frozen dataclass whose fields are its parameters."""
+
+    sees: ClassVar[Sight] = Sight.HONEST
+    randomised: ClassVar[bool] = False
+    short_names: ClassVar[tuple[str, ...]] = ()
+    reference: ClassVar[Reference | None] = None
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    def validate(self) -> None:
+        """Refuse impossible fields; called when the attack is made. Raises ParameterError."""
+
+    @abstractmethod
+    def vectors(self, scene: Scene) -> tuple[Float[Tensor, "*batch b d"], Any]:
+        """Return the forged vectors, and the state for the next round."""
+
+    def forge(
+        self,
+        honest: Any,
+        b: int,
+        *,
+        rule: Stage | None = None,
+        stream: Stream | None = None,
+        state: Any = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Forgery:
+        """Return b forged vectors for the honest ones as sent, with the attack's memory.
+
+        Shape       (*batch, h, d) -> (*batch, b, d); a list of h vectors -> a list of b
+        State       the ``state`` of the last call's Forgery; None at first
+        Randomness  from ``stream`` alone
+        Raises      ParameterError for an impossible b, or a missing rule; InputError for bad vectors
+        """
+        check_count(self, "b", b, least=0)
+        vectors = read(honest)
+        parts = [segment.columns(0, segment.width) for segment in vectors.segments]
+        matrix = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        if b == 0:
+            forged, after = matrix[..., :0, :], state
+        else:
+            known = dict(options or {})
+            for name in ("state", "pivot"):
+                if known.get(name) is not None:
+                    known[name] = torch.cat(vectors.flatten_one(known[name]), dim=-1)
+            forged, after = self.vectors(Scene(matrix, b, rule, stream or Stream(), state, known))
+        pieces = forged.split([segment.width for segment in vectors.segments], dim=-1)
+        cast = [piece.to(s.sample.dtype) for piece, s in zip(pieces, vectors.segments, strict=True)]
+        return Forgery(vectors.restore_many([piece.contiguous() for piece in cast]), after)
+
+    def __call__(self, honest: Any, b: int, **options: Any) -> Any:
+        """Return b forged vectors in the kind, dtype and device of the honest ones; see ``forge``."""
+        return self.forge(honest, b, **options).value
+
+
+class DataAttack(Attack):
+    """Poisons the liars' own data; they then follow the protocol."""
+
+    sees = Sight.OWN
+
+    @abstractmethod
+    def poison(
+        self,
+        inputs: Float[Tensor, "samples ..."],
+        labels: Int[Tensor, " samples"],
+        classes: int,
+        stream: Stream,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the poisoned inputs and labels."""
+
+    def vectors(self, scene: Scene) -> tuple[Tensor, Any]:
+        """Refuse: there are no vectors to forge."""
+        raise ParameterError(
+            f"{self!r} poisons data, not vectors: call poison(inputs, labels, classes, stream) "
+            "and let the liars compute their gradients."
+        )
+
+
+def mean(honest: Float[Tensor, "*batch h d"]) -> Float[Tensor, "*batch d"]:
+    """Return the mean of the honest vectors, in float64."""
+    return honest.mean(-2, dtype=torch.float64)
+
+
+def deviation(honest: Float[Tensor, "*batch h d"], mu: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+    """Return the standard deviation per coordinate (h - 1 in the denominator; zero for one vector)."""
+    h = honest.shape[-2]
+    total = torch.zeros_like(mu)
+    for i in range(h):
+        total += (honest[..., i, :] - mu).square_()
+    return (total / max(1, h - 1)).sqrt_()
+
+
+def repeat(vector: Float[Tensor, "*batch d"], b: int) -> Float[Tensor, "*batch b d"]:
+    """Return b copies, as a view."""
+    return vector[..., None, :].expand(*vector.shape[:-1], b, vector.shape[-1])
+
+

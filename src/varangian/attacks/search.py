@@ -1,0 +1,149 @@
+"""Attacks that look for their own strength against the rule itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from varangian.attacks.attack import Scene, Sight
+from varangian.attacks.lines import ALittleIsEnough, LineAttack
+from varangian.attacks.references import HIDDEN, MANIPULATING
+from varangian.attacks.sightline import Sightline, best_on
+from varangian.core.citations import Reference
+from varangian.core.stages import CoordinateRule, check_count
+from varangian.errors import ParameterError
+
+DOUBLINGS = 60
+BISECTIONS = 20
+OCTAVES = (-4, 7)
+FAR = (1e3, 1e6)
+
+
+def reach(scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
+    """Return the factor that goes as far from the mean as the furthest honest vector is."""
+    furthest = torch.zeros_like(mu[..., 0])
+    for i in range(scene.honest.shape[-2]):
+        furthest = furthest.maximum((scene.honest[..., i, :] - mu).norm(dim=-1))
+    furthest = torch.where(furthest > 0, furthest, mu.norm(dim=-1))
+    length = direction.norm(dim=-1)
+    return torch.where(length > 0, furthest / torch.where(length > 0, length, 1.0), 1.0)
+
+
+@dataclass(frozen=True)
+class Optimal(LineAttack):
+    """Go along another attack's line as far as moves the rule's output furthest from the honest mean.
+
+    White box. The candidates are the other attack's own factor and ``candidates`` from 1/16 to 128 times
+    the honest spread, then 10^3 and 10^6 times; ``rounds`` of as many refine between the best one's
+    neighbours. So it is never weaker than the attack it starts from.
+
+    Cost        O(n^2) a candidate for geometric chains, one aggregation a candidate where columns decide
+    Reference   Shejwalkar and Houmansadr, NDSS 2021
+
+    >>> from varangian.aggregators import TrimmedMean
+    >>> honest = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+    >>> TrimmedMean(f=1)(torch.cat([honest, Optimal()(honest, b=1, rule=TrimmedMean(f=1))]))
+    tensor([1.])
+    """
+
+    attack: LineAttack = field(default_factory=ALittleIsEnough)
+    candidates: int = 12
+    rounds: int = 2
+
+    sees = Sight.RULE
+    reference: ClassVar[Reference] = MANIPULATING
+
+    def validate(self) -> None:
+        """Refuse an attack without a line, fewer than three candidates, or negative rounds."""
+        if not isinstance(self.attack, LineAttack):
+            raise ParameterError(
+                f"Optimal(attack={self.attack!r}) needs an attack on a line: ALittleIsEnough, "
+                "InnerProductManipulation, SignFlip, Scale, MinMax or MinSum."
+            )
+        check_count(self, "candidates", self.candidates, least=3)
+        check_count(self, "rounds", self.rounds, least=0)
+
+    def direction(self, scene: Scene, mu: Tensor) -> Tensor:
+        """Return the other attack's direction."""
+        return self.attack.direction(scene, mu)
+
+    def factor(self, scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
+        """Return the factor that does the most harm."""
+        line = Sightline(scene, scene.target(self), mu, direction)
+        unit = reach(scene, mu, direction)
+        octaves = 2.0 ** torch.linspace(*OCTAVES, self.candidates, dtype=torch.float64, device=mu.device)
+        spread = torch.cat([octaves, octaves.new_tensor(FAR)])
+        factors = unit * spread.reshape(-1, *[1] * unit.ndim)
+        try:
+            factors = torch.cat([self.attack.factor(scene, mu, direction)[None], factors])
+        except ParameterError:
+            pass  # the other attack has no default here; the search needs none
+        return best_on(line.deviations, factors, self.rounds)
+
+
+@dataclass(frozen=True)
+class HiddenVulnerability(LineAttack):
+    """Go along one coordinate (all of them for None) as far as the rule still selects the forgery.
+
+    In high dimension that is far: the distance to the others hardly shows one coordinate. White box, by
+    exponential growth and bisection. Against rules that select nothing, as far as pays most.
+
+    Reference   El Mhamdi et al., ICML 2018
+    """
+
+    coordinate: int | None = 0
+
+    sees = Sight.RULE
+    short_names = ("bulyan-attack",)
+    reference: ClassVar[Reference] = HIDDEN
+
+    def validate(self) -> None:
+        """Refuse a negative coordinate."""
+        if self.coordinate is not None:
+            check_count(self, "coordinate", self.coordinate, least=0)
+
+    def direction(self, scene: Scene, mu: Tensor) -> Tensor:
+        """Return the coordinate's unit vector, or all ones."""
+        if self.coordinate is None:
+            return torch.ones_like(mu)
+        if self.coordinate >= mu.shape[-1]:
+            raise ParameterError(f"{self!r}: the vectors have only {mu.shape[-1]} coordinates.")
+        direction = torch.zeros_like(mu)
+        direction[..., self.coordinate] = 1.0
+        return direction
+
+    def factor(self, scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
+        """Return the largest factor at which a forgery is still selected."""
+        line = Sightline(scene, scene.target(self), mu, direction)
+        high = reach(scene, mu, direction)
+        if all(isinstance(stage, CoordinateRule) for stage in line.rule.stages()):
+            return Optimal(_Given(direction)).factor(scene, mu, direction)
+        growing = line.selected(high)
+        low = torch.where(growing, high, 0.0)
+        for _ in range(DOUBLINGS):
+            if not bool(growing.any()):
+                break
+            low = torch.where(growing, high, low)
+            high = torch.where(growing, 2 * high, high)
+            growing = growing & line.selected(high)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            taken = line.selected(middle)
+            low, high = torch.where(taken, middle, low), torch.where(taken, high, middle)
+        return low
+
+
+@dataclass(frozen=True, eq=False)
+class _Given(LineAttack):
+    """A line that someone else chose."""
+
+    line: Tensor
+
+    def direction(self, scene: Scene, mu: Tensor) -> Tensor:
+        return self.line
+
+    def factor(self, scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
+        return torch.ones_like(mu[..., 0])
