@@ -97,9 +97,8 @@ def is_entry(thing: Any, module: ModuleType, bases: set[type]) -> bool:
 
 
 def half_of_a_rule(thing: type) -> bool:
-    """Tell whether a class is a mixer that lives beside the rule it is a half of, as Bulyan's selection."""
-    mixer = importlib.import_module("varangian.core.stages").Mixer
-    return thing.__module__.startswith("varangian.aggregators.") and issubclass(thing, mixer)
+    """Tell whether a class lives beside the rule it is a half of, as Bulyan's selection."""
+    return thing in importlib.import_module("varangian.aggregators").HALVES
 
 
 def uncatalogued(room: ModuleType, catalogue: tuple[Any, ...]) -> tuple[set[str], set[str]]:

@@ -50,8 +50,8 @@ class Optimal(LineAttack):
     """
 
     attack: LineAttack = field(default_factory=ALittleIsEnough)
-    candidates: int = 12
-    rounds: int = 2
+    candidates: int = 10
+    rounds: int = 1
 
     sees = Sight.RULE
     reference: ClassVar[Reference] = MANIPULATING

@@ -16,13 +16,17 @@ from varangian.core.run import extra_vectors, place
 from varangian.core.stages import Stage
 from varangian.kernels.rows import Rows, Segment
 
+PLATEAU = 1e-9
+"""Deviations this close, relatively, are equal."""
+
 
 class Sightline:
     """All liars send mu + factor * direction; what comes out, as a function of the factor.
 
     One read measures the honest vectors, mu and mu + direction. Every candidate is then an affine
-    combination of these, and a geometric chain is planned on its folded table. Chains that end on columns,
-    weights of the parties, or a loss of precision take a pass over the vectors per candidate.
+    combination of these, planned on its folded table. A geometric chain needs no more; one that ends on
+    columns reads the vectors once for all candidates; weights of the parties, or a loss of precision, take
+    an aggregation per candidate.
     """
 
     def __init__(self, scene: Scene, rule: Stage, mu: Tensor, direction: Tensor) -> None:
@@ -36,9 +40,12 @@ class Sightline:
     def deviations(self, factors: Float[Tensor, "k *batch"]) -> Float[Tensor, "k *batch"]:
         """Return |F(honest and forged) - mu|^2 for each candidate factor."""
         try:
-            return self._deviations_in_distance_space(factors)
+            points, made = self._placed(factors)
         except NeedsVectors:
             return torch.stack([self._deviation_of(factor) for factor in factors])
+        if points.program is not None:
+            return self._deviations_by_column(points, made)
+        return self._deviations_by_distance(points, made)
 
     def selected(self, factors: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
         """Tell whether the forgeries keep at least half of their fair share b / n in what is selected.
@@ -60,11 +67,11 @@ class Sightline:
         extras = extra_vectors(self.rule, vectors, wanted, options.get("state"), options.get("pivot"))
         self.companions = (*extras, *({Pivot.ORIGIN} & wanted))
         ends = torch.stack([self.mu, self.mu + self.direction], dim=-2)
-        rows = Rows(
+        self.rows = Rows(
             [Segment(torch.cat([self.scene.honest.double(), ends], dim=-2))],
             [[part.double() for part in parts] for parts in extras.values()],
         )
-        points = Points(self.h + 2, self.companions, rows=rows)
+        points = Points(self.h + 2, self.companions, rows=self.rows)
         self.table = points.table(Reads.PAIRS, self.companions)
 
     def _placed(self, factors: Tensor) -> tuple[Points, Tensor]:
@@ -83,16 +90,27 @@ class Sightline:
             raise NeedsVectors
         return place(self.rule, table, n, self.companions, self.scene.options.get("stream")), made
 
-    def _deviations_in_distance_space(self, factors: Tensor) -> Tensor:
-        points, made = self._placed(factors)
-        if points.mix is None or points.program is not None:
-            raise NeedsVectors
+    def _deviations_by_distance(self, points: Points, made: Tensor) -> Tensor:
+        """Return what the table alone tells of a linear combination."""
+        assert points.mix is not None
         weights = points.mix[..., 0, :]
         c = (weights[..., None, :] @ made[..., : weights.shape[-1], :])[..., 0, :]
         c[..., self.h] -= 1
         if Pivot.ORIGIN in self.companions:
             c[..., self.h + 2 + self.companions.index(Pivot.ORIGIN)] -= c.sum(-1)
         return -0.5 * ((c[..., None, :] @ self.table)[..., 0, :] * c).sum(-1)
+
+    def _deviations_by_column(self, points: Points, made: Tensor) -> Tensor:
+        """Return what one read tells of all candidates, mixed as planned and reduced column by column."""
+        base = self.h + 2 + len(points.extras)
+        made = made[..., : self.scene.n, :base]
+        mix = made if points.mix is None else points.mix[..., : self.scene.n] @ made
+        real = Points(1, self.companions, rows=self.rows, mix=mix, program=points.program)
+        result = made.new_zeros(made.shape[:-2])
+        for block, reduced in zip(self.rows.blocks(), real.blocks(), strict=True):
+            mu = block.values[..., self.h, :]
+            result = result + (reduced.values[..., 0, :].double() - mu).square().sum(-1)
+        return result
 
     def _deviation_of(self, factor: Tensor) -> Tensor:
         honest = self.scene.honest
@@ -105,12 +123,12 @@ class Sightline:
 def best_on(
     deviations: Callable[[Tensor], Tensor], factors: Float[Tensor, "k *batch"], rounds: int
 ) -> Float[Tensor, " *batch"]:
-    """Return the factor of largest deviation: the best of the candidates, refined between its neighbours."""
+    """Return the least factor of largest deviation: the best of the candidates, refined between its neighbours."""
     count = len(factors)
     factors = factors.sort(dim=0).values
     reached = deviations(factors)
     for _ in range(rounds):
-        top = reached.argmax(0, keepdim=True)
+        top = _first_best(reached)
         low = factors.gather(0, (top - 1).clamp(min=0))
         high = factors.gather(0, (top + 1).clamp(max=len(factors) - 1))
         steps = torch.linspace(0, 1, count + 2, dtype=factors.dtype, device=factors.device)[1:-1]
@@ -119,4 +137,10 @@ def best_on(
         reached = torch.cat([reached, deviations(between)])
         order = factors.argsort(dim=0)
         factors, reached = factors.gather(0, order), reached.gather(0, order)
-    return factors.gather(0, reached.argmax(0, keepdim=True))[0]
+    return factors.gather(0, _first_best(reached))[0]
+
+
+def _first_best(reached: Tensor) -> Tensor:
+    """Return the first place that reaches the most; on a plateau, rounding does not decide."""
+    most = reached.amax(0, keepdim=True)
+    return (reached >= most * (1 - PLATEAU)).double().argmax(0, keepdim=True)

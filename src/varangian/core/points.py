@@ -163,8 +163,10 @@ class Points:
             values = block.values
             if self.mix is not None:
                 base = values.double()
-                used = base[..., : self.mix.shape[-1], :]
-                values = torch.cat([self.mix @ used, base[..., self.n :, :]], dim=-2)
+                values = self.mix @ base[..., : self.mix.shape[-1], :]
+                if self.extras:
+                    below = base[..., self.n :, :].expand(*values.shape[:-2], -1, -1)
+                    values = torch.cat([values, below], dim=-2)
             if self.program is not None:
                 count = values.shape[-2] - len(self.extras)
                 place = slice(block.offset, block.end)

@@ -1,0 +1,6 @@
+"""Engines: an experiment -> what happened; the same numbers from each."""
+
+from varangian.engines.loop import Progress, train
+from varangian.engines.result import Result
+
+__all__ = ["Progress", "Result", "train"]

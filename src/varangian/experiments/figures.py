@@ -1,0 +1,50 @@
+"""Pictures of runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from varangian.engines import Result
+from varangian.errors import DataError, MissingExtraError
+
+STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-"), ("#CC79A7", "-."), ("#000000", ":"))
+"""Colours of Okabe and Ito, and a dash pattern each, so that colour is never the only sign."""
+
+
+def draw_runs(results: Mapping[str, Result], path: str | os.PathLike[str], title: str = "") -> Path:
+    """Draw test accuracy against step, a line per run, as PNG or SVG by the path's ending.
+
+    Raises MissingExtraError without matplotlib, DataError for a path that cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("Drawing", "plot") from error
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for (label, result), (colour, dashes) in zip(results.items(), _endless(len(results)), strict=True):
+        steps, accuracy = result.metrics.measured("step", "accuracy")
+        percent = [100 * value for value in accuracy]
+        axes.plot(steps, percent, dashes, color=colour, linewidth=2, marker="o", markersize=3, label=label)
+        axes.annotate(
+            f"{percent[-1]:.1f}", (steps[-1], percent[-1]), xytext=(6, 0), textcoords="offset points", va="center"
+        )
+    axes.set(xlabel="step", ylabel="test accuracy (%)", ylim=(-2, 102), title=title)
+    axes.margins(x=0.02)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", frameon=False)
+    target = Path(path)
+    try:
+        figure.savefig(target, dpi=150)
+    except OSError as error:
+        raise DataError(f"{target} cannot be written: {error.strerror or error}.") from None
+    except ValueError as error:
+        raise DataError(f"{target}: {error}. Name a file that ends in .png or .svg.") from None
+    return target
+
+
+def _endless(count: int) -> list[tuple[str, str]]:
+    return [STYLES[i % len(STYLES)] for i in range(count)]

@@ -1,0 +1,137 @@
+"""One training run, as a value: who takes part, who lies, what aggregates, and for how long."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from varangian.aggregators import Average
+from varangian.attacks import Attack
+from varangian.core.guard import admit
+from varangian.core.stages import Stage, check_count, check_number
+from varangian.data import IID, Dataset, Split
+from varangian.errors import ParameterError
+from varangian.optim import PLACES, Momentum, Schedule
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+ModelLike = str | nn.Module | Callable[[tuple[int, ...], int], nn.Module]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A training run of ``workers`` of which ``byzantine`` lie, under one rule and one attack.
+
+    The liars are the last ones. Without an attack they follow the protocol. ``rule.f`` is what the server
+    declares; ``byzantine`` is what is true. ``l1`` and ``l2`` add l1 |theta|_1 and l2 |theta|^2 to every
+    worker's loss; ``weight_decay`` adds weight_decay * theta to the server's step. ``clip`` bounds the norm
+    of every sampled gradient. With several ``local_steps`` a worker sends its displacement divided by the
+    learning rate. ``evaluation_mode`` keeps dropout off and batch statistics fixed while training.
+
+    Units       batch_size in samples per worker and step; learning_rate a number or a Schedule
+    Raises      ParameterError, ToleranceError: what arrived, what is needed, what to change
+
+    >>> Experiment(workers=10, byzantine=10)
+    Traceback (most recent call last):
+        ...
+    varangian.errors.ParameterError: Experiment(byzantine=10, workers=10): at least one worker must be honest.
+    """
+
+    data: str | Dataset = "digits"
+    data_dir: str | os.PathLike[str] | None = None
+    split: Split = field(default_factory=IID)
+    model: ModelLike = "mlp"
+    loss: str | None = None
+    workers: int = 20
+    byzantine: int = 0
+    rule: Stage = field(default_factory=Average)
+    attack: Attack | None = None
+    batch_size: int = 32
+    steps: int = 200
+    learning_rate: float | Schedule = 0.05
+    momentum: float = 0.9
+    momentum_at: str = "worker"
+    nesterov: bool = False
+    dampening: float = 0.0
+    clip: float | None = None
+    l1: float = 0.0
+    l2: float = 0.0
+    weight_decay: float = 0.0
+    local_steps: int = 1
+    evaluation_mode: bool = False
+    evaluate_every: int = 20
+    seed: int = 1
+    dtype: str = "float32"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, least in _COUNTS.items():
+            check_count(self, name, getattr(self, name), least=least)
+        if self.byzantine >= self.workers:
+            raise ParameterError(
+                f"Experiment(byzantine={self.byzantine}, workers={self.workers}): "
+                "at least one worker must be honest."
+            )
+        if not isinstance(self.learning_rate, Schedule):
+            check_number(self, "learning_rate", self.learning_rate)
+        if self.clip is not None:
+            check_number(self, "clip", self.clip)
+        for name in ("l1", "l2", "weight_decay", "momentum", "dampening"):
+            check_number(self, name, getattr(self, name), above=-1e-300)
+        if self.momentum >= 1 or self.dampening > 1:
+            raise ParameterError(
+                f"Experiment(momentum={self.momentum}, dampening={self.dampening}): "
+                "momentum must be below 1, dampening at most 1."
+            )
+        _choose(self, "momentum_at", PLACES)
+        _choose(self, "dtype", DTYPES)
+        for name, kind in (("rule", Stage), ("attack", Attack | None), ("split", Split)):
+            _check_kind(self, name, kind)
+        if self.rule.stages()[-1].mixes:
+            raise ParameterError(f"{self.rule!r} returns many vectors; end it with a rule, Average() for instance.")
+        try:
+            torch.device(self.device)
+        except RuntimeError as error:
+            raise ParameterError(f"Experiment(device={self.device!r}): {str(error).splitlines()[0]}") from None
+        admit(self.rule, self.workers)
+
+    @property
+    def honest(self) -> int:
+        """Return how many workers are honest."""
+        return self.workers - self.byzantine
+
+    @property
+    def heavy_ball(self) -> Momentum:
+        """Return the momentum as one value."""
+        return Momentum(self.momentum, self.momentum_at, self.dampening, self.nesterov)
+
+
+_COUNTS = {
+    "workers": 1,
+    "byzantine": 0,
+    "batch_size": 1,
+    "steps": 1,
+    "local_steps": 1,
+    "evaluate_every": 1,
+    "seed": 0,
+}
+
+
+def _choose(owner: Experiment, name: str, known: Any) -> None:
+    value = getattr(owner, name)
+    if value not in known:
+        raise ParameterError(f"Experiment({name}={value!r}): {name} must be one of {', '.join(known)}.")
+
+
+def _check_kind(owner: Experiment, name: str, kind: Any) -> None:
+    value = getattr(owner, name)
+    if isinstance(value, type):
+        raise ParameterError(f"Experiment({name}={value.__name__}): pass a value, {value.__name__}(...).")
+    if not isinstance(value, kind):
+        wanted = getattr(kind, "__name__", str(kind))
+        raise ParameterError(f"Experiment({name}={value!r}): {name} must be a {wanted}.")

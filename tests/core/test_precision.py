@@ -1,0 +1,228 @@
+"""Nothing is lost where an attacker would look: close vectors of huge norm, and huge outliers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+import torch
+
+import varangian as vg
+from varangian.core.points import Points, Reads
+from varangian.core.randomness import Stream
+from varangian.core.stages import Stage
+from varangian.kernels.rows import Rows, Segment
+
+D, N, F = 1_000_000, 11, 3
+NORM = 50.0
+SEEDS = 30
+
+
+def close_updates(seed: int, rms: float) -> np.ndarray:
+    """Return weights of norm 50 plus honest updates, and F liars at w - 3 (mean honest update), in float32."""
+    rng = np.random.default_rng(seed)
+    w = rng.standard_normal(D, dtype=np.float32)
+    w *= NORM / np.linalg.norm(w)
+    honest = rng.standard_normal((N - F, D), dtype=np.float32) * np.float32(rms)
+    x = np.empty((N, D), dtype=np.float32)
+    x[F:] = w + honest
+    x[:F] = w - 3 * honest.mean(0)
+    return x[rng.permutation(N)]
+
+
+def exact_distances(x: np.ndarray) -> np.ndarray:
+    """Return squared distances by direct differences in float64."""
+    table = np.zeros((N, N))
+    for i in range(N):
+        for j in range(i):
+            difference = x[i].astype(np.float64) - x[j]
+            table[i, j] = table[j, i] = difference @ difference
+    return table
+
+
+PLANNED: list[Any] = [
+    vg.Krum(f=F),
+    vg.MultiKrum(f=F),
+    vg.MinimumDiameterAveraging(f=F),
+    vg.NearestNeighborMixing(f=F),
+]
+
+
+def agree_with_exact_distances(rms: float, seeds: range) -> int:
+    """Count the seeds for which every plan equals that from exact distances."""
+    agreed = 0
+    for seed in seeds:
+        x = close_updates(seed, rms)
+        rows = Rows((Segment(torch.from_numpy(x)),))
+        table = Points(N, rows=rows).table(Reads.PAIRS)
+        exact = torch.from_numpy(exact_distances(x))
+        assert torch.allclose(table, exact, rtol=1e-9, atol=0.0)
+        agreed += all(torch.equal(stage.weights(table), stage.weights(exact)) for stage in PLANNED)
+    return agreed
+
+
+def test_updates_of_1e_5_at_norm_50_are_told_apart() -> None:
+    assert agree_with_exact_distances(1e-5, range(SEEDS)) == SEEDS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rms", [1e-4, 3e-6])
+def test_updates_of_other_sizes_are_told_apart(rms: float) -> None:
+    assert agree_with_exact_distances(rms, range(SEEDS)) == SEEDS
+
+
+@pytest.mark.parametrize("stage", PLANNED, ids=repr)
+def test_a_call_weighs_as_exact_distances_do(stage: Any) -> None:
+    x = close_updates(0, 1e-5)
+    got = stage.aggregate(torch.from_numpy(x)).weights
+    assert torch.equal(got, stage.weights(torch.from_numpy(exact_distances(x))))
+
+
+# Huge outliers, in every chain
+
+
+@dataclass(frozen=True)
+class Link:
+    """A stage and its oracle, a function of the vectors and of the stream that the stage is given."""
+
+    stage: Stage
+    truth: Callable[[np.ndarray, Stream], np.ndarray]
+
+    @property
+    def name(self) -> str:
+        return type(self.stage).__name__
+
+
+SCALES = (1e4, 1e10, 1e25, 3e38)
+RADIUS = 4.0
+
+
+def mixers(f: int) -> list[Link | None]:
+    def bucketing(s: int) -> Link:
+        stage = vg.Bucketing(f=f, s=s)
+        return Link(stage, lambda x, r: oracle.bucketing(x, stage.permutation(len(x), r).tolist(), s))
+
+    return [
+        None,
+        Link(vg.NearestNeighborMixing(f=f), lambda x, _: oracle.nearest_neighbor_mixing(x, f)),
+        bucketing(1),
+        bucketing(2),
+        Link(vg.Clipping(radius=RADIUS, f=f), lambda x, _: oracle.clipping(x, RADIUS)),
+        Link(vg.AdaptiveClipping(f=f), lambda x, _: oracle.adaptive_clipping(x, f)),
+    ]
+
+
+def rules(f: int, d: int, pivot: np.ndarray) -> list[Link]:
+    dnc = vg.DnC(f=f)
+    condense = vg.Condense(f=f)
+    return [
+        Link(vg.Median(f=f), lambda x, _: oracle.median(x)),
+        Link(vg.TrimmedMean(f=f), lambda x, _: oracle.trimmed_mean(x, f)),
+        Link(vg.MeanAroundMedian(f=f), lambda x, _: oracle.mean_around_median(x, len(x) - f)),
+        Link(vg.Phocas(f=f), lambda x, _: oracle.phocas(x, f)),
+        Link(vg.Krum(f=f), lambda x, _: oracle.krum(x, f)),
+        Link(vg.MultiKrum(f=f), lambda x, _: oracle.multi_krum(x, f)),
+        Link(vg.Bulyan(f=f), lambda x, _: oracle.bulyan(x, f)),
+        Link(vg.MultiBulyan(f=f), lambda x, _: oracle.multi_bulyan(x, f)),
+        Link(vg.MinimumDiameterAveraging(f=f), lambda x, _: oracle.mda(x, f)),
+        Link(vg.Aksel(f=f), lambda x, _: oracle.aksel(x)),
+        Link(vg.ComparativeGradientElimination(f=f), lambda x, _: oracle.cge(x, f)),
+        Link(vg.GeometricMedian(f=f), lambda x, _: oracle.geometric_median(x, 400, 1e-12)),
+        Link(vg.GeometricMedian(f=f, nu=0.1, steps=8), lambda x, _: oracle.geometric_median(x, 8, 0.1)),
+        Link(
+            vg.CenteredClipping(f=f, radius=RADIUS, steps=3),
+            lambda x, _: oracle.centered_clipping(x, RADIUS, 3, np.zeros(d)),
+        ),
+        Link(vg.MoNNA(f=f), lambda x, _: oracle.monna(x, pivot, f)),
+        Link(vg.CAF(f=f), lambda x, _: oracle.caf(x, f)),
+        Link(vg.FLTrust(f=f), lambda x, _: oracle.fltrust(x, pivot)),
+        Link(vg.SignMajority(f=f), lambda x, _: oracle.sign_majority(x)),
+        Link(dnc, lambda x, r: oracle.dnc(x, f, list(dnc.subsets(d, r).numpy()), 1.0)),
+        Link(condense, lambda x, r: oracle.condense(x, condense.mask(d, r).numpy())),
+    ]
+
+
+def hostile(n: int, d: int, f: int, scale: float, seed: int, *, colluding: bool) -> np.ndarray:
+    """Return honest gaussian vectors first, then f liars of this size, alone or together."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, d)) * 0.5 + 0.3
+    directions = rng.uniform(-1, 1, (1 if colluding else f, d))
+    x[n - f :] = scale * directions
+    return x.astype(np.float32)
+
+
+def outcome(mixer: Link | None, rule: Link, x: np.ndarray, pivot: np.ndarray) -> tuple[Any, Callable[[], np.ndarray]]:
+    """Return the chain's aggregation, and how to compute the truth step by step."""
+    stage = vg.chain(mixer.stage, rule.stage) if mixer else rule.stage
+    needs = rule.name in ("MoNNA", "FLTrust")
+    given = {"pivot": torch.from_numpy(pivot.astype(np.float32))} if needs else {}
+    stream = Stream(7)
+
+    def truth() -> np.ndarray:
+        if mixer is None:
+            return rule.truth(x.astype(np.float64), stream)
+        mixed = mixer.truth(x.astype(np.float64), stream.at("stage", place=0))
+        return rule.truth(mixed, stream.at("stage", place=1))
+
+    return stage.aggregate(torch.from_numpy(x.copy()), stream=stream, **given), truth
+
+
+def relative(got: np.ndarray, want: np.ndarray, honest: np.ndarray) -> float:
+    floor = 1e-3 * np.median(np.linalg.norm(honest, axis=1))
+    return float(np.linalg.norm(got.astype(np.float64) - want) / max(np.linalg.norm(want), floor))
+
+
+def compared(mixer_at: int, n: int, d: int, f: int, *, only_smea: bool = False) -> tuple[int, list[str]]:
+    """Compare every rule after one mixer with the truth at all scales; return the count and what is wrong."""
+    count, wrong = 0, []
+    pivot = np.float32(np.linspace(0.1, 0.6, d)).astype(np.float64)
+    smea = Link(vg.SMEA(f=f), lambda x, _: oracle.smea(x, f))
+    links = [smea] if only_smea else rules(f, d, pivot)
+    mixer = mixers(f)[mixer_at]
+    for scale in SCALES:
+        for colluding in (False, True):
+            x = hostile(n, d, f, scale, int(np.log10(scale)), colluding=colluding)
+            for rule in links:
+                stage = vg.chain(mixer.stage, rule.stage) if mixer else rule.stage
+                if not stage.condition().holds(n):
+                    continue
+                got, truth = outcome(mixer, rule, x, pivot)
+                what = f"{stage!r} at {scale:g}, colluding={colluding}"
+                value = got.value.numpy()
+                if not np.isfinite(value).all():
+                    wrong.append(f"{what}: {value}")
+                    continue
+                # Independent liars pull the mean, and one of them may then project less than the honest.
+                if rule.name == "DnC" and mixer is None and colluding and got.weights[n - f :].abs().max() > 0:
+                    wrong.append(f"{what}: liars weigh {got.weights[n - f :].tolist()}")
+                try:
+                    want = truth()
+                except oracle.Ambiguous:
+                    continue
+                count += 1
+                error = relative(value, want, x[: n - f])
+                if not error <= 1e-5:
+                    wrong.append(f"{what}: error {error:.3g}")
+    return count, wrong
+
+
+FEWEST = {0: 150, 1: 110, 2: 150, 3: 110, 4: 140, 5: 140}
+"""Comparisons that are not ambiguous, by mixer."""
+
+
+@pytest.mark.parametrize("mixer_at", range(6), ids=["none", "nnm", "bucketing 1", "bucketing 2", "clipping", "arc"])
+def test_huge_outliers_decide_nothing(mixer_at: int) -> None:
+    count, wrong = compared(mixer_at, 15, 50, 3)
+    assert not wrong, "\n".join(wrong)
+    assert count >= FEWEST[mixer_at], count
+
+
+@pytest.mark.parametrize("mixer_at", range(6), ids=["none", "nnm", "bucketing 1", "bucketing 2", "clipping", "arc"])
+def test_huge_outliers_decide_nothing_for_smea(mixer_at: int) -> None:
+    count, wrong = compared(mixer_at, 10, 6, 2, only_smea=True)
+    assert not wrong, "\n".join(wrong)
+    assert count >= 4, count

@@ -1,0 +1,146 @@
+"""A chain reads its vectors once, twice, or three times after a scaling, counted at the load itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import varangian as vg
+from varangian.core.stages import Stage
+from varangian.kernels.rows import Segment
+
+N, D, F = 15, 400, 2
+
+MIXERS: list[Stage | None] = [
+    None,
+    vg.NearestNeighborMixing(f=F),
+    vg.Bucketing(f=F, s=1),
+    vg.Clipping(radius=15.0, f=F),
+    vg.AdaptiveClipping(f=F),
+]
+COLUMNS = [vg.Median(f=F), vg.TrimmedMean(f=F), vg.MeanAroundMedian(f=F), vg.Phocas(f=F), vg.SignMajority(f=F), vg.Condense(f=F)]
+PLANNED = [
+    vg.Krum(f=F),
+    vg.MultiKrum(f=F),
+    vg.Bulyan(f=F),
+    vg.MultiBulyan(f=F),
+    vg.MinimumDiameterAveraging(f=F),
+    vg.ComparativeGradientElimination(f=F),
+    vg.GeometricMedian(f=F),
+    vg.CenteredClipping(f=F, radius=5.0),
+    vg.MoNNA(f=F),
+    vg.SMEA(f=F),
+    vg.CAF(f=F),
+]
+REMEASURED = [vg.Aksel(f=F), vg.DnC(f=F)]
+"""Rules that measure the mixed vectors themselves: against their median, or on some of their coordinates."""
+
+
+class Counter:
+    """The share of the vectors that was loaded."""
+
+    def __init__(self) -> None:
+        self.columns = 0
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Counter:
+    counter = Counter()
+    plain = Segment.columns
+
+    def counted(segment: Segment, start: int, stop: int) -> Any:
+        counter.columns += min(stop, segment.width) - start
+        return plain(segment, start, stop)
+
+    monkeypatch.setattr(Segment, "columns", counted)
+    return counter
+
+
+def measured(stage: Stage, counter: Counter, x: torch.Tensor | None = None) -> int:
+    """Return the passes of one call, as counted at the load; the call must report the same."""
+    vectors = gradients() if x is None else x
+    needs = any(pivot.name == "GIVEN" for part in stage.stages() for pivot in part.pivots)
+    given = {"pivot": vectors[-3:].mean(0)} if needs else {}
+    counter.columns = 0
+    reported = stage.aggregate(vectors, **given).reads
+    passes, rest = divmod(counter.columns, D)
+    assert rest == 0, f"{stage!r} read a part of the vectors"
+    assert passes == reported
+    return passes
+
+
+def gradients(seed: int = 0) -> torch.Tensor:
+    return torch.randn(N, D, generator=torch.Generator().manual_seed(seed)) * 0.5 + 0.1
+
+
+def after(mixer: Stage | None, rule: Stage) -> Stage:
+    return rule if mixer is None else vg.chain(mixer, rule)
+
+
+def name(stage: Stage | None) -> str:
+    return "alone" if stage is None else type(stage).__name__
+
+
+def scales(mixer: Stage | None) -> bool:
+    return isinstance(mixer, (vg.Clipping, vg.AdaptiveClipping))
+
+
+@pytest.mark.parametrize("rule", [*COLUMNS, vg.Average()], ids=name)
+def test_coordinates_alone_are_read_once(rule: Stage, loaded: Counter) -> None:
+    assert measured(rule, loaded) == 1
+    assert measured(vg.chain(vg.Bucketing(f=F, s=2), rule), loaded) == 1
+
+
+@pytest.mark.parametrize("rule", COLUMNS, ids=name)
+@pytest.mark.parametrize("mixer", MIXERS, ids=name)
+def test_coordinates_after_a_mixer_are_read_twice(mixer: Stage | None, rule: Stage, loaded: Counter) -> None:
+    free = mixer is None or isinstance(mixer, vg.Bucketing)
+    assert measured(after(mixer, rule), loaded) == (1 if free else 2)
+
+
+@pytest.mark.parametrize("rule", PLANNED, ids=name)
+@pytest.mark.parametrize("mixer", MIXERS, ids=name)
+def test_plans_are_read_twice_and_thrice_after_a_scaling(mixer: Stage | None, rule: Stage, loaded: Counter) -> None:
+    due = 3 if scales(mixer) and not isinstance(rule, vg.ComparativeGradientElimination) else 2
+    assert measured(after(mixer, rule), loaded) == due
+
+
+@pytest.mark.parametrize("rule", REMEASURED, ids=name)
+@pytest.mark.parametrize("mixer", MIXERS, ids=name)
+def test_a_median_or_a_subset_after_a_mixer_is_one_more(mixer: Stage | None, rule: Stage, loaded: Counter) -> None:
+    free = mixer is None or isinstance(mixer, vg.Bucketing)
+    assert measured(after(mixer, rule), loaded) == (2 if free else 3)
+
+
+@pytest.mark.parametrize("rule", [*PLANNED, *COLUMNS], ids=name)
+def test_long_chains_cost_no_more(rule: Stage, loaded: Counter) -> None:
+    nnm = vg.NearestNeighborMixing(f=F)
+    assert measured(vg.chain(vg.Bucketing(f=F, s=1), nnm, nnm, rule), loaded) <= 2
+    assert measured(vg.chain(vg.Clipping(radius=15.0, f=F), vg.AdaptiveClipping(f=F), nnm, rule), loaded) <= 3
+
+
+def test_trust_reads_three_times(loaded: Counter) -> None:
+    assert measured(vg.FLTrust(f=F), loaded) == 3
+
+
+@pytest.mark.parametrize("rule", [vg.GeometricMedian(f=F), vg.CenteredClipping(f=F, radius=5.0)], ids=name)
+def test_a_hostile_spread_costs_iterative_rules_one_more(rule: Stage, loaded: Counter) -> None:
+    x = gradients()
+    x[-F:] *= 1e10
+    assert measured(rule, loaded, x) == 3
+    assert measured(vg.chain(vg.NearestNeighborMixing(f=F), rule), loaded, x) <= 4
+
+
+@pytest.mark.parametrize("rule", [rule for rule in PLANNED if not isinstance(rule, (vg.GeometricMedian, vg.CenteredClipping))], ids=name)
+def test_outliers_cost_other_rules_nothing(rule: Stage, loaded: Counter) -> None:
+    x = gradients()
+    x[-F:] *= 1e10
+    assert measured(rule, loaded, x) == 2
+
+
+def test_half_a_call_reads_nothing(loaded: Counter) -> None:
+    with pytest.raises(vg.errors.ToleranceError) if hasattr(vg, "errors") else pytest.raises(ValueError, match="n = 15"):
+        vg.Krum(f=7)(gradients())
+    assert loaded.columns == 0
