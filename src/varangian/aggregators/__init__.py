@@ -46,4 +46,32 @@ RULES: tuple[type[Stage], ...] = (
 HALVES: tuple[type[Stage], ...] = (BulyanSelection, MultiBulyanSelection, NormMatching, CosineTrust)
 """Stages that live with the rule they are a half of."""
 
-__all__ = ["HALVES", "RULES", *(rule.__name__ for rule in (*RULES, *HALVES))]  # noqa: PLE0604
+__all__ = [
+    "Average",
+    "Median",
+    "TrimmedMean",
+    "MeanAroundMedian",
+    "Phocas",
+    "Krum",
+    "MultiKrum",
+    "Bulyan",
+    "MultiBulyan",
+    "MinimumDiameterAveraging",
+    "Aksel",
+    "ComparativeGradientElimination",
+    "GeometricMedian",
+    "CenteredClipping",
+    "MoNNA",
+    "SMEA",
+    "CAF",
+    "DnC",
+    "FLTrust",
+    "SignMajority",
+    "Condense",
+    "BulyanSelection",
+    "MultiBulyanSelection",
+    "NormMatching",
+    "CosineTrust",
+    "HALVES",
+    "RULES",
+]

@@ -72,7 +72,7 @@ class CAF(GeometricRule):
 
 
 def _top_direction(distances: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the weighted covariance's top eigenvalue ``(*batch, 1)``, and the weighted points' squared projections."""
+    """Return the weighted covariance's top eigenvalue ``(*batch, 1)``, and all squared projections on it."""
     along = (distances @ shares[..., None])[..., 0]
     mean = (shares * along).sum(-1)[..., None, None]
     products = 0.5 * (along[..., :, None] + along[..., None, :] - mean - distances)

@@ -71,6 +71,8 @@ class Condense(CoordinateRule):
         mask = self.mask(points.d, call.stream)
 
         def program(values: Tensor, place: slice) -> Tensor:
-            return torch.where(mask[place].to(values.device), self.columns(values), values[..., 0, :].double())
+            return torch.where(
+                mask[place].to(values.device), self.columns(values), values[..., 0, :].double()
+            )
 
         return points.reduced(program)

@@ -16,9 +16,7 @@ from varangian.core.selection import lowest, mean_over
 from varangian.core.stages import GeometricRule, check_count
 
 
-def krum_scores(
-    distances: Float[Tensor, "*batch n n"], neighbours: int
-) -> Float[Tensor, "*batch n"]:
+def krum_scores(distances: Float[Tensor, "*batch n n"], neighbours: int) -> Float[Tensor, "*batch n"]:
     """Return, for each vector, the sum of the distances to its nearest ``neighbours``, itself left out."""
     return distances.sort(dim=-1).values[..., 1 : neighbours + 1].sum(-1)
 

@@ -48,7 +48,9 @@ class MeanAroundMedian(CoordinateRule):
         if self.drop is not None:
             check_count(self, "drop", self.drop, least=0)
             if self.drop < self.f:
-                raise ParameterError(f"MeanAroundMedian(f={self.f}, drop={self.drop}): drop must be at least f.")
+                raise ParameterError(
+                    f"MeanAroundMedian(f={self.f}, drop={self.drop}): drop must be at least f."
+                )
 
     def condition(self) -> Condition:
         """Return n >= 2f + 1, and more where more than 2f values are dropped."""

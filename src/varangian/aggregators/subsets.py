@@ -140,7 +140,8 @@ def least_diameter(table: Table, f: int, nodes: int) -> list[int]:
         else:
             low = middle + 1
     neighbours = _conflicts(table, candidates[high])
-    alive, chosen, spare = everyone, [], f
+    alive, spare = everyone, f
+    chosen: list[int] = []
     for v in range(n):
         if len(chosen) == n - f:
             break
@@ -183,7 +184,9 @@ def least_spread(table: Table, f: int, nodes: int) -> list[int]:
         bounds = _spreads(table, children)
         if children.shape[1] < size:
             stack.extend(
-                tuple(child) for child, bound in zip(children[::-1], bounds[::-1], strict=True) if bound <= best_value * (1 + TIE)
+                tuple(child)
+                for child, bound in zip(children[::-1], bounds[::-1], strict=True)
+                if bound <= best_value * (1 + TIE)
             )
             continue
         for child, value in zip(children, bounds, strict=True):

@@ -147,7 +147,9 @@ def mean(honest: Float[Tensor, "*batch h d"]) -> Float[Tensor, "*batch d"]:
     return honest.mean(-2, dtype=torch.float64)
 
 
-def deviation(honest: Float[Tensor, "*batch h d"], mu: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+def deviation(
+    honest: Float[Tensor, "*batch h d"], mu: Float[Tensor, "*batch d"]
+) -> Float[Tensor, "*batch d"]:
     """Return the standard deviation per coordinate (h - 1 in the denominator; zero for one vector)."""
     h = honest.shape[-2]
     total = torch.zeros_like(mu)
@@ -159,5 +161,3 @@ def deviation(honest: Float[Tensor, "*batch h d"], mu: Float[Tensor, "*batch d"]
 def repeat(vector: Float[Tensor, "*batch d"], b: int) -> Float[Tensor, "*batch b d"]:
     """Return b copies, as a view."""
     return vector[..., None, :].expand(*vector.shape[:-1], b, vector.shape[-1])
-
-

@@ -170,7 +170,9 @@ class _WithinSpread(LineAttack):
         """Refuse an unknown direction."""
         if self.along not in DIRECTIONS:
             name = type(self).__name__
-            raise ParameterError(f"{name}(along={self.along!r}): along must be one of {', '.join(DIRECTIONS)}.")
+            raise ParameterError(
+                f"{name}(along={self.along!r}): along must be one of {', '.join(DIRECTIONS)}."
+            )
 
     def direction(self, scene: Scene, mu: Tensor) -> Tensor:
         """Return minus mu's direction, minus the deviation, or minus mu's signs."""
@@ -209,5 +211,3 @@ class MinSum(_WithinSpread):
         apart = to_each(scene.honest, mu[..., None, :])[..., 0].sum(-1)
         square = scene.honest.shape[-2] * direction.square().sum(-1)
         return ((bound - apart).clamp(min=0.0) / torch.where(square > 0, square, torch.inf)).sqrt()
-
-

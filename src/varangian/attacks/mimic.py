@@ -68,5 +68,3 @@ def refined(honest: Float[Tensor, "*batch h d"], before: Spread | None) -> Sprea
 def _unit(vector: Tensor) -> Tensor:
     norm = vector.norm(dim=-1, keepdim=True)
     return vector / torch.where(norm > 0, norm, 1.0)
-
-

@@ -24,7 +24,11 @@ class LabelFlip(DataAttack):
     short_names = ("labelflip",)
 
     def poison(
-        self, inputs: Float[Tensor, "samples ..."], labels: Int[Tensor, " samples"], classes: int, stream: Stream
+        self,
+        inputs: Float[Tensor, "samples ..."],
+        labels: Int[Tensor, " samples"],
+        classes: int,
+        stream: Stream,
     ) -> tuple[Tensor, Tensor]:
         """Return the inputs, and the mirrored labels."""
         return inputs, classes - 1 - labels
@@ -37,7 +41,11 @@ class RandomLabel(DataAttack):
     randomised = True
 
     def poison(
-        self, inputs: Float[Tensor, "samples ..."], labels: Int[Tensor, " samples"], classes: int, stream: Stream
+        self,
+        inputs: Float[Tensor, "samples ..."],
+        labels: Int[Tensor, " samples"],
+        classes: int,
+        stream: Stream,
     ) -> tuple[Tensor, Tensor]:
         """Return the inputs, and random labels."""
         drawn = torch.randint(classes, labels.shape, generator=stream.generator())
@@ -55,7 +63,11 @@ class MalformedInput(DataAttack):
         check_number(self, "factor", self.factor, above=-float("inf"))
 
     def poison(
-        self, inputs: Float[Tensor, "samples ..."], labels: Int[Tensor, " samples"], classes: int, stream: Stream
+        self,
+        inputs: Float[Tensor, "samples ..."],
+        labels: Int[Tensor, " samples"],
+        classes: int,
+        stream: Stream,
     ) -> tuple[Tensor, Tensor]:
         """Return the multiplied inputs, and the labels."""
         return inputs * self.factor, labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -77,10 +78,8 @@ class Optimal(LineAttack):
         octaves = 2.0 ** torch.linspace(*OCTAVES, self.candidates, dtype=torch.float64, device=mu.device)
         spread = torch.cat([octaves, octaves.new_tensor(FAR)])
         factors = unit * spread.reshape(-1, *[1] * unit.ndim)
-        try:
+        with suppress(ParameterError):  # the other attack may have no default here; the search needs none
             factors = torch.cat([self.attack.factor(scene, mu, direction)[None], factors])
-        except ParameterError:
-            pass  # the other attack has no default here; the search needs none
         return best_on(line.deviations, factors, self.rounds)
 
 

@@ -116,14 +116,14 @@ class Sightline:
         honest = self.scene.honest
         forged = repeat(self.mu + factor[..., None] * self.direction, self.scene.b).to(honest.dtype)
         options: dict[str, Any] = dict(self.scene.options)
-        result = self.rule(torch.cat([honest, forged], dim=-2), **options)
+        result: Tensor = self.rule(torch.cat([honest, forged], dim=-2), **options)
         return (result.double() - self.mu).square().sum(-1).nan_to_num(nan=0.0)
 
 
 def best_on(
     deviations: Callable[[Tensor], Tensor], factors: Float[Tensor, "k *batch"], rounds: int
 ) -> Float[Tensor, " *batch"]:
-    """Return the least factor of largest deviation: the best of the candidates, refined between its neighbours."""
+    """Return the least factor of largest deviation: the best candidate, refined between its neighbours."""
     count = len(factors)
     factors = factors.sort(dim=0).values
     reached = deviations(factors)

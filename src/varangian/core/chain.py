@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import ClassVar
 
 from varangian.core.citations import Reference
@@ -69,10 +70,11 @@ def chain(*parts: Stage, allow_different_f: bool = False) -> Chain:
         if not isinstance(part, Stage):
             raise ChainError(f"chain() takes mixers and rules; {part!r} is a {type(part).__name__}.")
     flat = [part for p in parts for part in (p.parts if isinstance(p, Chain) else (p,))]
-    for part, following in zip(flat, flat[1:], strict=False):
+    for part, following in pairwise(flat):
         if not part.stages()[-1].mixes:
             raise ChainError(
-                f"{part!r} returns one vector, so {following!r} cannot come after it. Put mixers first, the rule last."
+                f"{part!r} returns one vector, so {following!r} cannot come after it. "
+                "Put mixers first, the rule last."
             )
     declared = {part.f: part for part in flat if part.f is not None}
     if len(declared) > 1 and not allow_different_f:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from varangian.errors import DtypeError, InputError, ShapeError
 from varangian.kernels.rows import WORKING_DTYPES, Segment
@@ -54,7 +55,7 @@ def as_tensor(leaf: Any) -> Tensor:
         return leaf.detach()
     if isinstance(leaf, np.ndarray):
         return _from_numpy(leaf)
-    return torch.from_dlpack(leaf)
+    return from_dlpack(leaf)
 
 
 def like(result: Tensor, leaf: Any) -> Any:
@@ -77,7 +78,9 @@ def _from_numpy(array: NDArray[Any]) -> Tensor:
     if array.dtype.name == "bfloat16":
         return _from_numpy(array.view(np.int16)).view(torch.bfloat16)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > np.dtype(np.float64).itemsize:
-        raise DtypeError(f"Vectors of NumPy dtype {array.dtype} cannot be aggregated; convert them to float32 or float64.")
+        raise DtypeError(
+            f"Vectors of NumPy dtype {array.dtype} cannot be aggregated; convert them to float32 or float64."
+        )
     if not array.dtype.isnative or any(stride < 0 for stride in array.strides):
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     with warnings.catch_warnings():
@@ -98,8 +101,8 @@ def _read_matrix(x: Any) -> Vectors:
     tensor = as_tensor(x)
     if tensor.ndim < AXES_OF_VECTORS:
         raise ShapeError(
-            f"An array of shape {tuple(tensor.shape)} arrived; n vectors of d coordinates need shape (..., n, d). "
-            "One vector alone is x[None, :]."
+            f"An array of shape {tuple(tensor.shape)} arrived; n vectors of d coordinates need "
+            "shape (..., n, d). One vector alone is x[None, :]."
         )
     _check_dtype(tensor.dtype, "An array")
     if tensor.shape[-2] == 0:
@@ -140,8 +143,7 @@ def _read_sequence(x: Sequence[Any]) -> Vectors:
         if keys == [None]:
             return leaves[0]
         if isinstance(first, Mapping):
-            packed = type(first)(zip(keys, leaves, strict=True))  # type: ignore[call-arg]
-            return packed
+            return type(first)(zip(keys, leaves, strict=True))  # type: ignore[call-arg]
         return type(first)(leaves)
 
     def pack_many(parts: Sequence[Tensor]) -> Any:
@@ -169,11 +171,16 @@ def _name(i: int, key: Any) -> str:
 def _check_entry(i: int, entry: Any, first: Any, keys: list[Any]) -> None:
     if keys == [None]:
         if not _is_array(entry):
-            raise InputError(f"{_name(i, None)} is a {type(entry).__name__}; vector 0 is an array. Pass one kind.")
+            raise InputError(
+                f"{_name(i, None)} is a {type(entry).__name__}; vector 0 is an array. Pass one kind."
+            )
         return
-    if isinstance(first, Mapping) != isinstance(entry, Mapping) or not isinstance(entry, (Mapping, list, tuple)):
+    if isinstance(first, Mapping) != isinstance(entry, Mapping) or not isinstance(
+        entry, (Mapping, list, tuple)
+    ):
         raise InputError(
-            f"{_name(i, None)} is a {type(entry).__name__}; vector 0 is a {type(first).__name__}. Pass one kind."
+            f"{_name(i, None)} is a {type(entry).__name__}; vector 0 is a {type(first).__name__}. "
+            "Pass one kind."
         )
     theirs = set(entry) if isinstance(entry, Mapping) else set(range(len(entry)))
     if theirs != set(keys):
@@ -196,8 +203,8 @@ def _leaf(x: Sequence[Any], i: int, key: Any) -> Tensor:
         raise ShapeError(f"{_name(i, key)} is a single number; each vector needs at least one axis.")
     if tensor.dtype != wanted.dtype or tensor.device != wanted.device:
         raise DtypeError(
-            f"{_name(i, key)} is {tensor.dtype} on {tensor.device}; vector 0 is {wanted.dtype} on {wanted.device}. "
-            "Convert them to one dtype and device."
+            f"{_name(i, key)} is {tensor.dtype} on {tensor.device}; vector 0 is {wanted.dtype} on "
+            f"{wanted.device}. Convert them to one dtype and device."
         )
     return tensor.reshape(-1)
 

@@ -78,7 +78,9 @@ def _read(weights: Any, n: int) -> Tensor:
         weights = torch.tensor(list(weights), dtype=torch.float64)
     claimed = as_tensor(weights).to("cpu", torch.float64)
     if tuple(claimed.shape) != (n,):
-        raise WeightsError(f"Weights of shape {tuple(claimed.shape)} arrived for {n} vectors; pass {n} numbers.")
+        raise WeightsError(
+            f"Weights of shape {tuple(claimed.shape)} arrived for {n} vectors; pass {n} numbers."
+        )
     if not claimed.isfinite().all():
         raise WeightsError(f"Weight {int((~claimed.isfinite()).nonzero()[0])} is not finite.")
     if (claimed < 0).any():

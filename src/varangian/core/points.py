@@ -45,7 +45,7 @@ class Pivot(Enum):
     MEDIAN = "the coordinate-wise median of the vectors"
 
 
-class NeedsVectors(Exception):
+class NeedsVectors(Exception):  # noqa: N818 (no error, a change of plan)
     """A plan in distance space alone would lose precision, or needs the coordinates."""
 
 

@@ -139,8 +139,8 @@ class Mixer(Stage):
 class ScalingMixer(Mixer):
     """Multiplies every vector by a factor planned on the norms, the last column of its table."""
 
-    reads = Reads.NORMS
-    pivots = (Pivot.ORIGIN,)
+    reads: ClassVar[Reads] = Reads.NORMS
+    pivots: ClassVar[tuple[Pivot, ...]] = (Pivot.ORIGIN,)
 
     @abstractmethod
     def weights(self, distances: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch n"]:
@@ -179,7 +179,9 @@ class IterativeRule(GeometricRule):
     ) -> Float[Tensor, "*batch w"]:
         """Return the weights planned on a table that does not span too much."""
         drawing = Drawing.of(distances, distances.shape[-1] - len(self.pivots))
-        return self.solve(Span.of(distances, replace(drawing, factors=torch.ones_like(drawing.factors))), parties)
+        return self.solve(
+            Span.of(distances, replace(drawing, factors=torch.ones_like(drawing.factors))), parties
+        )
 
     def advance(self, points: Points, call: Call) -> Points:
         """Return the one combined point."""

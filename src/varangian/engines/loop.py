@@ -169,5 +169,3 @@ def _measure(
         row["condition_holds"] = float(row["variance_to_norm"] <= bound)
     row["nonfinite_rows"] = float(outcome.suspects.sum())
     return row
-
-

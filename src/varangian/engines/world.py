@@ -37,17 +37,18 @@ class World:
         """Load the data, deal it, and make the model, all from the experiment's seed."""
         stream = Stream(spec.seed)
         loaded = spec.data if isinstance(spec.data, Dataset) else load_dataset(spec.data, spec.data_dir)
-        place = {"device": spec.device, "dtype": DTYPES[spec.dtype]}
+        device, dtype = torch.device(spec.device), DTYPES[spec.dtype]
         data = Dataset(
             loaded.name,
-            loaded.train_inputs.to(**place),
-            loaded.train_labels.to(spec.device),
-            loaded.test_inputs.to(**place),
-            loaded.test_labels.to(spec.device),
+            loaded.train_inputs.to(device, dtype),
+            loaded.train_labels.to(device),
+            loaded.test_inputs.to(device, dtype),
+            loaded.test_labels.to(device),
             loaded.classes,
         )
         shards = spec.split.assign(loaded.train_labels, spec.workers, stream.at("split"))
-        module = build(spec.model, data.input_shape, data.classes, stream.at("model")).to(**place)
+        module = build(spec.model, data.input_shape, data.classes, stream.at("model"))
+        module.to(device, dtype)
         module.train(not spec.evaluation_mode)
         loss = loss_for(spec.model, spec.loss)
         return cls(spec, data, tuple(shards), module, FlatParameters(module), loss, stream)

@@ -29,7 +29,11 @@ def draw_runs(results: Mapping[str, Result], path: str | os.PathLike[str], title
         percent = [100 * value for value in accuracy]
         axes.plot(steps, percent, dashes, color=colour, linewidth=2, marker="o", markersize=3, label=label)
         axes.annotate(
-            f"{percent[-1]:.1f}", (steps[-1], percent[-1]), xytext=(6, 0), textcoords="offset points", va="center"
+            f"{percent[-1]:.1f}",
+            (steps[-1], percent[-1]),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
         )
     axes.set(xlabel="step", ylabel="test accuracy (%)", ylim=(-2, 102), title=title)
     axes.margins(x=0.02)

@@ -15,9 +15,7 @@ Watch = Callable[[Progress], None]
 def run(experiments: Experiment, watch: Watch | None = None) -> Result: ...
 @overload
 def run(experiments: Sequence[Experiment], watch: Watch | None = None) -> list[Result]: ...
-def run(
-    experiments: Experiment | Sequence[Experiment], watch: Watch | None = None
-) -> Result | list[Result]:
+def run(experiments: Experiment | Sequence[Experiment], watch: Watch | None = None) -> Result | list[Result]:
     """Return the result of an experiment, or one for each of several; ``watch`` is told after every step.
 
     >>> result = run(Experiment(workers=4, steps=3, model="logistic"))

@@ -1,4 +1,4 @@
-"""The question everyone asks first: what does the attack cost, and what does the rule win back?"""
+"""The question everyone asks first: what an attack costs, and what a rule wins back."""
 
 from __future__ import annotations
 

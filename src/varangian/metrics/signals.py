@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,6 +13,7 @@ def describe(name: str, vectors: Float[Tensor, "k d"]) -> dict[str, float]:
 
     The variance is the trace of the covariance, k - 1 in the denominator; zero for one vector.
 
+    >>> import torch
     >>> describe("sent", torch.tensor([[3.0, 0.0], [3.0, 8.0]]))
     {'sent_variance': 32.0, 'sent_norm': 5.0, 'sent_largest': 4.0}
     """
@@ -30,6 +30,7 @@ def describe(name: str, vectors: Float[Tensor, "k d"]) -> dict[str, float]:
 def cosine(a: Float[Tensor, " d"], b: Float[Tensor, " d"]) -> float:
     """Return the cosine of two vectors; NaN if either is zero.
 
+    >>> import torch
     >>> cosine(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 0.0]))
     1.0
     """

@@ -28,11 +28,15 @@ class Momentum:
     dampening: float = 0.0
     nesterov: bool = False
 
-    def accumulate(self, memory: Float[Tensor, "... d"], new: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+    def accumulate(
+        self, memory: Float[Tensor, "... d"], new: Float[Tensor, "... d"]
+    ) -> Float[Tensor, "... d"]:
         """Return mu * memory + (1 - D) * new."""
         return self.mu * memory + (1 - self.dampening) * new
 
-    def sent(self, memory: Float[Tensor, "... d"], gradient: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+    def sent(
+        self, memory: Float[Tensor, "... d"], gradient: Float[Tensor, "... d"]
+    ) -> Float[Tensor, "... d"]:
         """Return what a worker sends, given its own memory: also its memory from now on."""
         return self.accumulate(memory, gradient) if self.place == "worker" else gradient
 

@@ -93,11 +93,15 @@ class Experiment:
         for name, kind in (("rule", Stage), ("attack", Attack | None), ("split", Split)):
             _check_kind(self, name, kind)
         if self.rule.stages()[-1].mixes:
-            raise ParameterError(f"{self.rule!r} returns many vectors; end it with a rule, Average() for instance.")
+            raise ParameterError(
+                f"{self.rule!r} returns many vectors; end it with a rule, Average() for instance."
+            )
         try:
             torch.device(self.device)
         except RuntimeError as error:
-            raise ParameterError(f"Experiment(device={self.device!r}): {str(error).splitlines()[0]}") from None
+            raise ParameterError(
+                f"Experiment(device={self.device!r}): {str(error).splitlines()[0]}"
+            ) from None
         admit(self.rule, self.workers)
 
     @property

@@ -1,7 +1,7 @@
 """Rules and attacks as they are spelled on the command line and in TOML files.
 
-A stage is ``name`` or ``name:field=value,field=value``; a chain joins stages with ``+``. Names are those of the
-classes, with or without hyphens, and the field's short ones: ``nnm+trmean``, ``cc:radius=1.5,steps=3``,
+A stage is ``name`` or ``name:field=value,field=value``; a chain joins stages with ``+``. Names are those of
+the classes, with or without hyphens, and the field's short ones: ``nnm+trmean``, ``cc:radius=1.5,steps=3``,
 ``optimal:ipm``.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
 from varangian.aggregators import RULES
@@ -66,7 +66,7 @@ def parse_attack(text: str) -> Attack | None:
         return None
     name, colon, rest = text.strip().partition(":")
     kind = _look_up("attack", name, attack_names())
-    if any(f.name == "attack" for f in fields(kind)) and colon and "=" not in rest.partition(":")[0]:
+    if "attack" in _fields(kind) and colon and "=" not in rest.partition(":")[0]:
         inner = parse_attack(rest)
         if not isinstance(inner, LineAttack):
             raise ParameterError(f"{name}:{rest} needs an attack on a line, for instance {name}:alie.")
@@ -97,8 +97,13 @@ def _look_up(what: str, name: str, known: Mapping[str, type[Kind]]) -> type[Kind
     return kind
 
 
+def _fields(kind: type[Any]) -> dict[str, Field[Any]]:
+    return {field.name: field for field in fields(kind)}
+
+
 def _required(kind: type[Any], name: str) -> bool:
-    return any(f.name == name and f.default is MISSING and f.default_factory is MISSING for f in fields(kind))
+    field = _fields(kind).get(name)
+    return field is not None and field.default is MISSING and field.default_factory is MISSING
 
 
 def _read_fields(text: str) -> dict[str, Any]:
@@ -124,7 +129,7 @@ def read_value(text: str) -> Any:
 
 
 def _make(kind: type[Kind], text: str, given: dict[str, Any], declared: dict[str, Any]) -> Kind:
-    known = {f.name for f in fields(kind)}
+    known = _fields(kind)
     for name in given:
         if name not in known:
             raise UnknownNameError(f"field of {kind.__name__}", name, known)

@@ -77,5 +77,6 @@ def _schedule(table: Mapping[str, Any]) -> Schedule:
     if {"initial", "decay"} <= set(table) <= {"initial", "decay", "every"}:
         return InverseDecay(**table)
     raise ParameterError(
-        f"learning_rate = {dict(table)!r}: write a number, {{initial, decay, every}}, or {{steps, rates}} of one length."
+        f"learning_rate = {dict(table)!r}: write a number, {{initial, decay, every}}, "
+        "or {steps, rates} of one length."
     )
