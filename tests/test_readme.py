@@ -12,10 +12,14 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from varangian.specification import from_strings
 
 README = Path(__file__).parent.parent / "README.md"
 FENCE = re.compile(r"^(?P<fence>```+)(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=fence)[ \t]*$", re.M | re.S)
@@ -87,7 +91,9 @@ def run_python(block: Block) -> None:
         assert not runner.failures, "".join(report)
         return
     code = "\n" * block.line + block.text
-    exec(compile(code, str(README), "exec"), {"__name__": "__main__"})
+    module = ModuleType("readme")
+    sys.modules[module.__name__] = module  # so that a class defined in a block can be pickled
+    exec(compile(code, str(README), "exec"), vars(module))
 
 
 def run_command(command: str, folder: Path) -> None:
@@ -131,6 +137,19 @@ def test_commands(block: Block, tmp_path: Path) -> None:
             continue
         assert re.match(r"varangian\b", command), f"README.md:{block.line}: who runs {command!r}?"
         run_command(command, tmp_path)
+
+
+def test_toml_is_an_experiment() -> None:
+    blocks = [block for block in BLOCKS if block.language == "toml"]
+    assert blocks
+    for block in blocks:
+        from_strings(tomllib.loads(block.text))
+
+
+def test_table_of_rules_is_made_from_their_fields() -> None:
+    script = README.parent / "scripts" / "choose"
+    done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
+    assert done.stdout in README.read_text(encoding="utf-8"), "Run scripts/choose --write."
 
 
 PAGE = """
