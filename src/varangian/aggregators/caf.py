@@ -78,9 +78,10 @@ def _top_direction(distances: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     products = 0.5 * (along[..., :, None] + along[..., None, :] - mean - distances)
     alive = shares > 0
     products = torch.where(alive[..., :, None] & alive[..., None, :], products, 0.0)
+    scale = products.abs().amax((-2, -1), keepdim=True)
+    products = products / torch.where(scale > 0, scale, 1.0)
     root = shares.sqrt()
     values, vectors = torch.linalg.eigh(root[..., :, None] * products * root[..., None, :])
     top, direction = values[..., -1:], vectors[..., -1]
     projections = (products @ (root * direction)[..., None])[..., 0].square()
-    positive = top > 0
-    return top.clamp(min=0.0), torch.where(positive, projections / torch.where(positive, top, 1.0), 0.0)
+    return top.clamp(min=0.0) * scale[..., 0], torch.where(top > 0, projections, 0.0)

@@ -60,7 +60,7 @@ class Condense(CoordinateRule):
 
     def mask(self, d: int, stream: Stream) -> Bool[Tensor, " d"]:
         """Return where the median is taken."""
-        return torch.rand(d, generator=stream.generator()) < self.p
+        return torch.rand(d, generator=stream.generator(), dtype=torch.float64) < self.p
 
     def columns(self, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
         """Return the median of every column."""

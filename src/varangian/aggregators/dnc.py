@@ -75,6 +75,8 @@ class DnC(SubsampledRule):
         n = distances.shape[-1]
         rows = distances.mean(-1)
         centred = 0.5 * (rows[..., :, None] + rows[..., None, :] - rows.mean(-1)[..., None, None] - distances)
+        scale = centred.abs().amax((-2, -1), keepdim=True)
+        centred = centred / torch.where(scale > 0, scale, 1.0)
         top = torch.linalg.eigh(centred).eigenvectors[..., -1:]
         projections = (centred @ top)[..., 0].square()
         kept = lowest(projections, n - int(self.c * self.f)).sum(-2)

@@ -30,7 +30,7 @@ class GeometricMedian(IterativeRule):
     Condition   n >= 2f + 1 (with weights: liars hold less than half)
     Guarantee   (f, kappa)-robust with kappa = 4 (1 + f / (n - 2f))^2 (recalled), for nu = 0
     Cost        one read for the distances, one to average; O(n^2) a step, O(n^4) to test the vectors
-    Units       nu in those of the vectors; tolerance relative to the mean distance
+    Units       nu in those of the vectors; tolerance relative to the median distance
     Reference   Pillutla et al., IEEE TSP 2022
 
     >>> GeometricMedian(f=1)(torch.tensor([[0.0, 0.0], [0.0, 0.0], [9e9, 1.0]]))
@@ -95,7 +95,7 @@ class GeometricMedian(IterativeRule):
             if bool(done.all()):
                 break
             distance = span.squared_distances(weights).sqrt()
-            typical = (shares * distance.minimum(lengths)).sum(-1, keepdim=True)
+            typical = distance.median(-1, keepdim=True).values
             pull = shares / distance.clamp(min=torch.finfo(distance.dtype).tiny)
             following = pull / pull.sum(-1, keepdim=True)
             moved = ((following - weights).abs() * lengths).sum(-1, keepdim=True)

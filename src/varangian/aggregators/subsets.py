@@ -21,7 +21,7 @@ TIE = 1e-12
 def per_problem(distances: Tensor, search: Callable[[Table], Sequence[int]]) -> Tensor:
     """Return the weights of the mean over the subset that ``search`` finds in each table of the batch."""
     n = distances.shape[-1]
-    tables = distances.detach().cpu().reshape(-1, n, n).numpy()
+    tables = distances.detach().cpu().reshape(distances[..., 0, 0].numel(), n, n).numpy()
     weights = torch.zeros(len(tables), n, dtype=torch.float64)
     for row, table in zip(weights, tables, strict=True):
         chosen = list(search(table))

@@ -112,7 +112,13 @@ def _read_matrix(x: Any) -> Vectors:
         return like(parts[0], x)
 
     def one(vector: Any) -> list[Tensor]:
-        return [_flat(vector, tensor.shape[-1], "The extra vector")]
+        extra = _leaf_of_extra(vector)
+        if extra.ndim == 0 or extra.shape not in (tensor.shape[-1:], (*tensor.shape[:-2], tensor.shape[-1])):
+            raise ShapeError(
+                f"The extra vector has shape {tuple(extra.shape)}; beside vectors of shape "
+                f"{tuple(tensor.shape)} it needs {(*tensor.shape[:-2], tensor.shape[-1])}."
+            )
+        return [extra]
 
     return Vectors((Segment(tensor),), back, back, one)
 
@@ -151,10 +157,13 @@ def _read_sequence(x: Sequence[Any]) -> Vectors:
 
     def one(vector: Any) -> list[Tensor]:
         _check_entry(-1, vector, first, keys)
-        return [
-            _flat(_get(vector, key), segment.width, "The extra vector")
-            for key, segment in zip(keys, segments, strict=True)
-        ]
+        leaves = [_leaf_of_extra(_get(vector, key)).reshape(-1) for key in keys]
+        for key, leaf, segment in zip(keys, leaves, segments, strict=True):
+            if len(leaf) != segment.width:
+                raise ShapeError(
+                    f"{_name(-1, key)} has {len(leaf)} coordinates; the vectors have {segment.width}."
+                )
+        return leaves
 
     return Vectors(segments, pack, pack_many, one)
 
@@ -209,16 +218,14 @@ def _leaf(x: Sequence[Any], i: int, key: Any) -> Tensor:
     return tensor.reshape(-1)
 
 
-def _flat(vector: Any, width: int, name: str) -> Tensor:
+def _leaf_of_extra(vector: Any) -> Tensor:
     if not _is_array(vector):
-        raise InputError(f"{name} is a {type(vector).__name__}; it must be of the same kind as the rows.")
+        raise InputError(
+            f"The extra vector is a {type(vector).__name__}; it must be of the same kind as the vectors."
+        )
     tensor = as_tensor(vector)
-    _check_dtype(tensor.dtype, name)
-    if tensor.ndim and tensor.shape[-1] == width:
-        return tensor
-    if tensor.numel() != width:
-        raise ShapeError(f"{name} has shape {tuple(tensor.shape)}; the rows have {width} coordinates.")
-    return tensor.reshape(-1)
+    _check_dtype(tensor.dtype, "The extra vector")
+    return tensor
 
 
 def _unflatten(part: Tensor, leaf: Any) -> Any:

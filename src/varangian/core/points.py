@@ -110,7 +110,8 @@ class Points:
             )
             for block in self.blocks()
         )
-        return total(parts)
+        start = torch.zeros_like(self._unknown(0))[..., None, :, :]
+        return total(start, parts)
 
     def mixed(self, weights: Float[Tensor, "*batch p m"]) -> Points:
         """Return the points that are the given combinations (each summing to one) of these."""
@@ -224,7 +225,8 @@ class Points:
     def _measured(self, pivots: Sequence[Pivot], level: Reads) -> Tensor:
         if self.rows is None:
             raise NeedsVectors
-        return total(self._block_table(block.values, pivots, level) for block in self.blocks())
+        start = torch.zeros_like(self._unknown(len(pivots)))
+        return total(start, (self._block_table(block.values, pivots, level) for block in self.blocks()))
 
     def _block_table(self, values: Tensor, pivots: Sequence[Pivot], level: Reads) -> Tensor:
         points = values[..., : self.m, :].double()

@@ -12,9 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LARGEST = 1e290
-"""Squared distances saturate here, so that sums of them stay finite."""
-
 
 def pairwise(values: Float[Tensor, "*batch k c"]) -> Float[Tensor, "*batch k k"]:
     """Return the squared distances between all rows of one block."""
@@ -37,10 +34,8 @@ def to_each(
     return torch.stack(columns, dim=-1)
 
 
-def total(partial: Iterable[Tensor]) -> Tensor:
-    """Add tables over blocks, in order; squares that overflow saturate."""
-    result: Tensor | None = None
+def total(start: Tensor, partial: Iterable[Tensor]) -> Tensor:
+    """Return ``start`` plus a table per block, in order."""
     for table in partial:
-        result = table if result is None else result + table
-    assert result is not None
-    return result.clamp_(max=LARGEST)
+        start = start + table
+    return start

@@ -18,6 +18,9 @@ WORKING_DTYPES = {
     torch.float64: torch.float64,
 }
 
+LARGEST = 1e140
+"""Larger float64 values are read as this, so that no sum of their squares overflows."""
+
 
 @dataclass(frozen=True, eq=False)
 class Segment:
@@ -63,8 +66,8 @@ class Block:
 class Rows:
     """n vectors as a table of segments, never stacked into a copy of everything.
 
-    Non-finite values are replaced by zero as a block is loaded, and counted per row, unless
-    ``sanitise`` is off. ``reads`` counts the passes begun. ``extras`` are further vectors, one tensor
+    Non-finite values are counted per row, and replaced by zero as a block is loaded unless ``sanitise`` is
+    off. ``reads`` counts the passes begun. ``extras`` are further vectors, one tensor
     ``(*batch, d)`` per segment each, that ride along below the rows of every block.
     """
 
@@ -108,11 +111,14 @@ class Rows:
 
     def _guarded(self, values: Tensor) -> Tensor:
         finite = values.isfinite()
-        if finite.all():
-            return values
-        if self.reads == 1:
-            self.nonfinite += (~finite).sum(-1)
-        return torch.where(finite, values, 0.0) if self.sanitise else values
+        if not finite.all():
+            if self.reads == 1:
+                self.nonfinite += (~finite).sum(-1)
+            if self.sanitise:
+                values = torch.where(finite, values, 0.0)
+        if self.sanitise and values.dtype == torch.float64:
+            values = values.clamp(-LARGEST, LARGEST)
+        return values
 
     def _extra_rows(self, index: int, start: int, stop: int, like: Tensor) -> list[Tensor]:
         shape = (*self.batch, 1, stop - start)
