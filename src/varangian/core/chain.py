@@ -55,7 +55,8 @@ class Chain(Composite):
         )
 
     def __repr__(self) -> str:
-        return f"chain({', '.join(map(repr, self.parts))})"
+        differ = len({part.f for part in self.parts} - {None}) > 1
+        return f"chain({', '.join(map(repr, self.parts))}{', allow_different_f=True' if differ else ''})"
 
 
 def chain(*parts: Stage, allow_different_f: bool = False) -> Chain:

@@ -115,8 +115,8 @@ def _read_matrix(x: Any) -> Vectors:
         extra = _leaf_of_extra(vector)
         if extra.ndim == 0 or extra.shape not in (tensor.shape[-1:], (*tensor.shape[:-2], tensor.shape[-1])):
             raise ShapeError(
-                f"The extra vector has shape {tuple(extra.shape)}; beside vectors of shape "
-                f"{tuple(tensor.shape)} it needs {(*tensor.shape[:-2], tensor.shape[-1])}."
+                f"The extra vector has shape {tuple(extra.shape)}; the vectors have {tensor.shape[-1]} "
+                f"coordinates, so it needs shape {(*tensor.shape[:-2], tensor.shape[-1])}."
             )
         return [extra]
 

@@ -74,9 +74,16 @@ def cap_shares(shares: Float[Tensor, " n"], cap: float) -> Float[Tensor, " n"]:
 
 
 def _read(weights: Any, n: int) -> Tensor:
-    if not hasattr(weights, "shape"):
-        weights = torch.tensor(list(weights), dtype=torch.float64)
-    claimed = as_tensor(weights).to("cpu", torch.float64)
+    dtype = getattr(weights, "dtype", None)
+    if dtype is not None and "complex" in str(dtype):
+        raise WeightsError(f"Weights of dtype {dtype} arrived; pass {n} real numbers.")
+    try:
+        if dtype is None:
+            weights = torch.tensor([float(weight) for weight in weights], dtype=torch.float64)
+        claimed = as_tensor(weights)
+    except (TypeError, ValueError):
+        raise WeightsError(f"Weights arrived that are no list of {n} numbers: {weights!r}.") from None
+    claimed = claimed.to("cpu", torch.float64)
     if tuple(claimed.shape) != (n,):
         raise WeightsError(
             f"Weights of shape {tuple(claimed.shape)} arrived for {n} vectors; pass {n} numbers."

@@ -110,7 +110,7 @@ class Points:
             )
             for block in self.blocks()
         )
-        start = torch.zeros_like(self._unknown(0))[..., None, :, :]
+        start = torch.zeros_like(self._unknown(0))[..., None, :, :].repeat_interleave(len(subsets), dim=-3)
         return total(start, parts)
 
     def mixed(self, weights: Float[Tensor, "*batch p m"]) -> Points:
@@ -261,8 +261,8 @@ def _pivot_row(pivot: Pivot, points: Tensor, extra_rows: Tensor, extras: Sequenc
 
 
 def fold(
-    table: Float[Tensor, "*batch k k"], weights: Float[Tensor, "*batch q k"]
-) -> tuple[Float[Tensor, "*batch q q"], Bool[Tensor, "*batch"]]:
+    table: Float[Tensor, "*#batch k k"], weights: Float[Tensor, "*#batch q k"]
+) -> tuple[Float[Tensor, "*#batch q q"], Bool[Tensor, "*#batch"]]:
     """Return the distances between combinations of points, and whether cancellation left them exact.
 
     Each row of weights sums to one.
