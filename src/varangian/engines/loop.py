@@ -14,6 +14,7 @@ from varangian.attacks import DataAttack
 from varangian.core.points import Pivot
 from varangian.core.run import Aggregation
 from varangian.engines.result import Result
+from varangian.engines.threads import threads_for
 from varangian.engines.world import ROOT, World
 from varangian.metrics import Table, cosine, describe, variance_to_norm
 from varangian.optim import rate_at
@@ -56,21 +57,26 @@ def train(spec: Experiment, watch: Callable[[Progress], None] | None = None) -> 
     Raises      DataError for missing data; what the rule or the attack raises
     """
     world = World.of(spec)
-    first = world.flat.get()
+    begun = time.perf_counter()
+    with threads_for(world.flat.d):
+        table, theta = _steps(world, begun, watch)
+    return Result(spec, table, theta, time.perf_counter() - begun)
+
+
+def _steps(world: World, begun: float, watch: Callable[[Progress], None] | None) -> tuple[Table, Tensor]:
+    spec, first = world.spec, world.flat.get()
     rows = len(_computing(world)) if spec.momentum_at == "worker" else 1
     state = State(first, first.new_zeros(rows, len(first)))
     table = Table()
-    begun = time.perf_counter()
     for step in range(spec.steps):
         state, row = advance(world, state, step)
         row["distance"] = float((state.theta - first).norm())
-        last = step + 1 == spec.steps
-        if last or (step + 1) % spec.evaluate_every == 0:
+        if step + 1 == spec.steps or (step + 1) % spec.evaluate_every == 0:
             row["accuracy"] = world.accuracy(state.theta)
         table.append(row)
         if watch is not None:
             watch(Progress(step + 1, spec.steps, time.perf_counter() - begun, row))
-    return Result(spec, table, state.theta, time.perf_counter() - begun)
+    return table, state.theta
 
 
 def advance(world: World, state: State, step: int) -> tuple[State, dict[str, float]]:

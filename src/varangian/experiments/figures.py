@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 
 from varangian.engines import Result
 from varangian.errors import DataError, MissingExtraError
 
-STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-"), ("#CC79A7", "-."), ("#000000", ":"))
+STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":"))
 """Colours of Okabe and Ito, and a dash pattern each, so that colour is never the only sign."""
 
 
@@ -24,17 +25,11 @@ def draw_runs(results: Mapping[str, Result], path: str | os.PathLike[str], title
         raise MissingExtraError("Drawing", "plot") from error
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    for (label, result), (colour, dashes) in zip(results.items(), _endless(len(results)), strict=True):
+    for (label, result), (colour, dashes) in zip(results.items(), cycle(STYLES), strict=False):
         steps, accuracy = result.metrics.measured("step", "accuracy")
         percent = [100 * value for value in accuracy]
-        axes.plot(steps, percent, dashes, color=colour, linewidth=2, marker="o", markersize=3, label=label)
-        axes.annotate(
-            f"{percent[-1]:.1f}",
-            (steps[-1], percent[-1]),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-        )
+        told = f"{label}: {percent[-1]:.1f} %"
+        axes.plot(steps, percent, dashes, color=colour, linewidth=2, marker="o", markersize=4, label=told)
     axes.set(xlabel="step", ylabel="test accuracy (%)", ylim=(-2, 102), title=title)
     axes.margins(x=0.02)
     axes.grid(alpha=0.3)
@@ -48,7 +43,3 @@ def draw_runs(results: Mapping[str, Result], path: str | os.PathLike[str], title
     except ValueError as error:
         raise DataError(f"{target}: {error}. Name a file that ends in .png or .svg.") from None
     return target
-
-
-def _endless(count: int) -> list[tuple[str, str]]:
-    return [STYLES[i % len(STYLES)] for i in range(count)]

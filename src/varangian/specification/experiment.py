@@ -64,7 +64,7 @@ class Experiment:
     weight_decay: float = 0.0
     local_steps: int = 1
     evaluation_mode: bool = False
-    evaluate_every: int = 20
+    evaluate_every: int = 10
     seed: int = 1
     dtype: str = "float32"
     device: str = "cpu"
