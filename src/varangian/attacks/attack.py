@@ -16,6 +16,7 @@ from varangian.core.citations import Reference
 from varangian.core.inputs import read
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage, check_count
+from varangian.core.values import Value
 from varangian.errors import ParameterError
 
 
@@ -63,7 +64,7 @@ class Forgery:
     state: Any
 
 
-class Attack(ABC):
+class Attack(Value, ABC):
     """A way to lie, as a frozen dataclass whose fields are its parameters."""
 
     sees: ClassVar[Sight] = Sight.HONEST

@@ -18,10 +18,11 @@ from varangian.core.points import NeedsVectors, Pivot, Points, Reads
 from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation, Call, aggregate
 from varangian.core.spans import Drawing, Span
+from varangian.core.values import Value
 from varangian.errors import ParameterError
 
 
-class Stage(ABC):
+class Stage(Value, ABC):
     """One step of a chain, as a frozen dataclass whose fields are its parameters.
 
     A subclass declares what it ``reads`` of the distances, the ``pivots`` it measures against, and

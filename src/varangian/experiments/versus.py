@@ -31,7 +31,7 @@ def versus(experiment: Experiment) -> Versus:
     >>> from varangian.aggregators import Median
     >>> three = versus(Experiment(byzantine=4, rule=Median(f=4), attack=SignFlip()))
     >>> [label for label, _ in three]
-    ['nobody lies, Average', '4 of 20 lie, Average', '4 of 20 lie, Median(f=4, as_released=False)']
+    ['nobody lies, Average', '4 of 20 lie, Average', '4 of 20 lie, Median(f=4)']
     """
     averaged = replace(experiment, rule=Average())
     return Versus(replace(averaged, attack=None), averaged, experiment)

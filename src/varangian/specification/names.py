@@ -60,7 +60,7 @@ def parse_attack(text: str) -> Attack | None:
     """Return the attack that a text spells; ``none`` is no attack.
 
     >>> parse_attack("optimal:ipm").attack
-    InnerProductManipulation(epsilon=0.1)
+    InnerProductManipulation()
     """
     if text.strip().lower() == "none":
         return None

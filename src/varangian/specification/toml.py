@@ -41,7 +41,7 @@ def from_strings(given: Mapping[str, Any]) -> Experiment:
     Raises      UnknownNameError, ParameterError, ToleranceError, ChainError
 
     >>> from_strings({"workers": 11, "byzantine": 2, "rule": "krum", "attack": "alie"}).rule
-    Krum(f=2, neighbours=None, as_released=False)
+    Krum(f=2)
     """
     chosen = dict(given)
     for name in chosen:
