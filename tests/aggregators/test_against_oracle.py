@@ -56,7 +56,13 @@ def s(name: str, least: int, per_f: int, make: Callable[[Case], Any], truth: Any
 SUBJECTS = [
     s("average", 1, 1, lambda c: vg.Average(), lambda c, x: oracle.average(x)),
     s("median", 1, 2, lambda c: vg.Median(f=c.f), lambda c, x: oracle.median(x)),
-    s("median lower", 1, 2, lambda c: vg.Median(f=c.f, as_released=True), lambda c, x: oracle.median(x, lower=True)),
+    s(
+        "median lower",
+        1,
+        2,
+        lambda c: vg.Median(f=c.f, as_released=True),
+        lambda c, x: oracle.median(x, lower=True),
+    ),
     s("trimmed mean", 1, 2, lambda c: vg.TrimmedMean(f=c.f), lambda c, x: oracle.trimmed_mean(x, c.f)),
     s(
         "meamed",
@@ -82,7 +88,13 @@ SUBJECTS = [
         lambda c, x: oracle.krum(x, c.f, neighbours=2),
     ),
     s("multi-krum", 3, 2, lambda c: vg.MultiKrum(f=c.f), lambda c, x: oracle.multi_krum(x, c.f)),
-    s("multi-krum m=1", 3, 2, lambda c: vg.MultiKrum(f=c.f, m=1), lambda c, x: oracle.multi_krum(x, c.f, m=1)),
+    s(
+        "multi-krum m=1",
+        3,
+        2,
+        lambda c: vg.MultiKrum(f=c.f, m=1),
+        lambda c, x: oracle.multi_krum(x, c.f, m=1),
+    ),
     s("bulyan", 3, 4, lambda c: vg.Bulyan(f=c.f), lambda c, x: oracle.bulyan(x, c.f), 2),
     s(
         "bulyan theta",
@@ -104,9 +116,7 @@ SUBJECTS = [
     s("mda", 1, 2, lambda c: vg.MinimumDiameterAveraging(f=c.f), lambda c, x: oracle.mda(x, c.f)),
     s("aksel", 1, 2, lambda c: vg.Aksel(f=c.f), lambda c, x: oracle.aksel(x)),
     s("aksel n-f", 1, 2, lambda c: vg.Aksel(f=c.f, keep="n-f"), lambda c, x: oracle.aksel(x, keep=c.n - c.f)),
-    s(
-        "cge", 1, 2, lambda c: vg.ComparativeGradientElimination(f=c.f), lambda c, x: oracle.cge(x, c.f)
-    ),
+    s("cge", 1, 2, lambda c: vg.ComparativeGradientElimination(f=c.f), lambda c, x: oracle.cge(x, c.f)),
     s(
         "smoothed geometric median",
         1,
@@ -159,7 +169,13 @@ SUBJECTS = [
         lambda c, x: vg.Condense(f=c.f)(x, stream=_undo_place(c)),
         lambda c, x: oracle.condense(x, vg.Condense(f=c.f).mask(x.shape[1], Stream(c.seed)).numpy()),
     ),
-    s("nnm", 1, 2, lambda c: vg.NearestNeighborMixing(f=c.f), lambda c, x: oracle.nearest_neighbor_mixing(x, c.f)),
+    s(
+        "nnm",
+        1,
+        2,
+        lambda c: vg.NearestNeighborMixing(f=c.f),
+        lambda c, x: oracle.nearest_neighbor_mixing(x, c.f),
+    ),
     Subject(
         "bucketing",
         1,

@@ -40,7 +40,7 @@ class BulyanSelection(_Selection):
 
     Shape       (*batch, n, d) -> (*batch, theta, d)
     Condition   n >= 4f + 3 and theta <= n - 2f - 2 (the default)
-    Reference   El Mhamdi et al., ICML 2018
+    Reference   El-Mhamdi et al., ICML 2018
     """
 
     f: int
@@ -131,7 +131,7 @@ class Bulyan(Composite):
     Condition   n >= 4f + 3
     Guarantee   variance bound 1 / sqrt(2 eta); each coordinate within O(1/sqrt(d)) of an honest one
     Cost        one read for the distances, one for the columns; O(n^3 log n)
-    Reference   El Mhamdi et al., ICML 2018
+    Reference   El-Mhamdi et al., ICML 2018
 
     >>> Bulyan(f=1)(torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0], [5.0], [9e9]]))
     tensor([2.])

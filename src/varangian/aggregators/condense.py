@@ -29,7 +29,7 @@ class Condense(CoordinateRule):
     Guarantee   none
     Cost        one read
     Randomness  the mask, from the call's stream
-    Reference   El Mhamdi et al., ICLR 2021
+    Reference   El-Mhamdi et al., ICLR 2021
 
     >>> Condense(f=1, p=1.0)(torch.tensor([[1.0], [2.0], [3.0], [9e9]]))
     tensor([2.5000])
@@ -43,7 +43,7 @@ class Condense(CoordinateRule):
     guarantee: ClassVar[str] = "none: the first vector decides a share 1 - p"
     cost: ClassVar[str] = "one read"
     reference: ClassVar[Reference] = Reference(
-        "El Mahdi El Mhamdi, Rachid Guerraoui, Sébastien Rouault",
+        "El Mahdi El-Mhamdi, Rachid Guerraoui, Sébastien Rouault",
         "Distributed Momentum for Byzantine-resilient Stochastic Gradient Descent",
         "ICLR",
         2021,

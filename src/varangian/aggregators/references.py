@@ -5,14 +5,14 @@ from __future__ import annotations
 from varangian.core.citations import Reference
 
 KRUM = Reference(
-    "Peva Blanchard, El Mahdi El Mhamdi, Rachid Guerraoui, Julien Stainer",
+    "Peva Blanchard, El Mahdi El-Mhamdi, Rachid Guerraoui, Julien Stainer",
     "Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent",
     "NeurIPS",
     2017,
     "https://papers.nips.cc/paper/2017/hash/f4b9ec30ad9f68f89b29639786cb62ef-Abstract.html",
 )
 BULYAN = Reference(
-    "El Mahdi El Mhamdi, Rachid Guerraoui, Sébastien Rouault",
+    "El Mahdi El-Mhamdi, Rachid Guerraoui, Sébastien Rouault",
     "The Hidden Vulnerability of Distributed Learning in Byzantium",
     "ICML",
     2018,

@@ -19,7 +19,7 @@ EMPIRE = Reference(
     "https://arxiv.org/abs/1903.03936",
 )
 HIDDEN = Reference(
-    "El Mahdi El Mhamdi, Rachid Guerraoui, Sébastien Rouault",
+    "El Mahdi El-Mhamdi, Rachid Guerraoui, Sébastien Rouault",
     "The Hidden Vulnerability of Distributed Learning in Byzantium",
     "ICML",
     2018,
@@ -40,7 +40,7 @@ BUCKETING = Reference(
     "https://openreview.net/forum?id=jXKKDEi5vJt",
 )
 KRUM = Reference(
-    "Peva Blanchard, El Mahdi El Mhamdi, Rachid Guerraoui, Julien Stainer",
+    "Peva Blanchard, El Mahdi El-Mhamdi, Rachid Guerraoui, Julien Stainer",
     "Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent",
     "NeurIPS",
     2017,

@@ -90,7 +90,7 @@ class HiddenVulnerability(LineAttack):
     In high dimension that is far: the distance to the others hardly shows one coordinate. White box, by
     exponential growth and bisection. Against rules that select nothing, as far as pays most.
 
-    Reference   El Mhamdi et al., ICML 2018
+    Reference   El-Mhamdi et al., ICML 2018
     """
 
     coordinate: int | None = 0

@@ -20,7 +20,7 @@ class Momentum:
 
     With Nesterov, gradients are taken at theta - a mu m (m_i at the worker).
 
-    Reference   El Mhamdi et al., ICLR 2021
+    Reference   El-Mhamdi et al., ICLR 2021
     """
 
     mu: float = 0.0

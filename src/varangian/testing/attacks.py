@@ -19,7 +19,7 @@ from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
 from varangian.errors import ParameterError
 from varangian.testing.kinds import kinds_on
-from varangian.testing.promises import Check, close, rounding, same_bits
+from varangian.testing.promises import Check, close, same_bits
 from varangian.testing.purity import layouts, quiet_run
 from varangian.testing.shapes import DTYPES
 
@@ -105,7 +105,9 @@ def is_value(attack: object) -> None:
     if not dataclasses.is_dataclass(given) or isinstance(given, type):
         raise AssertionError(f"{words}\nSeen: no dataclass. Decorate it with @dataclass(frozen=True).")
     if not given.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        raise AssertionError(f"{words}\nSeen: its fields can be set. Decorate it with @dataclass(frozen=True).")
+        raise AssertionError(
+            f"{words}\nSeen: its fields can be set. Decorate it with @dataclass(frozen=True)."
+        )
     space = {**vars(varangian), **vars(varangian.attacks), type(given).__name__: type(given)}
     for copied in (dataclasses.replace(given), pickle.loads(pickle.dumps(given)), eval(repr(given), space)):
         if copied != given or hash(copied) != hash(given):
@@ -141,7 +143,9 @@ def dtype(subject: AttackSubject) -> None:
     for kind in DTYPES:
         honest = subject.honest(dtype=kind)
         got = subject.forged(honest)
-        _demand(got.dtype == kind and got.device == honest.device, f"{got.dtype} on {got.device} from {kind}.")
+        _demand(
+            got.dtype == kind and got.device == honest.device, f"{got.dtype} on {got.device} from {kind}."
+        )
 
 
 @_promise("Every kind of container gives the same numbers, in its own kind.")
@@ -175,7 +179,10 @@ def deterministic(subject: AttackSubject) -> None:
     first = subject.forged(honest)
     _demand(same_bits(subject.forged(honest), first), "other bits at the second call.")
     if not subject.attack.randomised:
-        _demand(same_bits(subject.forged(honest, seed=1), first), "other bits from another stream; say randomised = True.")
+        _demand(
+            same_bits(subject.forged(honest, seed=1), first),
+            "other bits from another stream; say randomised = True.",
+        )
 
 
 @_promise("The global random generators are neither read nor moved.")

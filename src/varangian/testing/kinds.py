@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Kind:
-    """A container: ``vector`` packs (d,), ``rows`` packs (n, d), ``back`` unpacks a vector, ``holds`` tells the kind."""
+    """A container: ``vector`` packs (d,), ``rows`` packs (n, d), ``back`` unpacks, ``holds`` recognises."""
 
     name: str
     vector: Callable[[Tensor], Any]

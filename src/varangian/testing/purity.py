@@ -56,7 +56,12 @@ def untouched(subject: Subject) -> None:
         subject.run(packed, **given)
         whole = len(before) == len(packed) and all(a is b for a, b in zip(items, packed, strict=False))
         demand(whole, f"a changed list, of {form.name}.", subject, trial)
-        demand(same_bits(form.back_rows(packed), form.back_rows(before)), f"changed numbers in {form.name}.", subject, trial)
+        demand(
+            same_bits(form.back_rows(packed), form.back_rows(before)),
+            f"changed numbers in {form.name}.",
+            subject,
+            trial,
+        )
     _state_untouched(subject, trial)
 
 
@@ -68,7 +73,9 @@ def _state_untouched(subject: Subject, trial: Trial) -> None:
     second = subject.run(trial.x, trial.pivot, state=first.state)
     demand(same_bits(first.state, before), "a changed state.", subject, trial)
     second.value.fill_(5.0)
-    demand(not bool((second.state == 5.0).all()), "a state that shares memory with the output.", subject, trial)
+    demand(
+        not bool((second.state == 5.0).all()), "a state that shares memory with the output.", subject, trial
+    )
 
 
 @promise("The layout in memory does not matter.")
@@ -117,10 +124,9 @@ def _seed_everything(seed: int) -> None:
 
 def _generators() -> dict[str, Any]:
     """Return the states; that of ``random`` only where beartype, which draws from it, checks no types."""
-    _, keys, place, *_ = np.random.get_state()
     return {
         "random": None if "beartype" in sys.modules else random.getstate(),
-        "numpy.random": (keys.tobytes() if isinstance(keys, np.ndarray) else keys, place),
+        "numpy.random": repr(np.random.get_state(legacy=False)),
         "torch": torch.get_rng_state().numpy().tobytes(),
     }
 
@@ -143,5 +149,10 @@ def global_generators(subject: Subject) -> None:
     """Check the states of random, NumPy and PyTorch, and that their seeds change nothing."""
     trial = subject.trial(dtype=torch.float32)
     (one, two), moved = quiet_run(lambda: subject.value(trial))
-    demand(not moved, f"the global generator of {', '.join(moved)} moved. Draw from the call's stream.", subject, trial)
+    demand(
+        not moved,
+        f"the global generator of {', '.join(moved)} moved. Draw from the call's stream.",
+        subject,
+        trial,
+    )
     demand(same_bits(one, two), "a result that depends on a global seed.", subject, trial)

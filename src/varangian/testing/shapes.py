@@ -58,7 +58,9 @@ def dtype(subject: Subject) -> None:
         demand(near, f"{got} in {kind}, {want} in float64.", subject, trial)
 
 
-@promise("A torch, NumPy or JAX array, a list of vectors, parameter lists or state dicts give the same numbers.")
+@promise(
+    "A torch, NumPy or JAX array, a list of vectors, parameter lists or state dicts give the same numbers."
+)
 def kind(subject: Subject) -> None:
     """Check that every container gives the same numbers, in its own kind."""
     trial = subject.trial(dtype=torch.float32)
@@ -100,7 +102,12 @@ def batch(subject: Subject) -> None:
         near = close(whole.value[i], one.value, 1e-9, max(1.0, float(one.value.abs().max())))
         demand(near, f"{whole.value[i]} in place {i} of a batch, {one.value} alone.", subject, alone)
         marked = torch.equal(whole.nonfinite[i], one.nonfinite)
-        demand(marked, f"non-finite counts {whole.nonfinite[i]} in a batch, {one.nonfinite} alone.", subject, alone)
+        demand(
+            marked,
+            f"non-finite counts {whole.nonfinite[i]} in a batch, {one.nonfinite} alone.",
+            subject,
+            alone,
+        )
 
 
 @promise("Fewer vectors than the condition needs are refused.")
@@ -115,4 +122,9 @@ def tolerance(subject: Subject) -> None:
         named = f"n = {subject.least - 1}" in str(error)
         demand(named, f"an error that does not say n = {subject.least - 1}: {error}", subject, trial)
     else:
-        demand(False, f"{got} from n = {subject.least - 1}, one less than {subject.stage.condition()}.", subject, trial)
+        demand(
+            False,
+            f"{got} from n = {subject.least - 1}, one less than {subject.stage.condition()}.",
+            subject,
+            trial,
+        )

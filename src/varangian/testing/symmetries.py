@@ -23,7 +23,7 @@ def _sorted_rows(x: Tensor) -> Tensor:
 
 @promise("The order of the vectors does not matter.")
 def order(subject: Subject) -> None:
-    """Check shuffled vectors; a mixer's outputs are compared as a set. Where order is claimed not to matter."""
+    """Check shuffled vectors where it is claimed; a mixer's outputs are compared as a set."""
     if not subject.claims_order:
         return
     for seed in SEEDS:
@@ -47,7 +47,12 @@ def agreement(subject: Subject) -> None:
         x = v.expand(subject.count, -1).clone()
         trial = Trial(x, None if subject.trial().pivot is None else v.clone())
         got = subject.value(trial)
-        demand(close(got, v.expand_as(got), TOLERANCE, max(1.0, scale)), f"{got} from copies of {v}.", subject, trial)
+        demand(
+            close(got, v.expand_as(got), TOLERANCE, max(1.0, scale)),
+            f"{got} from copies of {v}.",
+            subject,
+            trial,
+        )
 
 
 @promise("Moving every vector moves the result as much.")
@@ -59,7 +64,9 @@ def translation(subject: Subject) -> None:
         trial = subject.trial(seed)
         shift = torch.linspace(-20, 30, subject.d, dtype=torch.float64, device=subject.device)
         want, got = subject.value(trial) + shift, subject.value(trial.moved(1.0, shift))
-        demand(close(got, want, TOLERANCE, 30.0), f"{got} after a shift by {shift}, not {want}.", subject, trial)
+        demand(
+            close(got, want, TOLERANCE, 30.0), f"{got} after a shift by {shift}, not {want}.", subject, trial
+        )
 
 
 @promise("Scaling every vector scales the result as much.")
@@ -70,4 +77,9 @@ def scaling(subject: Subject) -> None:
     for seed, factor in enumerate((0.25, 3.0, 1e-12, 1e12)):
         trial = subject.trial(seed)
         want, got = subject.value(trial) * factor, subject.value(trial.moved(factor, 0.0))
-        demand(close(got, want, TOLERANCE, factor), f"{got} at {factor} times the vectors, not {want}.", subject, trial)
+        demand(
+            close(got, want, TOLERANCE, factor),
+            f"{got} at {factor} times the vectors, not {want}.",
+            subject,
+            trial,
+        )

@@ -145,7 +145,9 @@ def theorem(subject: Subject) -> None:
             continue
         worst = worst_ratio(stage, count, starts=24, steps=10)
         exceeded = worst.ratio > kappa * (1 + SLACK)
-        demand(not exceeded, f"a ratio of {worst.ratio} where kappa({count}) = {kappa}.", subject, Trial(worst.x))
+        demand(
+            not exceeded, f"a ratio of {worst.ratio} where kappa({count}) = {kappa}.", subject, Trial(worst.x)
+        )
 
 
 def _subsets_of(n: int, f: int) -> int:

@@ -22,15 +22,16 @@ SIZES = 12
 
 def _classes(stage: Stage) -> dict[str, type]:
     parts = getattr(stage, "parts", ())
-    own = {type(part).__name__: type(part) for part in (stage, *stage.stages(), *parts)}
-    return own
+    return {type(part).__name__: type(part) for part in (stage, *stage.stages(), *parts)}
 
 
 @promise("A stage is a value: frozen, hashable, picklable, equal to its copy, and its repr makes it again.")
 def value(subject: Subject) -> None:
     """Check what a frozen dataclass promises."""
     stage = subject.stage
-    demand(dataclasses.is_dataclass(stage), "no dataclass. Decorate it with @dataclass(frozen=True).", subject)
+    demand(
+        dataclasses.is_dataclass(stage), "no dataclass. Decorate it with @dataclass(frozen=True).", subject
+    )
     first = dataclasses.fields(stage)[0].name  # type: ignore[arg-type]
     try:
         setattr(stage, first, getattr(stage, first))
@@ -57,7 +58,11 @@ def documented(subject: Subject) -> None:
     demand(condition.minimum >= 1, f"a least n of {condition.minimum}; no vectors are no input.", subject)
     for name, wanted in (("cost", str), ("guarantee", str), ("reference", Reference)):
         found = getattr(stage, name, None)
-        demand(isinstance(found, wanted) and bool(found), f"{name} = {found!r}; set the class attribute.", subject)
+        demand(
+            isinstance(found, wanted) and bool(found),
+            f"{name} = {found!r}; set the class attribute.",
+            subject,
+        )
     words = (type(stage).__doc__ or "").strip()
     generated = words.startswith(f"{type(stage).__name__}(")
     demand(bool(words) and not generated, "no docstring. Say in one sentence what comes out.", subject)
@@ -97,7 +102,9 @@ def reads_due(stage: Stage) -> int:
     return measures + 1
 
 
-@promise("The vectors are read at most twice, three times after a scaling, once where coordinates decide alone.")
+@promise(
+    "The vectors are read at most twice, three times after a scaling, once where coordinates decide alone."
+)
 def reads(subject: Subject) -> None:
     """Check the passes that a call on ordinary vectors counts."""
     due = reads_due(subject.stage)

@@ -1,0 +1,36 @@
+"""Paths to write to, checked before hours of training and not after."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from varangian.errors import DataError, MissingExtraError, ParameterError
+
+PICTURES = (".png", ".svg")
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a picture that cannot be drawn there. Raises ParameterError, MissingExtraError, DataError."""
+    if path.suffix.lower() not in PICTURES:
+        raise ParameterError(f"--plot {path}: name a file that ends in {' or '.join(PICTURES)}.")
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("Drawing", "plot")
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written, by opening it; what it holds stays. Raises DataError."""
+    if not path.parent.is_dir():
+        raise DataError(f"{path} cannot be written: there is no folder {path.parent}. Make it first.")
+    if path.is_dir():
+        raise DataError(f"{path} cannot be written: it is a folder. Name a file.")
+    new = not path.exists()
+    if not new and not path.is_file():
+        return  # opening a pipe twice would end it
+    try:
+        path.open("ab").close()
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}.") from None
