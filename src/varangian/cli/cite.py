@@ -37,7 +37,7 @@ def cite(names: tuple[str, ...]) -> None:
         show(LIBRARY)
         return
     known = publications()
-    cited: set[Reference] = set()
+    cited: set[str] = set()
     told = [_told(known, part, cited) for name in names for part in parts(name)]
     show("\n\n".join(told))
 
@@ -60,14 +60,15 @@ def parts(spelling: str) -> list[str]:
     return [part.strip() for part in re.split(r"[+:]", spelling) if "=" not in part]
 
 
-def _told(known: dict[str, tuple[str, Reference | None]], name: str, cited: set[Reference]) -> str:
+def _told(known: dict[str, tuple[str, Reference | None]], name: str, cited: set[str]) -> str:
     if name.lower() not in known:
         raise UnknownNameError("rule, mixer, attack, data set or model", name, known)
     called, reference = known[name.lower()]
     if reference is None:
         return f"{called}: no publication; it is folklore, or made to test this library."
-    line = f"{called}: {reference.short}"
-    if reference in cited:
+    line, entry = f"{called}: {reference.short}", reference.bibtex()
+    key = entry.partition(",")[0]
+    if key in cited:
         return f"{line} (above)"
-    cited.add(reference)
-    return f"{line}\n{reference.bibtex()}"
+    cited.add(key)
+    return f"{line}\n{entry}"

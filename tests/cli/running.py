@@ -1,0 +1,44 @@
+"""Command lines, run inside the test or as the process that a person would start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a command line ended: its exit code, and what it wrote where."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ending]
+
+
+def start(*words: str, **options: Any) -> subprocess.Popen[str]:
+    """Start a process that Ctrl-C can reach, and that leaves the other cores alone."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "varangian", *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nobody else runs here
+        **options,
+    )
+
+
+def process(*words: str) -> Ending:
+    """Run a command line as a process of its own, through pipes."""
+    with start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        out, err = child.communicate(timeout=SECONDS)
+    return Ending(child.returncode, out, err)
