@@ -47,13 +47,18 @@ class DataError(VarangianError, OSError):
 
 
 class UnknownNameError(VarangianError, LookupError):
-    """A name that no catalogue holds; the nearest valid one is in the message."""
+    """A name that no catalogue holds; the nearest valid one is in the message.
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    ``listed`` are the names to tell where none is near, if ``known`` holds more than one spelling of each.
+    """
+
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], listed: Iterable[str] | None = None
+    ) -> None:
         known = sorted(set(known))
         near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1, cutoff=0.5)
         spelled = {k.lower(): k for k in known}
-        hint = f"Did you mean {spelled[near[0]]!r}?" if near else f"Known: {', '.join(known)}."
+        hint = f"Did you mean {spelled[near[0]]!r}?" if near else f"Known: {', '.join(listed or known)}."
         super().__init__(f"There is no {kind} called {name!r}. {hint}")
 
 

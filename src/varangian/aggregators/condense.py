@@ -11,6 +11,7 @@ from torch import Tensor
 
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.papers import MOMENTUM
 from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.run import Call
@@ -42,13 +43,7 @@ class Condense(CoordinateRule):
     ordered = True
     guarantee: ClassVar[str] = "none: the first vector decides a share 1 - p"
     cost: ClassVar[str] = "one read"
-    reference: ClassVar[Reference] = Reference(
-        "El Mahdi El-Mhamdi, Rachid Guerraoui, Sébastien Rouault",
-        "Distributed Momentum for Byzantine-resilient Stochastic Gradient Descent",
-        "ICLR",
-        2021,
-        "https://openreview.net/forum?id=H8UHdhWG6A3",
-    )
+    reference: ClassVar[Reference] = MOMENTUM
 
     def validate(self) -> None:
         """Refuse a probability outside (0, 1]."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.papers import MANIPULATING
 from varangian.core.randomness import Stream
 from varangian.core.selection import lowest, mean_over
 from varangian.core.stages import SubsampledRule, check_count, check_number
@@ -41,13 +42,7 @@ class DnC(SubsampledRule):
     c: float = 1.0
 
     cost: ClassVar[str] = "two reads"
-    reference: ClassVar[Reference] = Reference(
-        "Virat Shejwalkar, Amir Houmansadr",
-        "Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for Federated Learning",
-        "NDSS",
-        2021,
-        "https://dx.doi.org/10.14722/ndss.2021.24498",
-    )
+    reference: ClassVar[Reference] = MANIPULATING
 
     def validate(self) -> None:
         """Refuse no iterations, no coordinates, or a c below one, which would keep a liar."""

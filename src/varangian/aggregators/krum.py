@@ -9,9 +9,9 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.aggregators.references import KRUM, MULTI_BULYAN
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.papers import KRUM, MULTI_BULYAN
 from varangian.core.selection import lowest, mean_over
 from varangian.core.stages import GeometricRule, check_count
 

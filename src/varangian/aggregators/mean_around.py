@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.aggregators.references import GENERALIZED
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.papers import GENERALIZED
 from varangian.core.stages import CoordinateRule, check_count
 from varangian.errors import ParameterError
 from varangian.kernels.columns import mean_of_nearest, middle, sort_columns

@@ -9,9 +9,9 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.aggregators.references import COORDINATE_WISE
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.papers import COORDINATE_WISE
 from varangian.core.stages import CoordinateRule
 from varangian.kernels.columns import middle, sort_columns
 

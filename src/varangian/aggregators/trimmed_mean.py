@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.aggregators.references import COORDINATE_WISE
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.papers import COORDINATE_WISE
 from varangian.core.parties import Parties
 from varangian.core.stages import CoordinateRule
 from varangian.kernels.columns import sort_columns

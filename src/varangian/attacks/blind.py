@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from varangian.attacks.attack import Attack, Scene, Sight
-from varangian.attacks.references import KRUM
 from varangian.core.citations import Reference
+from varangian.core.papers import KRUM
 from varangian.core.stages import check_number
 from varangian.errors import ParameterError
 

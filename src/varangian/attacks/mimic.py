@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from varangian.attacks.attack import Attack, Scene, mean, repeat
-from varangian.attacks.references import BUCKETING
 from varangian.core.citations import Reference
+from varangian.core.papers import BUCKETING
 from varangian.core.stages import check_count
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from varangian.attacks.attack import Scene, Sight
 from varangian.attacks.lines import ALittleIsEnough, LineAttack
-from varangian.attacks.references import HIDDEN, MANIPULATING
 from varangian.attacks.sightline import Sightline, best_on
 from varangian.core.citations import Reference
+from varangian.core.papers import BULYAN, MANIPULATING
 from varangian.core.stages import CoordinateRule, check_count
 from varangian.errors import ParameterError
 
@@ -97,7 +97,7 @@ class HiddenVulnerability(LineAttack):
 
     sees = Sight.RULE
     short_names = ("bulyan-attack",)
-    reference: ClassVar[Reference] = HIDDEN
+    reference: ClassVar[Reference] = BULYAN
 
     def validate(self) -> None:
         """Refuse a negative coordinate."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.guard import declare, least
+from varangian.core.papers import FIXING
 from varangian.core.stages import Composite, Mixer, Stage
 from varangian.errors import ChainError
 
@@ -25,12 +26,10 @@ class Chain(Composite):
 
     guarantee: ClassVar[str] = "the mixers' coefficient in front of the rule's, where a paper gives it"
     cost: ClassVar[str] = "two reads; three after a scaling mixer; one if only coordinate stages"
-    reference: ClassVar[Reference] = Reference(
-        "Youssef Allouah, Sadegh Farhadkhani, Rachid Guerraoui, Nirupam Gupta, Rafael Pinot, John Stephan",
-        "Fixing by Mixing: A Recipe for Optimal Byzantine ML under Heterogeneity",
-        "AISTATS",
-        2023,
-    )
+    reference: ClassVar[Reference] = FIXING
+
+    def __post_init__(self) -> None:
+        """Leave the checks to :func:`chain`."""
 
     def condition(self) -> Condition:
         """Return the least n that satisfies every stage in turn."""

@@ -28,12 +28,26 @@ class Reference:
         """Return a BibTeX entry."""
         first = self.authors.split(", ")[0].split()[-1].lower()
         key = f"{first}{self.year}{self.title.split()[0].strip(':,').lower()}"
+        kind, place = next(
+            (found for word, found in _KINDS.items() if word in self.venue), ("inproceedings", "booktitle")
+        )
         fields = {
             "author": self.authors.replace(", ", " and "),
             "title": "{" + self.title + "}",
-            "booktitle": self.venue,
+            place: self.venue,
             "year": str(self.year),
             "url": self.link,
         }
         body = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items() if value)
-        return f"@inproceedings{{{key},\n{body}\n}}"
+        return f"@{kind}{{{key},\n{body}\n}}"
+
+
+_KINDS = {
+    "arXiv": ("misc", "howpublished"),
+    "Repository": ("misc", "howpublished"),
+    "University": ("techreport", "institution"),
+    "Journal": ("article", "journal"),
+    "Transactions": ("article", "journal"),
+    "Proceedings of the IEEE": ("article", "journal"),
+}
+"""What BibTeX calls a publication whose venue holds a word, and the field for the venue."""

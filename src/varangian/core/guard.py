@@ -14,15 +14,20 @@ if TYPE_CHECKING:
 
 
 def admit(stage: Stage, n: int) -> None:
-    """Refuse n vectors where a condition does not hold. Raises ToleranceError."""
-    if not stage.condition().holds(n):
-        raise ToleranceError(f"{stage!r} received {_refusal(stage, n)}")
-    parts = stage.stages()
+    """Refuse n vectors where a condition does not hold, of the first stage of a chain that fails.
+
+    Raises ToleranceError.
+    """
+    parts: Sequence[Stage] = getattr(stage, "parts", (stage,))
     arrived = n
     for place, part in enumerate(parts):
         if not part.condition().holds(arrived):
-            where = f"stage {place + 1} of {stage!r} after {n} vectors arrived, "
-            raise ToleranceError(f"{part!r}, {where}received {_refusal(part, arrived)}")
+            where = f", stage {place + 1} of {stage!r}," if len(parts) > 1 else ""
+            made = f", made of the n = {n} that arrived" if arrived != n else ""
+            raise ToleranceError(
+                f"{part!r}{where} received n = {arrived} vectors{made}; "
+                f"its guarantee needs {part.condition()}.\n{_advice(stage, n)}."
+            )
         arrived = part.outputs(arrived)
 
 
@@ -43,14 +48,11 @@ def least(parts: Sequence[Stage], words: str, start: int = 1, most: int = 100_00
     return Condition(n, words)
 
 
-def _refusal(stage: Stage, n: int) -> str:
-    condition = stage.condition()
-    missing = condition.minimum - n
-    advice = f"Add at least {missing} worker{'s' if missing > 1 else ''}"
+def _advice(stage: Stage, n: int) -> str:
+    missing = stage.condition().minimum - n
     tolerable = largest_f(stage, n)
-    if tolerable is not None:
-        advice += f", or declare f <= {tolerable}"
-    return f"n = {n} vectors; its guarantee needs {condition}.\n{advice}."
+    add = f"Add at least {missing} worker{'s' if missing > 1 else ''}"
+    return add if tolerable is None else f"{add}, or declare f <= {tolerable}"
 
 
 def largest_f(stage: Stage, n: int) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from dataclasses import MISSING, replace
 from typing import Any, ClassVar
 
 import torch
@@ -44,7 +44,7 @@ class Stage(Value, ABC):
     reference: ClassVar[Reference]
 
     def __post_init__(self) -> None:
-        if self.f is not None:
+        if self.f is not None or vars(type(self)).get("f", MISSING) is MISSING:
             check_count(self, "f", self.f, least=0)
         self.validate()
 

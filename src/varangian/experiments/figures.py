@@ -21,6 +21,7 @@ def draw_runs(results: Mapping[str, Result], path: str | os.PathLike[str], title
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise MissingExtraError("Drawing", "plot") from error
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -32,6 +33,7 @@ def draw_runs(results: Mapping[str, Result], path: str | os.PathLike[str], title
         axes.plot(steps, percent, dashes, color=colour, linewidth=2, marker="o", markersize=4, label=told)
     axes.set(xlabel="step", ylabel="test accuracy (%)", ylim=(-2, 102), title=title)
     axes.margins(x=0.02)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", frameon=False)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.papers import BUCKETING
 from varangian.core.points import Reads
 from varangian.core.randomness import Stream
 from varangian.core.stages import Mixer, check_count
@@ -41,13 +42,7 @@ class Bucketing(Mixer):
     randomised = True
     ordered = True
     cost: ClassVar[str] = "no read"
-    reference: ClassVar[Reference] = Reference(
-        "Sai Praneeth Karimireddy, Lie He, Martin Jaggi",
-        "Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing",
-        "ICLR",
-        2022,
-        "https://openreview.net/forum?id=jXKKDEi5vJt",
-    )
+    reference: ClassVar[Reference] = BUCKETING
 
     def validate(self) -> None:
         """Refuse groups of less than one."""

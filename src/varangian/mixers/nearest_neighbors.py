@@ -10,6 +10,7 @@ from torch import Tensor
 
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.papers import FIXING
 from varangian.core.selection import lowest, mean_over
 from varangian.core.stages import Mixer
 
@@ -36,13 +37,7 @@ class NearestNeighborMixing(Mixer):
     short_names = ("nnm",)
     guarantee: ClassVar[str] = "kappa -> 8f/(n-f) (kappa + 1)"
     cost: ClassVar[str] = "one read"
-    reference: ClassVar[Reference] = Reference(
-        "Youssef Allouah, Sadegh Farhadkhani, Rachid Guerraoui, Nirupam Gupta, Rafael Pinot, John Stephan",
-        "Fixing by Mixing: A Recipe for Optimal Byzantine ML under Heterogeneity",
-        "AISTATS",
-        2023,
-        "https://proceedings.mlr.press/v206/allouah23a.html",
-    )
+    reference: ClassVar[Reference] = FIXING
 
     def condition(self) -> Condition:
         """Return n >= 2f + 1."""

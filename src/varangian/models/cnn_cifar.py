@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from varangian.core.papers import MOMENTUM
 from varangian.models.architecture import Architecture, picture
-from varangian.models.references import MOMENTUM
 
 MANY_CLASSES = 100
 SMALLEST = 4  # two poolings halve each side

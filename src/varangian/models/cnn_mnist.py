@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from varangian.core.papers import BUCKETING
 from varangian.models.architecture import Architecture, picture
-from varangian.models.references import BUCKETING
 
 SMALLEST = 6  # two convolutions take 4 pixels of each side, pooling halves the rest
 

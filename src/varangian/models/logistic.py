@@ -6,9 +6,18 @@ import math
 
 from torch import nn
 
+from varangian.core.citations import Reference
+from varangian.core.papers import PRIVACY
 from varangian.errors import ParameterError
 from varangian.models.architecture import Architecture
-from varangian.models.references import BINARY_SEQUENCES, PRIVACY
+
+BINARY_SEQUENCES = Reference(
+    "David Cox",
+    "The Regression Analysis of Binary Sequences",
+    "Journal of the Royal Statistical Society, Series B",
+    1958,
+    "https://doi.org/10.1111/j.2517-6161.1958.tb00292.x",
+)
 
 
 def logistic(input_shape: tuple[int, ...], classes: int) -> nn.Module:

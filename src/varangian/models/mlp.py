@@ -6,8 +6,8 @@ import math
 
 from torch import nn
 
+from varangian.core.papers import MOMENTUM
 from varangian.models.architecture import Architecture
-from varangian.models.references import MOMENTUM
 
 HIDDEN = 100
 

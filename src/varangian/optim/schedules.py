@@ -53,6 +53,9 @@ class Piecewise(Schedule):
     def __post_init__(self) -> None:
         """Refuse steps that do not start at zero or do not grow."""
         steps = [step for step, _ in self.pieces]
+        for step, rate in self.pieces:
+            check_count(self, "step", step, least=0)
+            check_number(self, "rate", rate)
         if not steps or steps[0] != 0 or steps != sorted(set(steps)):
             raise ParameterError(f"Piecewise(pieces={self.pieces!r}): steps must start at 0 and grow.")
 

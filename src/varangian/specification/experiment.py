@@ -90,18 +90,13 @@ class Experiment:
             )
         _choose(self, "momentum_at", PLACES)
         _choose(self, "dtype", DTYPES)
-        for name, kind in (("rule", Stage), ("attack", Attack | None), ("split", Split)):
+        for name, kind in _KINDS.items():
             _check_kind(self, name, kind)
         if self.rule.stages()[-1].mixes:
             raise ParameterError(
                 f"{self.rule!r} returns many vectors; end it with a rule, Average() for instance."
             )
-        try:
-            torch.device(self.device)
-        except RuntimeError as error:
-            raise ParameterError(
-                f"Experiment(device={self.device!r}): {str(error).splitlines()[0]}"
-            ) from None
+        _check_device(self.device)
         admit(self.rule, self.workers)
 
     @property
@@ -125,10 +120,21 @@ _COUNTS = {
     "seed": 0,
 }
 
+_KINDS: dict[str, Any] = {
+    "data": str | Dataset,
+    "data_dir": str | os.PathLike | None,
+    "split": Split,
+    "loss": str | None,
+    "rule": Stage,
+    "attack": Attack | None,
+    "nesterov": bool,
+    "evaluation_mode": bool,
+}
+
 
 def _choose(owner: Experiment, name: str, known: Any) -> None:
     value = getattr(owner, name)
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ParameterError(f"Experiment({name}={value!r}): {name} must be one of {', '.join(known)}.")
 
 
@@ -139,3 +145,12 @@ def _check_kind(owner: Experiment, name: str, kind: Any) -> None:
     if not isinstance(value, kind):
         wanted = getattr(kind, "__name__", str(kind))
         raise ParameterError(f"Experiment({name}={value!r}): {name} must be a {wanted}.")
+
+
+def _check_device(device: object) -> None:
+    """Refuse a device on which no number can be stored here."""
+    try:
+        torch.zeros(1, device=device).item()  # type: ignore[call-overload]
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ParameterError(f"Experiment(device={device!r}): {reason} Use device='cpu'.") from None

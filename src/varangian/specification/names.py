@@ -36,11 +36,12 @@ def attack_names() -> dict[str, type[Attack]]:
 def canonical(kind: type) -> str:
     """Return a class's name as it is listed: in lower case, hyphens between words.
 
-    >>> from varangian.aggregators import MeanAroundMedian, MoNNA, DnC
-    >>> [canonical(kind) for kind in (MeanAroundMedian, MoNNA, DnC)]
-    ['mean-around-median', 'monna', 'dnc']
+    >>> from varangian.aggregators import MeanAroundMedian, MoNNA
+    >>> from varangian.attacks import ALittleIsEnough
+    >>> [canonical(kind) for kind in (MeanAroundMedian, MoNNA, ALittleIsEnough)]
+    ['mean-around-median', 'monna', 'a-little-is-enough']
     """
-    hyphened = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "-", kind.__name__)
+    hyphened = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])|(?<=^A)(?=[A-Z][a-z])", "-", kind.__name__)
     return hyphened.lower()
 
 
@@ -93,7 +94,7 @@ def _spellings(kinds: Iterable[type[Kind]]) -> dict[str, type[Kind]]:
 def _look_up(what: str, name: str, known: Mapping[str, type[Kind]]) -> type[Kind]:
     kind = known.get(name.strip().lower())
     if kind is None:
-        raise UnknownNameError(what, name, known)
+        raise UnknownNameError(what, name, known, sorted({canonical(kind) for kind in known.values()}))
     return kind
 
 

@@ -47,6 +47,9 @@ def from_strings(given: Mapping[str, Any]) -> Experiment:
     for name in chosen:
         if name not in NAMES:
             raise UnknownNameError("field of an experiment", name, NAMES)
+    for name in ("byzantine", "f"):
+        if isinstance(chosen.get(name, 0), bool) or not isinstance(chosen.get(name, 0), int):
+            raise ParameterError(f"Experiment({name}={chosen[name]!r}): {name} must be a whole number.")
     f = chosen.pop("f", chosen.get("byzantine", 0))
     readers: dict[str, Callable[[Any], Any]] = {
         "rule": lambda text: parse_rule(text, f),
@@ -66,14 +69,16 @@ def read_pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise ParameterError(f"{text!r} is neither a TOML file nor field=value (learning_rate=0.1, say).")
-    spelled = name.strip() in ("rule", "attack", "split", "data", "model")
+    spelled = name.strip() in ("rule", "attack", "split", "data", "data_dir", "model", "loss", "device")
     return name.strip(), value if spelled else read_value(value)
 
 
 def _schedule(table: Mapping[str, Any]) -> Schedule:
     """Read {initial, decay, every} or {steps = [...], rates = [...]}."""
-    if set(table) == {"steps", "rates"} and len(table["steps"]) == len(table["rates"]):
-        return Piecewise(tuple(zip(table["steps"], table["rates"], strict=True)))
+    if set(table) == {"steps", "rates"}:
+        steps, rates = table["steps"], table["rates"]
+        if isinstance(steps, list) and isinstance(rates, list) and len(steps) == len(rates):
+            return Piecewise(tuple(zip(steps, rates, strict=True)))
     if {"initial", "decay"} <= set(table) <= {"initial", "decay", "every"}:
         return InverseDecay(**table)
     raise ParameterError(
