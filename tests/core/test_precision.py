@@ -23,7 +23,7 @@ SEEDS = 30
 
 
 def close_updates(seed: int, rms: float) -> np.ndarray:
-    """Return weights of norm 50 plus honest updates, and F liars at w - 3 (mean honest update), in float32."""
+    """Return weights w of norm 50 plus honest updates, and F liars at w - 3 (mean honest update)."""
     rng = np.random.default_rng(seed)
     w = rng.standard_normal(D, dtype=np.float32)
     w *= NORM / np.linalg.norm(w)
@@ -155,7 +155,9 @@ def hostile(n: int, d: int, f: int, scale: float, seed: int, *, colluding: bool)
     return x.astype(np.float32)
 
 
-def outcome(mixer: Link | None, rule: Link, x: np.ndarray, pivot: np.ndarray) -> tuple[Any, Callable[[], np.ndarray]]:
+def outcome(
+    mixer: Link | None, rule: Link, x: np.ndarray, pivot: np.ndarray
+) -> tuple[Any, Callable[[], np.ndarray]]:
     """Return the chain's aggregation, and how to compute the truth step by step."""
     stage = vg.chain(mixer.stage, rule.stage) if mixer else rule.stage
     needs = rule.name in ("MoNNA", "FLTrust")
@@ -197,7 +199,12 @@ def compared(mixer_at: int, n: int, d: int, f: int, *, only_smea: bool = False) 
                     wrong.append(f"{what}: {value}")
                     continue
                 # Independent liars pull the mean, and one of them may then project less than the honest.
-                if rule.name == "DnC" and mixer is None and colluding and got.weights[n - f :].abs().max() > 0:
+                if (
+                    rule.name == "DnC"
+                    and mixer is None
+                    and colluding
+                    and got.weights[n - f :].abs().max() > 0
+                ):
                     wrong.append(f"{what}: liars weigh {got.weights[n - f :].tolist()}")
                 try:
                     want = truth()
@@ -214,14 +221,18 @@ FEWEST = {0: 150, 1: 110, 2: 150, 3: 110, 4: 140, 5: 140}
 """Comparisons that are not ambiguous, by mixer."""
 
 
-@pytest.mark.parametrize("mixer_at", range(6), ids=["none", "nnm", "bucketing 1", "bucketing 2", "clipping", "arc"])
+@pytest.mark.parametrize(
+    "mixer_at", range(6), ids=["none", "nnm", "bucketing 1", "bucketing 2", "clipping", "arc"]
+)
 def test_huge_outliers_decide_nothing(mixer_at: int) -> None:
     count, wrong = compared(mixer_at, 15, 50, 3)
     assert not wrong, "\n".join(wrong)
     assert count >= FEWEST[mixer_at], count
 
 
-@pytest.mark.parametrize("mixer_at", range(6), ids=["none", "nnm", "bucketing 1", "bucketing 2", "clipping", "arc"])
+@pytest.mark.parametrize(
+    "mixer_at", range(6), ids=["none", "nnm", "bucketing 1", "bucketing 2", "clipping", "arc"]
+)
 def test_huge_outliers_decide_nothing_for_smea(mixer_at: int) -> None:
     count, wrong = compared(mixer_at, 10, 6, 2, only_smea=True)
     assert not wrong, "\n".join(wrong)

@@ -9,6 +9,7 @@ import torch
 
 import varangian as vg
 from varangian.core.stages import Stage
+from varangian.errors import ToleranceError
 from varangian.kernels.rows import Segment
 
 N, D, F = 15, 400, 2
@@ -20,7 +21,14 @@ MIXERS: list[Stage | None] = [
     vg.Clipping(radius=15.0, f=F),
     vg.AdaptiveClipping(f=F),
 ]
-COLUMNS = [vg.Median(f=F), vg.TrimmedMean(f=F), vg.MeanAroundMedian(f=F), vg.Phocas(f=F), vg.SignMajority(f=F), vg.Condense(f=F)]
+COLUMNS = [
+    vg.Median(f=F),
+    vg.TrimmedMean(f=F),
+    vg.MeanAroundMedian(f=F),
+    vg.Phocas(f=F),
+    vg.SignMajority(f=F),
+    vg.Condense(f=F),
+]
 PLANNED = [
     vg.Krum(f=F),
     vg.MultiKrum(f=F),
@@ -102,14 +110,18 @@ def test_coordinates_after_a_mixer_are_read_twice(mixer: Stage | None, rule: Sta
 
 @pytest.mark.parametrize("rule", PLANNED, ids=name)
 @pytest.mark.parametrize("mixer", MIXERS, ids=name)
-def test_plans_are_read_twice_and_thrice_after_a_scaling(mixer: Stage | None, rule: Stage, loaded: Counter) -> None:
+def test_plans_are_read_twice_and_thrice_after_a_scaling(
+    mixer: Stage | None, rule: Stage, loaded: Counter
+) -> None:
     due = 3 if scales(mixer) and not isinstance(rule, vg.ComparativeGradientElimination) else 2
     assert measured(after(mixer, rule), loaded) == due
 
 
 @pytest.mark.parametrize("rule", REMEASURED, ids=name)
 @pytest.mark.parametrize("mixer", MIXERS, ids=name)
-def test_a_median_or_a_subset_after_a_mixer_is_one_more(mixer: Stage | None, rule: Stage, loaded: Counter) -> None:
+def test_a_median_or_a_subset_after_a_mixer_is_one_more(
+    mixer: Stage | None, rule: Stage, loaded: Counter
+) -> None:
     free = mixer is None or isinstance(mixer, vg.Bucketing)
     assert measured(after(mixer, rule), loaded) == (2 if free else 3)
 
@@ -133,14 +145,18 @@ def test_a_hostile_spread_costs_iterative_rules_one_more(rule: Stage, loaded: Co
     assert measured(vg.chain(vg.NearestNeighborMixing(f=F), rule), loaded, x) <= 4
 
 
-@pytest.mark.parametrize("rule", [rule for rule in PLANNED if not isinstance(rule, (vg.GeometricMedian, vg.CenteredClipping))], ids=name)
+@pytest.mark.parametrize(
+    "rule",
+    [rule for rule in PLANNED if not isinstance(rule, (vg.GeometricMedian, vg.CenteredClipping))],
+    ids=name,
+)
 def test_outliers_cost_other_rules_nothing(rule: Stage, loaded: Counter) -> None:
     x = gradients()
     x[-F:] *= 1e10
     assert measured(rule, loaded, x) == 2
 
 
-def test_half_a_call_reads_nothing(loaded: Counter) -> None:
-    with pytest.raises(vg.errors.ToleranceError) if hasattr(vg, "errors") else pytest.raises(ValueError, match="n = 15"):
+def test_a_refusal_reads_nothing(loaded: Counter) -> None:
+    with pytest.raises(ToleranceError, match="n = 15"):
         vg.Krum(f=7)(gradients())
     assert loaded.columns == 0

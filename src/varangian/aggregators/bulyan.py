@@ -125,7 +125,8 @@ class Bulyan(Composite):
     """Select theta vectors by repeated Krum; per coordinate, average the theta - 2f nearest their median.
 
     ``theta`` defaults to n - 2f - 2, because the last Krum needs 2f + 3 vectors. ``as_released`` is what the
-    ICLR'21 code ran under this name: Multi-Bulyan with unsquared distances, no pruning, lower median.
+    ICLR'21 code ran under this name: Multi-Bulyan with unsquared distances, no pruning, lower median. With
+    f = 0 the last Krum has one neighbour, so two vectors tie and their order decides.
 
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 4f + 3

@@ -23,7 +23,8 @@ class DnC(SubsampledRule):
 
     Each draws ``coordinates`` of them, centres the vectors there, and drops the int(c f) with the largest
     squared projection on the top singular direction. Where no vector survives all filters, those that
-    survive most are averaged.
+    survive most are averaged. A liar far out in a direction of its own drags the mean towards itself, and may
+    so project less than an honest vector: mix with nearest neighbours first where liars need not agree.
 
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1 and n > c f

@@ -24,7 +24,8 @@ class GeometricMedian(IterativeRule):
 
     With ``nu`` = 0 the exact minimiser: a vector if one is optimal, else Weiszfeld's iteration to
     ``tolerance``, in at most ``steps`` steps. With ``nu`` > 0 the smoothed iteration of the paper: from the
-    mean, exactly ``steps`` steps, no distance counted below nu.
+    mean, exactly ``steps`` steps, no distance counted below nu: a huge outlier may not have lost its pull by
+    the last of them.
 
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1 (with weights: liars hold less than half)

@@ -52,6 +52,9 @@ def read(x: Any) -> Vectors:
 def as_tensor(leaf: Any) -> Tensor:
     """View a torch, NumPy or JAX array as a tensor without copying where memory allows."""
     if isinstance(leaf, Tensor):
+        if leaf.layout is not torch.strided or leaf.is_meta:
+            kind = "meta" if leaf.is_meta else str(leaf.layout).removeprefix("torch.")
+            raise InputError(f"A {kind} tensor arrived, which cannot be read in columns; pass a dense one.")
         return leaf.detach()
     if isinstance(leaf, np.ndarray):
         return _from_numpy(leaf)

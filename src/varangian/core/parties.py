@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -35,6 +36,9 @@ def weigh(weights: Any, n: int, f: int, *, cap: float | None = None, mass: float
     that n shares cannot respect, and for a mass of one half or more, which no rule survives.
     """
     shares = _read(weights, n)
+    for name, value in (("cap", cap), ("mass", mass)):
+        if value is not None and not isinstance(value, Real):
+            raise WeightsError(f"{name} = {value!r} arrived; pass a number between 0 and 1.")
     if cap is not None:
         shares = cap_shares(shares, cap)
     if mass is None:

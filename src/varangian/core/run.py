@@ -77,6 +77,8 @@ def aggregate(
     stream: Stream,
 ) -> Aggregation:
     """Run a stage, or a chain of them, on n vectors; see ``Stage.aggregate``."""
+    if not isinstance(stream, Stream):
+        raise InputError(f"stream = {stream!r} arrived; pass a varangian.Stream, Stream(seed) for instance.")
     vectors = read(x)
     parts = stage.stages()
     wanted = {p for part in parts for p in part.pivots} - {Pivot.MEDIAN}

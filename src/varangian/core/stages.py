@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import MISSING, replace
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
@@ -256,7 +257,7 @@ def planned(stage: Any, points: Points, call: Call) -> Tensor:
 def check_count(owner: object, name: str, value: object, *, least: int) -> None:
     """Refuse a field that is not an integer of at least ``least``."""
     kind = type(owner).__name__
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise ParameterError(f"{kind}({name}={value!r}): {name} must be an integer of at least {least}.")
     if value < least:
         raise ParameterError(f"{kind}({name}={value}): {name} must be at least {least}.")
@@ -267,7 +268,7 @@ def check_number(
 ) -> None:
     """Refuse a field that is not a finite number with ``above < value <= most``."""
     kind = type(owner).__name__
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise ParameterError(f"{kind}({name}={value!r}): {name} must be a finite number.")
     if not above < value <= most:
         upper = f" and at most {most:g}" if most < math.inf else ""
