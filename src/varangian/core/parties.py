@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import torch
@@ -37,8 +36,10 @@ def weigh(weights: Any, n: int, f: int, *, cap: float | None = None, mass: float
     """
     shares = _read(weights, n)
     for name, value in (("cap", cap), ("mass", mass)):
-        if value is not None and not isinstance(value, Real):
-            raise WeightsError(f"{name} = {value!r} arrived; pass a number between 0 and 1.")
+        try:
+            float(value or 0.0)
+        except (TypeError, ValueError):
+            raise WeightsError(f"{name} = {value!r} arrived; pass a number between 0 and 1.") from None
     if cap is not None:
         shares = cap_shares(shares, cap)
     if mass is None:

@@ -270,6 +270,6 @@ def check_number(
     kind = type(owner).__name__
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise ParameterError(f"{kind}({name}={value!r}): {name} must be a finite number.")
-    if not above < value <= most:
+    if not above < float(value) <= most:
         upper = f" and at most {most:g}" if most < math.inf else ""
-        raise ParameterError(f"{kind}({name}={value:g}): {name} must be above {above:g}{upper}.")
+        raise ParameterError(f"{kind}({name}={value!r}): {name} must be above {above:g}{upper}.")
