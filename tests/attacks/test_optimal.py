@@ -126,22 +126,20 @@ def test_close_to_the_best_factor_in_most_cases() -> None:
 
 
 def test_a_finer_search_pays() -> None:
-    better = 0
-    for i, rule in enumerate(
-        [vg.TrimmedMean(f=F), vg.MultiKrum(f=F), vg.CAF(f=F), vg.chain(N, vg.Median(f=F))] * 2
-    ):
-        tried = case(rule, 100 + i)
-        coarse, fine = (
-            tried.attacked(vg.Optimal(vg.MinMax(), candidates=count, rounds=rounds))
-            for count, rounds in ((3, 0), (30, 2))
-        )
-        better += fine > 1.01 * coarse
-    assert better >= 6
+    rules = [vg.TrimmedMean(f=F), vg.MultiKrum(f=F), vg.CAF(f=F), vg.chain(N, vg.Median(f=F))] * 2
+    tried = [case(rule, 100 + i) for i, rule in enumerate(rules)]
+    coarse, fine = (
+        [one.attacked(vg.Optimal(vg.MinMax(), candidates=count, rounds=rounds)) for one in tried]
+        for count, rounds in ((3, 0), (30, 2))
+    )
+    gains = [after / before for before, after in zip(coarse, fine, strict=True)]
+    assert min(gains) > 0.99
+    assert sum(gains) / len(gains) > 1.01
 
 
 def test_averaging_is_broken_without_bound() -> None:
     tried = case(vg.Average(), 0)
-    assert tried.attacked(vg.Optimal()) > 1e4 * float((tried.x - tried.x.mean(0)).norm(dim=-1).max())
+    assert tried.attacked(vg.Optimal()) > 100 * float((tried.x - tried.x.mean(0)).norm(dim=-1).max())
 
 
 def test_the_start_may_lack_a_default() -> None:

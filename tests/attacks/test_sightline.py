@@ -45,27 +45,29 @@ ALONE: list[vg.Stage] = [
 ]
 MIXERS: list[vg.Mixer] = [
     vg.NearestNeighborMixing(f=F),
-    vg.Bucketing(f=F, s=1),
     vg.AdaptiveClipping(f=F),
+    vg.Bucketing(f=F, s=1),
     vg.Clipping(radius=3.0, f=F),
 ]
 TIED = {
     (vg.AdaptiveClipping, vg.ComparativeGradientElimination),
-    (vg.Clipping, vg.ComparativeGradientElimination),
     (vg.NearestNeighborMixing, vg.MinimumDiameterAveraging),
 }
 """Pairs whose second stage chooses among vectors that the first made equal: there, rounding chooses."""
+FEW = (vg.Median, vg.Krum, vg.GeometricMedian, vg.CenteredClipping, vg.Bulyan, vg.FLTrust)
 CHAINS: list[vg.Stage] = [
     *(
         vg.chain(mixer, rule)
-        for mixer in MIXERS
+        for mixer in MIXERS[:2]
         for rule in ALONE
         if (type(mixer), type(rule)) not in TIED and not isinstance(rule, SLOW)
     ),
+    *(vg.chain(mixer, rule) for mixer in MIXERS[2:] for rule in ALONE if isinstance(rule, FEW)),
     vg.chain(vg.Bucketing(f=F, s=2), vg.Median(f=F)),
     vg.chain(vg.AdaptiveClipping(f=F), vg.NearestNeighborMixing(f=F), vg.TrimmedMean(f=F)),
     vg.chain(vg.Bucketing(f=F, s=1), vg.NearestNeighborMixing(f=F), vg.Krum(f=F)),
 ]
+ROUNDS = (("plain", 3), ("close", 20), ("uneven", 60))
 NEAR, FAR = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 30.0), (0.0, 1e3, 1e6)
 """Factors, in units of the honest spread; those far away, where distances lose precision, apart."""
 
@@ -106,7 +108,7 @@ def real(rule: vg.Stage, x: Tensor, mu: Tensor, forged: Tensor, given: dict[str,
 
 @pytest.mark.parametrize("rule", [*ALONE, *CHAINS], ids=repr)
 def test_deviations_are_those_of_the_rule(rule: vg.Stage) -> None:
-    for seed, (kind, d) in enumerate([("plain", 3), ("close", 20), ("uneven", 60)]):
+    for seed, (kind, d) in enumerate(ROUNDS[1:] if rule in CHAINS else ROUNDS):
         x = honest(kind, d, seed)
         given = options(rule, x, seed)
         line, mu, direction, unit = sightline(rule, x, given)
@@ -183,14 +185,16 @@ def passes(attack: vg.Attack, rule: vg.Stage, reads: list[int]) -> int:
 
 @pytest.mark.parametrize("rule", GEOMETRIC, ids=repr)
 def test_geometric_chains_read_a_few_times_however_many_candidates(rule: vg.Stage, reads: list[int]) -> None:
-    few, many = (passes(vg.Optimal(vg.MinMax(), candidates=count), rule, reads) for count in (10, 60))
-    assert many <= few + 4, f"{few} passes for 10 candidates a round, {many} for 60"
+    few, many = (passes(vg.Optimal(vg.MinMax(), candidates=count), rule, reads) for count in (10, 30))
+    assert many <= few + 4, f"{few} passes for 10 candidates a round, {many} for 30"
 
 
 @pytest.mark.parametrize("rule", BY_COLUMN, ids=repr)
-def test_columns_are_read_twice_a_round(rule: vg.Stage, reads: list[int]) -> None:
-    assert passes(vg.Optimal(candidates=60, rounds=0), rule, reads) <= 3
-    assert passes(vg.Optimal(candidates=60, rounds=3), rule, reads) <= 9
+def test_columns_are_read_once_a_round(rule: vg.Stage, reads: list[int]) -> None:
+    x = honest("plain", 100, 0)
+    checked = 2 * rule.aggregate(torch.cat([x, x[:F]])).reads  # the winner and the start, for real
+    assert passes(vg.Optimal(candidates=60, rounds=0), rule, reads) <= 2 + checked
+    assert passes(vg.Optimal(candidates=60, rounds=3), rule, reads) <= 5 + checked
 
 
 @pytest.mark.parametrize("rule", [vg.Krum(f=F), vg.chain(MIXERS[0], vg.Krum(f=F)), vg.CAF(f=F)], ids=repr)

@@ -25,7 +25,7 @@ class Spy(vg.Attack):
 
     scenes: list[Scene] = field(default_factory=list, compare=False)
 
-    sees = vg.Sight.RULE
+    sees = vg.Sight.HONEST
 
     def vectors(self, scene: Scene) -> tuple[Tensor, Any]:
         self.scenes.append(scene)
@@ -47,6 +47,21 @@ def test_attacks_see_what_the_honest_send_and_no_more(place: str) -> None:
         assert scene.rule is spec.rule
         assert scene.state == (step or None)
         np.testing.assert_allclose(scene.honest, sent, rtol=1e-10, atol=1e-12)
+
+
+@dataclass(frozen=True)
+class Insider(Spy):
+    """A spy that also sees the rule."""
+
+    sees = vg.Sight.RULE
+
+
+def test_the_white_box_sees_what_the_server_hands_to_its_rule() -> None:
+    insider, spy = Insider(), Spy()
+    options = {"rule": vg.TrimmedMean(f=2), "momentum_at": "server", "dampening": 0.5}
+    told, plain = train(small(attack=insider, **options)), train(small(attack=spy, **options))
+    np.testing.assert_allclose(told.parameters, plain.parameters, rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(insider.scenes[-1].honest, spy.scenes[-1].honest)
 
 
 def test_the_white_box_knows_the_servers_side() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from varangian.core.citations import Reference
 from varangian.core.inputs import read
 from varangian.core.randomness import Stream
-from varangian.core.stages import Stage, check_count
+from varangian.core.stages import Stage, check_count, check_flags
 from varangian.core.values import Value
 from varangian.errors import ParameterError
 
@@ -73,6 +73,7 @@ class Attack(Value, ABC):
     reference: ClassVar[Reference | None] = None
 
     def __post_init__(self) -> None:
+        check_flags(self)
         self.validate()
 
     def validate(self) -> None:

@@ -51,7 +51,7 @@ class Mimic(Attack):
 
 def refined(honest: Float[Tensor, "*batch h d"], before: Spread | None) -> Spread:
     """Return the spread after one more round."""
-    centred = honest.double() - mean(honest)[..., None, :]
+    centred = (honest.double() - mean(honest)[..., None, :]).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     if before is None:
         products = centred @ centred.mT
         top = torch.linalg.eigh(products).eigenvectors[..., -1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,7 +11,7 @@ from torch import Tensor
 from varangian.attacks.attack import Scene, repeat
 from varangian.core.inputs import read
 from varangian.core.points import NeedsVectors, Pivot, Points, Reads, fold
-from varangian.core.run import extra_vectors, place
+from varangian.core.run import Aggregation, extra_vectors, place
 from varangian.core.stages import Stage
 from varangian.kernels.rows import Rows, Segment
 
@@ -25,8 +24,8 @@ class Sightline:
 
     One read measures the honest vectors, mu and mu + direction. Every candidate is then an affine
     combination of these, planned on its folded table. A geometric chain needs no more; one that ends on
-    columns reads the vectors once for all candidates; weights of the parties, or a loss of precision, take
-    an aggregation per candidate.
+    columns reads the vectors once for all candidates; weights of the parties, or a candidate too far to
+    keep its digits, take an aggregation of their own.
     """
 
     def __init__(self, scene: Scene, rule: Stage, mu: Tensor, direction: Tensor) -> None:
@@ -42,20 +41,31 @@ class Sightline:
         try:
             points, made = self._placed(factors)
         except NeedsVectors:
-            return torch.stack([self._deviation_of(factor) for factor in factors])
+            if len(factors) == 1:
+                return self.deviation(factors[0])[None]
+            half = len(factors) // 2
+            return torch.cat([self.deviations(factors[:half]), self.deviations(factors[half:])])
         if points.program is not None:
             return self._deviations_by_column(points, made)
         return self._deviations_by_distance(points, made)
 
+    def deviation(self, factor: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Return |F(honest and forged) - mu|^2 as a real aggregation gives it."""
+        result: Tensor = self._aggregated(factor).value
+        return (result.double() - self.mu).square().sum(-1).nan_to_num(nan=0.0)
+
     def selected(self, factors: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
         """Tell whether the forgeries keep at least half of their fair share b / n in what is selected.
 
-        Where distances lose the forgery from sight it is too far to be selected.
+        Where the table does not suffice, a real aggregation tells.
         """
         try:
             mix = self._placed(factors[None])[0].mix
         except NeedsVectors:
-            return torch.zeros_like(factors, dtype=torch.bool)
+            mix = self._aggregated(factors).weights
+            if mix is None:
+                return torch.zeros_like(factors, dtype=torch.bool)
+            mix = mix[None, ..., None, :]
         assert mix is not None
         held = mix[..., self.h : self.scene.n].sum(-1).mean(-1)[0]
         return held >= 0.5 * self.scene.b / self.scene.n
@@ -107,17 +117,15 @@ class Sightline:
         mix = made if points.mix is None else points.mix[..., : self.scene.n] @ made
         real = Points(1, self.companions, rows=self.rows, mix=mix, program=points.program)
         result = made.new_zeros(made.shape[:-2])
-        for block, reduced in zip(self.rows.blocks(), real.blocks(), strict=True):
-            mu = block.values[..., self.h, :]
-            result = result + (reduced.values[..., 0, :].double() - mu).square().sum(-1)
+        for block in self.rows.blocks():
+            apart = real.seen(block).values[..., 0, :].double() - block.values[..., self.h, :]
+            result = result + apart.square().sum(-1)
         return result
 
-    def _deviation_of(self, factor: Tensor) -> Tensor:
+    def _aggregated(self, factor: Tensor) -> Aggregation:
         honest = self.scene.honest
         forged = repeat(self.mu + factor[..., None] * self.direction, self.scene.b).to(honest.dtype)
-        options: dict[str, Any] = dict(self.scene.options)
-        result: Tensor = self.rule(torch.cat([honest, forged], dim=-2), **options)
-        return (result.double() - self.mu).square().sum(-1).nan_to_num(nan=0.0)
+        return self.rule.aggregate(torch.cat([honest, forged], dim=-2), **self.scene.options)
 
 
 def best_on(

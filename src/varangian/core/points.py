@@ -160,19 +160,22 @@ class Points:
         """Read the points once, combined as they are loaded (then in float64), the extras last."""
         if self.rows is None:
             raise NeedsVectors
-        for block in self.rows.blocks():
-            values = block.values
-            if self.mix is not None:
-                base = values.double()
-                values = self.mix @ base[..., : self.mix.shape[-1], :]
-                if self.extras:
-                    below = base[..., self.n :, :].expand(*values.shape[:-2], -1, -1)
-                    values = torch.cat([values, below], dim=-2)
-            if self.program is not None:
-                count = values.shape[-2] - len(self.extras)
-                place = slice(block.offset, block.end)
-                values = self.program(values[..., :count, :], place)[..., None, :]
-            yield replace(block, values=values)
+        yield from map(self.seen, self.rows.blocks())
+
+    def seen(self, block: Block) -> Block:
+        """Return what a block of the rows is of these points."""
+        values = block.values
+        if self.mix is not None:
+            base = values.double()
+            values = self.mix @ base[..., : self.mix.shape[-1], :]
+            if self.extras:
+                below = base[..., self.n :, :].expand(*values.shape[:-2], -1, -1)
+                values = torch.cat([values, below], dim=-2)
+        if self.program is not None:
+            count = values.shape[-2] - len(self.extras)
+            place = slice(block.offset, block.end)
+            values = self.program(values[..., :count, :], place)[..., None, :]
+        return replace(block, values=values)
 
     @property
     def n(self) -> int:

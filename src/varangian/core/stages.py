@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import MISSING, replace
+from dataclasses import MISSING, fields, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -45,6 +45,7 @@ class Stage(Value, ABC):
     reference: ClassVar[Reference]
 
     def __post_init__(self) -> None:
+        check_flags(self)
         if self.f is not None or vars(type(self)).get("f", MISSING) is MISSING:
             check_count(self, "f", self.f, least=0)
         self.validate()
@@ -252,6 +253,15 @@ class Composite(Stage):
 def planned(stage: Any, points: Points, call: Call) -> Tensor:
     """Return the weights that a stage plans on the table it asks for."""
     return stage.weights(points.table(stage.reads, stage.pivots), **call.options(stage))  # type: ignore[no-any-return]
+
+
+def check_flags(owner: Any) -> None:
+    """Refuse anything but True or False in a field declared as bool."""
+    for field in fields(owner):
+        value = getattr(owner, field.name)
+        if field.type in ("bool", bool) and not isinstance(value, bool):
+            name = field.name
+            raise ParameterError(f"{type(owner).__name__}({name}={value!r}): {name} must be True or False.")
 
 
 def check_count(owner: object, name: str, value: object, *, least: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from varangian.attacks import DataAttack
+from varangian.attacks import DataAttack, Sight
 from varangian.core.points import Pivot
 from varangian.core.run import Aggregation
 from varangian.engines.result import Result
@@ -88,14 +88,16 @@ def advance(world: World, state: State, step: int) -> tuple[State, dict[str, flo
     sent = momentum.sent(memory, sampled)
     if momentum.place == "worker":
         memory = sent
-    trusted = sent[-1] if _trusts(world) else None
+    trusted = momentum.received(memory[0], sent[-1:])[0] if _trusts(world) else None
+    if trusted is not None:  # a model that diverged gives the server nothing to trust
+        trusted = trusted.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     workers = sent[:-1] if _trusts(world) else sent
     rule_stream = world.stream.at("rule", step=step)
     forged, attack_state = _forge(world, state, workers, trusted, rule_stream, step)
     arrived = torch.cat([workers, forged]) if len(forged) else workers
-    received = momentum.received(memory[0], arrived) if momentum.place == "server" else arrived
+    received = momentum.received(memory[0], arrived)
     outcome = spec.rule.aggregate(received, state=state.rule, pivot=trusted, stream=rule_stream)
-    direction = momentum.applied(memory[0], outcome.value) if momentum.place == "update" else outcome.value
+    direction = momentum.applied(memory[0], outcome.value)
     if momentum.place != "worker":
         memory = direction[None]
     applied = direction + spec.weight_decay * state.theta if spec.weight_decay else direction
@@ -150,15 +152,18 @@ def _forge(
     spec = world.spec
     if spec.attack is None or isinstance(spec.attack, DataAttack):
         return sent[:0], state.attack
+    momentum, memory = spec.heavy_ball, state.memory[0]
+    # Who sees the rule sees what the server hands to it, and works its way back.
+    ahead = spec.attack.sees is Sight.RULE and momentum.place == "server" and momentum.dampening < 1
     forgery = spec.attack.forge(
-        sent,
+        momentum.received(memory, sent) if ahead else sent,
         spec.byzantine,
         rule=spec.rule,
         stream=world.stream.at("attack", step=step),
         state=state.attack,
         options={"state": state.rule, "pivot": trusted, "stream": rule_stream},
     )
-    return forgery.value, forgery.state
+    return momentum.unreceived(memory, forgery.value) if ahead else forgery.value, forgery.state
 
 
 def _measure(

@@ -31,4 +31,4 @@ class Result:
     @property
     def diverged(self) -> bool:
         """Tell whether training left the finite numbers."""
-        return not (bool(self.parameters.isfinite().all()) and math.isfinite(self.metrics.last("loss")))
+        return not (bool(self.parameters.isfinite().all()) and math.isfinite(self.metrics["loss"][-1]))

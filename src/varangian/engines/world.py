@@ -77,7 +77,7 @@ class World:
         """
         inputs, labels = self.sample(worker, step, local)
         self.flat.set(theta)
-        lies = worker >= self.spec.honest
+        lies = worker >= self.spec.honest and self.spec.attack is not None
         kept = [buffer.clone() for buffer in self.module.buffers()] if lies else []
         with torch.random.fork_rng(devices=[]):
             noise = self.stream.at("dropout", worker=worker, step=step, local=local)

@@ -10,6 +10,7 @@ from pathlib import Path
 from varangian.engines import Result
 from varangian.errors import DataError, MissingExtraError
 
+SUFFIXES = (".png", ".svg")
 STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":"))
 """Colours of Okabe and Ito, and a dash pattern each, so that colour is never the only sign."""
 
@@ -38,10 +39,10 @@ def draw_runs(results: Mapping[str, Result], path: str | os.PathLike[str], title
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", frameon=False)
     target = Path(path)
+    if target.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{target} names no kind of picture; end it in {' or '.join(SUFFIXES)}.")
     try:
         figure.savefig(target, dpi=150)
     except OSError as error:
         raise DataError(f"{target} cannot be written: {error.strerror or error}.") from None
-    except ValueError as error:
-        raise DataError(f"{target}: {error}. Name a file that ends in .png or .svg.") from None
     return target

@@ -44,6 +44,10 @@ class Momentum:
         """Return what the server hands to its rule, given its memory."""
         return self.accumulate(memory, sent) if self.place == "server" else sent
 
+    def unreceived(self, memory: Float[Tensor, " d"], received: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Return what must be sent for the server to hand this to its rule; dampening below one."""
+        return (received - self.mu * memory) / (1 - self.dampening) if self.place == "server" else received
+
     def applied(self, memory: Float[Tensor, " d"], aggregated: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
         """Return the server's direction, given its memory: also its memory from now on."""
         return self.accumulate(memory, aggregated) if self.place == "update" else aggregated

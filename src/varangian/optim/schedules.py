@@ -52,6 +52,11 @@ class Piecewise(Schedule):
 
     def __post_init__(self) -> None:
         """Refuse steps that do not start at zero or do not grow."""
+        pairs = isinstance(self.pieces, (tuple, list)) and all(
+            isinstance(piece, (tuple, list)) and len(piece) == 2 for piece in self.pieces
+        )
+        if not pairs:
+            raise ParameterError(f"Piecewise(pieces={self.pieces!r}): pass pairs of a step and a rate.")
         steps = [step for step, _ in self.pieces]
         for step, rate in self.pieces:
             check_count(self, "step", step, least=0)

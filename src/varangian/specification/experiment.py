@@ -52,7 +52,7 @@ class Experiment:
     rule: Stage = field(default_factory=Average)
     attack: Attack | None = None
     batch_size: int = 32
-    steps: int = 200
+    steps: int = 100
     learning_rate: float | Schedule = 0.05
     momentum: float = 0.9
     momentum_at: str = "worker"
@@ -127,6 +127,7 @@ _KINDS: dict[str, Any] = {
     "loss": str | None,
     "rule": Stage,
     "attack": Attack | None,
+    "device": str,
     "nesterov": bool,
     "evaluation_mode": bool,
 }

@@ -107,13 +107,13 @@ def _required(kind: type[Any], name: str) -> bool:
     return field is not None and field.default is MISSING and field.default_factory is MISSING
 
 
-def _read_fields(text: str) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _read_fields(text: str) -> dict[str, str]:
+    values: dict[str, str] = {}
     for pair in filter(None, text.split(",")):
         name, equals, value = pair.partition("=")
         if not equals:
             raise ParameterError(f"{pair!r} is no field=value pair; write name:field=value,field=value.")
-        values[name.strip()] = read_value(value.strip())
+        values[name.strip()] = value.strip()
     return values
 
 
@@ -129,7 +129,7 @@ def read_value(text: str) -> Any:
     return text
 
 
-def _make(kind: type[Kind], text: str, given: dict[str, Any], declared: dict[str, Any]) -> Kind:
+def _make(kind: type[Kind], text: str, given: dict[str, str], declared: dict[str, Any]) -> Kind:
     known = _fields(kind)
     for name in given:
         if name not in known:
@@ -137,4 +137,7 @@ def _make(kind: type[Kind], text: str, given: dict[str, Any], declared: dict[str
     missing = [name for name in sorted(known) if _required(kind, name) and name not in {**given, **declared}]
     if missing:
         raise ParameterError(f"{text!r} needs {', '.join(missing)}: write {canonical(kind)}:{missing[0]}=...")
-    return kind(**declared, **given)
+    values = {
+        name: word if known[name].type in ("str", str) else read_value(word) for name, word in given.items()
+    }
+    return kind(**declared, **values)

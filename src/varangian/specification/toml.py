@@ -50,6 +50,11 @@ def from_strings(given: Mapping[str, Any]) -> Experiment:
     for name in ("byzantine", "f"):
         if isinstance(chosen.get(name, 0), bool) or not isinstance(chosen.get(name, 0), int):
             raise ParameterError(f"Experiment({name}={chosen[name]!r}): {name} must be a whole number.")
+    if "f" in chosen and not isinstance(chosen.get("rule"), str):
+        raise ParameterError(
+            f'f = {chosen["f"]} belongs to a rule spelled as text (rule = "krum", say); '
+            "a rule that is a value declares its own."
+        )
     f = chosen.pop("f", chosen.get("byzantine", 0))
     readers: dict[str, Callable[[Any], Any]] = {
         "rule": lambda text: parse_rule(text, f),
