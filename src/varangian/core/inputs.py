@@ -94,9 +94,10 @@ def _from_numpy(array: NDArray[Any]) -> Tensor:
 def _check_dtype(dtype: torch.dtype, where: str) -> None:
     if dtype not in WORKING_DTYPES:
         name = str(dtype).removeprefix("torch.")
+        counters = " Counters of a state dict are no coordinates: leave them out." if "entry" in where else ""
         raise DtypeError(
             f"{where} of dtype {name} cannot be aggregated; "
-            "convert to float16, bfloat16, float32 or float64, for instance with .float()."
+            f"convert to float16, bfloat16, float32 or float64, for instance with .float().{counters}"
         )
 
 
