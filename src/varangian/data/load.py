@@ -97,5 +97,5 @@ def _where_to_put(
         cure = f"Set {DATA} to the folder that holds them, or {CACHE} to a folder to download them into."
     return (
         f"{source.name} lacks {', '.join(missing)} (as such or with {plain}{archive}).\n"
-        f"Looked in: {looked}.\n{cure}"
+        f"Looked in: {looked}. {cure}"
     )
