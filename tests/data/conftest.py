@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
-import os
 import struct
 import tarfile
 from dataclasses import dataclass, replace
@@ -17,16 +16,6 @@ import pytest
 from varangian.data import Source
 from varangian.data.catalogue import CIFAR10, CIFAR100, MNIST, PHISHING
 from varangian.data.source import Part
-
-BESIDE = Path(__file__).parents[3] / "shared" / "datasets"
-
-
-@pytest.fixture(scope="session")
-def real_data(request: pytest.FixtureRequest) -> Path:
-    """Return the folder of published files: the one beside this checkout, or what VARANGIAN_DATA names."""
-    if not os.environ.get("VARANGIAN_DATA") and BESIDE.is_dir():
-        return BESIDE
-    return request.getfixturevalue("real_data")
 
 
 @pytest.fixture(autouse=True)
