@@ -29,7 +29,8 @@ class DnC(SubsampledRule):
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1 and n > c f
     Guarantee   none proven as kappa
-    Cost        one read for all subsets' distances, one to average
+    Cost        one read for all subsets' distances, one to average; one more behind a mixer that plans on
+                distances
     Randomness  the subsets, from the call's stream
     Reference   Shejwalkar and Houmansadr, NDSS 2021
 

@@ -30,7 +30,8 @@ class Aksel(GeometricRule):
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1
     Guarantee   none proven as kappa
-    Cost        one read for the median and the distances to it, one to average
+    Cost        one read for the median and the distances to it, one to average; one more behind a mixer
+                that plans on distances, since the mixed vectors' median exists only then
     Reference   Boussetta et al., OPODIS 2020
 
     >>> import torch
