@@ -268,3 +268,24 @@ def test_geometric_median_is_no_worse_than_a_long_smoothed_iteration(weighted: b
         got = vg.GeometricMedian(f=case.f)(torch.from_numpy(exact.copy()), **options).numpy()
         want = oracle.geometric_median(exact, 300, 1e-12, weights)
         assert objective(exact, got, weights) <= objective(exact, want, weights) * (1 + 1e-10), case
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_geometric_median_is_where_the_pulls_balance(weighted: bool) -> None:
+    """At the minimiser the unit pulls of all others do not exceed the weight of the vectors that lie there.
+
+    Unlike the objective, this is not drowned by one huge outlier.
+    """
+    for case in cases(1, 2, COMPARED):
+        exact = case.x.astype(np.float64)
+        weights = shares(case) if weighted else np.full(case.n, 1 / case.n)
+        options = {"weights": weights, "mass": mass(case)} if weighted else {}
+        rule = vg.GeometricMedian(f=case.f)
+        z = rule(torch.from_numpy(exact.copy()), **options).numpy()
+        gaps = exact - z
+        lengths = np.linalg.norm(gaps, axis=1)
+        here = lengths == 0
+        pull = (weights[~here, None] * gaps[~here] / lengths[~here, None]).sum(0)
+        assert np.linalg.norm(pull) <= weights[here].sum() + 1e-8, case
+        single = rule(torch.from_numpy(case.x.copy()), **options).numpy()
+        assert distance(single, z, exact) <= 1e-5, case

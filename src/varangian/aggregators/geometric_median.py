@@ -40,7 +40,7 @@ class GeometricMedian(IterativeRule):
 
     f: int
     nu: float = 0.0
-    steps: int = 1000
+    steps: int = 10_000
     tolerance: float = 1e-12
 
     weighted = True
@@ -57,7 +57,7 @@ class GeometricMedian(IterativeRule):
 
     def validate(self) -> None:
         """Refuse a negative nu or tolerance, or no steps."""
-        check_number(self, "nu", self.nu, above=-1e-300)
+        check_number(self, "nu", self.nu, least=0.0)
         check_count(self, "steps", self.steps, least=1)
         check_number(self, "tolerance", self.tolerance)
 

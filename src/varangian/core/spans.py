@@ -33,7 +33,7 @@ class Drawing:
         near = torch.where(typical > 0, typical, nearest)
         if table.shape[-1] > m:
             near = torch.maximum(near, distance[..., m:].amax(-1, keepdim=True))
-        far = (distance > near) & (distance.amax(-1, keepdim=True) > WIDEST * near)
+        far = distance > WIDEST * near
         far[..., m:] = False
         return cls(centre, torch.where(far, near / distance, 1.0).sqrt())
 

@@ -274,12 +274,20 @@ def check_count(owner: object, name: str, value: object, *, least: int) -> None:
 
 
 def check_number(
-    owner: object, name: str, value: object, *, above: float = 0.0, most: float = math.inf
+    owner: object,
+    name: str,
+    value: object,
+    *,
+    above: float = 0.0,
+    least: float | None = None,
+    most: float = math.inf,
 ) -> None:
-    """Refuse a field that is not a finite number with ``above < value <= most``."""
+    """Refuse a field that is not a finite number above ``above`` (or from ``least`` on) up to ``most``."""
     kind = type(owner).__name__
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise ParameterError(f"{kind}({name}={value!r}): {name} must be a finite number.")
-    if not above < float(value) <= most:
+    number = float(value)
+    if (number <= above if least is None else number < least) or number > most:
+        lower = f"above {above:g}" if least is None else f"at least {least:g}"
         upper = f" and at most {most:g}" if most < math.inf else ""
-        raise ParameterError(f"{kind}({name}={value!r}): {name} must be above {above:g}{upper}.")
+        raise ParameterError(f"{kind}({name}={value!r}): {name} must be {lower}{upper}.")

@@ -82,7 +82,7 @@ class Experiment:
         if self.clip is not None:
             check_number(self, "clip", self.clip)
         for name in ("l1", "l2", "weight_decay", "momentum", "dampening"):
-            check_number(self, name, getattr(self, name), above=-1e-300)
+            check_number(self, name, getattr(self, name), least=0.0)
         if self.momentum >= 1 or self.dampening > 1:
             raise ParameterError(
                 f"Experiment(momentum={self.momentum}, dampening={self.dampening}): "
