@@ -35,6 +35,7 @@ CATALOGUES = [
 HEAVY = {
     "beartype",
     "click",
+    "dp_accounting",
     "flwr",
     "hypothesis",
     "jax",
