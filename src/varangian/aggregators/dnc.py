@@ -29,8 +29,7 @@ class DnC(SubsampledRule):
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1 and n > c f
     Guarantee   none proven as kappa
-    Cost        one read for all subsets' distances, one to average; one more behind a mixer that plans on
-                distances
+    Cost        one read for all subsets' distances, the same as a mixer's in front; one to average
     Randomness  the subsets, from the call's stream
     Reference   Shejwalkar and Houmansadr, NDSS 2021
 

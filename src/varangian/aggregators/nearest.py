@@ -30,8 +30,9 @@ class Aksel(GeometricRule):
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1
     Guarantee   none proven as kappa
-    Cost        one read for the median and the distances to it, one to average; one more behind a mixer
-                that plans on distances, since the mixed vectors' median exists only then
+    Cost        one read for the median and the distances to it, one to average; behind a mixer that plans
+                on distances three: the mixed vectors' median exists only once those are planned, and tells
+                the distances to it
     Reference   Boussetta et al., OPODIS 2020
 
     >>> import torch

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from varangian.attacks.attack import Scene, repeat
 from varangian.core.inputs import read
-from varangian.core.points import NeedsVectors, Pivot, Points, Reads, fold
+from varangian.core.points import NeedsVectors, Pivot, Points, Reads
 from varangian.core.run import Aggregation, extra_vectors, place
 from varangian.core.stages import Stage
+from varangian.core.tables import fold
 from varangian.kernels.rows import Rows, Segment
 
 PLATEAU = 1e-9

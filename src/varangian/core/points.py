@@ -1,13 +1,13 @@
 """The vectors as a chain sees them: a table of squared distances, and a mixing matrix over the rows.
 
-A stage plans on the table and never touches a coordinate. After a mixer the table is *folded*: for
-weights c that sum to zero, |sum c_k x_k|^2 = -1/2 c'Dc. Where folding would lose the decision (a row's
-weight is tiny and its distance huge, so that large terms cancel), the mixed vectors are measured again.
+A stage plans on the table and never touches a coordinate. After a mixer the table is *folded*; where
+folding would lose the decision, the mixed vectors are measured again. Tables over subsets of the
+coordinates that a later stage asks for are measured beside the first of all pairs, and folded likewise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import Enum, IntEnum
 
@@ -15,13 +15,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from varangian.core.tables import Table
 from varangian.kernels.columns import middle, sort_columns
 from varangian.kernels.distances import pairwise, to_each, total
 from varangian.kernels.rows import Block, Rows
-
-CANCELLATION = 1e-4
-"""A folded squared distance below this share of its largest terms is measured again."""
-
 
 Program = Callable[[Tensor, slice], Tensor]
 """A column program: ``(*batch, m, c)``, and which columns of the whole these are, to ``(*batch, c)``."""
@@ -54,7 +51,8 @@ class Points:
 
     Without ``rows`` the points live in distance space only. ``companions`` are the pivots that the table
     carries, in the order of its last rows and columns; those that are vectors of their own (the extras)
-    also stand below the rows. ``mix`` is None as long as the points are the rows themselves.
+    also stand below the rows. ``mix`` is None as long as the points are the rows themselves. ``subsets``
+    are those of the coordinates on which a later stage plans.
     """
 
     def __init__(
@@ -64,9 +62,10 @@ class Points:
         *,
         rows: Rows | None = None,
         mix: Float[Tensor, "*batch m n"] | None = None,
-        table: Float[Tensor, "*batch k k"] | None = None,
+        table: Table | None = None,
         known: Reads = Reads.NOTHING,
-        trusted: Bool[Tensor, "*batch"] | None = None,
+        subsets: Bool[Tensor, "s d"] | None = None,
+        on_subsets: Table | None = None,
         program: Program | None = None,
     ) -> None:
         self.m = m
@@ -74,9 +73,10 @@ class Points:
         self.rows = rows
         self.mix = mix
         self.known = known
+        self.subsets = subsets
         self.program = program
         self._table = table
-        self._trusted = trusted
+        self._on_subsets = on_subsets
 
     @property
     def extras(self) -> tuple[Pivot, ...]:
@@ -89,29 +89,24 @@ class Points:
         Entries above ``level`` may be NaN. Reads the rows only if what is known does not suffice.
         """
         if Pivot.MEDIAN in pivots:
-            return self._measured(pivots, level)
+            return self._read([None], pivots, level)[..., 0, :, :]
         if level is Reads.NOTHING:
             return self._unknown(len(pivots))
-        if level > self.known or self._untrusted():
-            self._measure(level)
-        assert self._table is not None
+        if self._table is None or level > self.known or not self._table.trusted:
+            self._table = self._measured(level)
         chosen = [*range(self.m), *(self.m + self.companions.index(pivot) for pivot in pivots)]
-        return self._table[..., chosen, :][..., chosen]
+        return self._table.values[..., chosen, :][..., chosen]
 
-    def tables_on(self, subsets: Bool[Tensor, "s d"]) -> Float[Tensor, "*batch s m m"]:
-        """Return the squared distances over each of several subsets of the coordinates; one read."""
-        parts = (
-            torch.stack(
-                [
-                    pairwise(block.values[..., : self.m, :][..., subset[block.offset : block.end]])
-                    for subset in subsets
-                ],
-                dim=-3,
-            )
-            for block in self.blocks()
-        )
-        start = torch.zeros_like(self._unknown(0))[..., None, :, :].repeat_interleave(len(subsets), dim=-3)
-        return total(start, parts)
+    def tables_on_subsets(self) -> Float[Tensor, "*batch s m m"]:
+        """Return the squared distances over each of the subsets; reads the rows only if it must."""
+        if self.subsets is None:
+            raise NeedsVectors
+        table = self._on_subsets
+        if table is None or not table.trusted:
+            fresh = self._read(self.subsets, self.companions, Reads.PAIRS)
+            table = Table(fresh) if table is None else table.renewed(fresh, table.inexact)
+            self._on_subsets = table
+        return table.values[..., : self.m, : self.m]
 
     def mixed(self, weights: Float[Tensor, "*batch p m"]) -> Points:
         """Return the points that are the given combinations (each summing to one) of these."""
@@ -126,11 +121,11 @@ class Points:
         if self.known is Reads.PAIRS:
             return self._folded(torch.diag_embed(factors), mix)
         assert self._table is not None
-        table = torch.full_like(self._table, torch.nan)
+        norms = torch.full_like(self._table.values, torch.nan)
         origin = self.m + self.companions.index(Pivot.ORIGIN)
-        table[..., : self.m, origin] = factors.square() * self._table[..., : self.m, origin]
-        table[..., origin, : self.m] = table[..., : self.m, origin]
-        return self._successor(mix, table, Reads.NORMS, self._trusted)
+        norms[..., : self.m, origin] = factors.square() * self._table.values[..., : self.m, origin]
+        norms[..., origin, : self.m] = norms[..., : self.m, origin]
+        return self._successor(mix, Table(norms, self._table.exact), Reads.NORMS)
 
     def drawn(self, centre: Int[Tensor, "*batch"], factors: Float[Tensor, "*batch m"]) -> Points:
         """Return the points drawn to one of them: c + factor (x - c)."""
@@ -194,42 +189,63 @@ class Points:
     def _successor(
         self,
         mix: Tensor,
-        table: Tensor | None = None,
+        table: Table | None = None,
         known: Reads = Reads.NOTHING,
-        trusted: Tensor | None = None,
+        on_subsets: Table | None = None,
     ) -> Points:
-        m = mix.shape[-2]
-        return Points(m, self.companions, rows=self.rows, mix=mix, table=table, known=known, trusted=trusted)
+        return Points(
+            mix.shape[-2],
+            self.companions,
+            rows=self.rows,
+            mix=mix,
+            table=table,
+            known=known,
+            subsets=self.subsets,
+            on_subsets=on_subsets,
+        )
 
     def _folded(self, weights: Tensor, mix: Tensor) -> Points:
-        """Fold the table; a share that a row of weights lacks is the origin's."""
+        """Fold the tables; a share that a row of weights lacks is the origin's."""
         assert self._table is not None
         p, m = weights.shape[-2:]
-        batch = torch.broadcast_shapes(self._table.shape[:-2], weights.shape[:-2])
+        batch = torch.broadcast_shapes(self._table.values.shape[:-2], weights.shape[:-2])
         companions = len(self.companions)
         whole = weights.new_zeros(*batch, p + companions, m + companions)
         whole[..., :p, :m] = weights
         whole[..., p:, m:] = torch.eye(companions, dtype=weights.dtype, device=weights.device)
         if Pivot.ORIGIN in self.companions:
             whole[..., :p, m + self.companions.index(Pivot.ORIGIN)] = 1 - weights.sum(-1)
-        table, exact = fold(self._table, whole)
-        trusted = exact if self._trusted is None else exact & self._trusted
-        return self._successor(mix, table, Reads.PAIRS, trusted)
+        on_subsets = self._on_subsets and self._on_subsets.folded(whole[..., None, :, :])
+        return self._successor(mix, self._table.folded(whole), Reads.PAIRS, on_subsets)
 
-    def _untrusted(self) -> bool:
-        return self._trusted is not None and not bool(self._trusted.all())
+    def _measured(self, level: Reads) -> Table:
+        """Return the table as one read makes it; those on the subsets are measured beside all pairs."""
+        beside = self.subsets if level is Reads.PAIRS and self.subsets is not None else ()
+        tables = self._read([None, *beside], self.companions, level)
+        fresh, on_subsets = tables[..., 0, :, :], tables[..., 1:, :, :]
+        old, known, self.known = self._table, self.known, level
+        if old is None or known < level:
+            self._on_subsets = Table(on_subsets) if len(beside) else None
+            return Table(fresh)
+        if len(beside) and self._on_subsets is not None:
+            self._on_subsets = self._on_subsets.renewed(on_subsets, old.inexact[..., None])
+        return old.renewed(fresh, old.inexact)
 
-    def _measure(self, level: Reads) -> None:
-        fresh = self._measured(self.companions, level)
-        if self._trusted is not None and self._table is not None and self.known >= level:
-            fresh = torch.where(self._trusted[..., None, None], self._table, fresh)
-        self._table, self._trusted, self.known = fresh, None, level
-
-    def _measured(self, pivots: Sequence[Pivot], level: Reads) -> Tensor:
+    def _read(
+        self, parts: Iterable[Tensor | None], pivots: Sequence[Pivot], level: Reads
+    ) -> Float[Tensor, "*batch v k k"]:
+        """Measure in one read the tables over parts of the coordinates, None being all of them."""
         if self.rows is None:
             raise NeedsVectors
-        start = torch.zeros_like(self._unknown(len(pivots)))
-        return total(start, (self._block_table(block.values, pivots, level) for block in self.blocks()))
+        start = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
+        views = list(parts)
+        return total(
+            start,
+            (
+                torch.stack([self._block_table(_view(block, view), pivots, level) for view in views], dim=-3)
+                for block in self.blocks()
+            ),
+        )
 
     def _block_table(self, values: Tensor, pivots: Sequence[Pivot], level: Reads) -> Tensor:
         points = values[..., : self.m, :].double()
@@ -249,7 +265,7 @@ class Points:
             batch, device = self.rows.batch, self.rows.device
         else:
             assert self._table is not None
-            batch, device = tuple(self._table.shape[:-2]), self._table.device
+            batch, device = tuple(self._table.values.shape[:-2]), self._table.values.device
         size = self.m + pivots
         return torch.full((*batch, size, size), torch.nan, dtype=torch.float64, device=device)
 
@@ -263,22 +279,5 @@ def _pivot_row(pivot: Pivot, points: Tensor, extra_rows: Tensor, extras: Sequenc
     return extra_rows[..., place : place + 1, :].double()
 
 
-def fold(
-    table: Float[Tensor, "*#batch k k"], weights: Float[Tensor, "*#batch q k"]
-) -> tuple[Float[Tensor, "*#batch q q"], Bool[Tensor, "*#batch"]]:
-    """Return the distances between combinations of points, and whether cancellation left them exact.
-
-    Each row of weights sums to one.
-    """
-    batch = torch.broadcast_shapes(table.shape[:-2], weights.shape[:-2])
-    size = weights.shape[-2]
-    folded = weights.new_zeros(*batch, size, size)
-    exact = torch.ones(batch, dtype=torch.bool, device=weights.device)
-    for i in range(size - 1):
-        c = weights[..., i : i + 1, :] - weights[..., i + 1 :, :]
-        value = -0.5 * ((c @ table) * c).sum(-1)
-        terms = 0.5 * ((c.abs() @ table) * c.abs()).sum(-1)
-        exact = exact & (value >= CANCELLATION * terms).all(-1)
-        folded[..., i, i + 1 :] = value.clamp(min=0.0)
-        folded[..., i + 1 :, i] = folded[..., i, i + 1 :]
-    return folded, exact
+def _view(block: Block, subset: Tensor | None) -> Tensor:
+    return block.values if subset is None else block.values[..., subset[block.offset : block.end]]

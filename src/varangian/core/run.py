@@ -14,6 +14,7 @@ from varangian.core.inputs import Vectors, read
 from varangian.core.parties import Parties, weigh
 from varangian.core.points import Pivot, Points, Reads
 from varangian.core.randomness import Stream
+from varangian.core.tables import Table
 from varangian.errors import InputError, WeightsError
 from varangian.kernels.rows import Rows
 
@@ -87,7 +88,8 @@ def aggregate(
     admit(stage, rows.n)
     call = Call(_parties(stage, rows, weights, cap, mass), stream)
     companions = [*extras, *({Pivot.ORIGIN} & wanted)]
-    points = stage.advance(Points(rows.n, companions, rows=rows), call)
+    subsets = stage.foreseen(rows.d, call)
+    points = stage.advance(Points(rows.n, companions, rows=rows, subsets=subsets), call)
     many = parts[-1].mixes
     outputs = _write(points, many)
     value = vectors.restore_many(outputs) if many else vectors.restore(outputs)
@@ -107,7 +109,7 @@ def place(
     Raises NeedsVectors where a plan needs coordinates, or where distances alone lose precision.
     """
     admit(stage, n)
-    points = Points(n, companions, table=table, known=Reads.PAIRS)
+    points = Points(n, companions, table=Table(table), known=Reads.PAIRS)
     return stage.advance(points, Call(stream=stream or Stream()))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.parties import Parties
-from varangian.core.points import NeedsVectors, Pivot, Points, Reads
+from varangian.core.points import Pivot, Points, Reads
 from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation, Call, aggregate
 from varangian.core.spans import Drawing, Span
@@ -78,6 +78,10 @@ class Stage(Value, ABC):
     def outputs(self, n: int) -> int:
         """Return how many vectors come out of n."""
         return 1
+
+    def foreseen(self, d: int, call: Call) -> Bool[Tensor, "s d"] | None:
+        """Return the subsets of the coordinates that the stage will plan on, known before any read."""
+        return None
 
     @abstractmethod
     def advance(self, points: Points, call: Call) -> Points:
@@ -206,12 +210,13 @@ class SubsampledRule(GeometricRule):
     def subsets(self, d: int, stream: Stream) -> Bool[Tensor, "s d"]:
         """Return the coordinates of each table."""
 
+    def foreseen(self, d: int, call: Call) -> Bool[Tensor, "s d"]:
+        """Return the subsets, as this call draws them."""
+        return self.subsets(d, call.stream)
+
     def advance(self, points: Points, call: Call) -> Points:
         """Return the one combined point."""
-        if points.rows is None:
-            raise NeedsVectors
-        tables = points.tables_on(self.subsets(points.rows.d, call.stream))
-        return points.combined(self.weights(tables), self.pivots)
+        return points.combined(self.weights(points.tables_on_subsets()), self.pivots)
 
 
 class CoordinateRule(Stage):
@@ -242,6 +247,11 @@ class Composite(Stage):
         for stage in self.stages():
             n = stage.outputs(n)
         return n
+
+    def foreseen(self, d: int, call: Call) -> Bool[Tensor, "s d"] | None:
+        """Return what the last stage foresees, the only one that may be a rule."""
+        *mixers, last = self.stages()
+        return last.foreseen(d, call.at(len(mixers)))
 
     def advance(self, points: Points, call: Call) -> Points:
         """Return the points after all stages."""

@@ -12,7 +12,7 @@ import varangian
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.points import Pivot, Reads
-from varangian.core.stages import ScalingMixer, Stage, SubsampledRule
+from varangian.core.stages import ScalingMixer, Stage
 from varangian.testing.promises import demand, promise
 from varangian.testing.subject import Subject
 
@@ -87,13 +87,13 @@ def coefficients(subject: Subject) -> None:
 def reads_due(stage: Stage) -> int:
     """Return how often a chain may read its vectors: to measure, after a scaling, and to combine.
 
-    A median pivot or a random subset of coordinates, asked for after mixing, is one more measurement.
+    A median pivot is one more measurement: the mixed vectors' median exists only after mixing.
     """
     parts = stage.stages()
     measures = 0
     known = Reads.NOTHING
     for part in parts:
-        special = Pivot.MEDIAN in part.pivots or isinstance(part, SubsampledRule)
+        special = Pivot.MEDIAN in part.pivots
         if special or part.reads > known:
             measures += 1
             known = known if special else part.reads

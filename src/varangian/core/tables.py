@@ -1,0 +1,66 @@
+"""Tables of squared distances, folded through a mixer without another look at the vectors.
+
+For weights c that sum to zero, |sum c_k x_k|^2 = -1/2 c'Dc. Where a row's weight is tiny and its distance
+huge, large terms cancel: the entry is then inexact, and the table says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+CANCELLATION = 1e-4
+"""A folded squared distance below this share of its largest terms is inexact."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Squared distances between points, and which tables of a batch are exact; None says all."""
+
+    values: Float[Tensor, "*batch k k"]
+    exact: Bool[Tensor, "*batch"] | None = None
+
+    @property
+    def inexact(self) -> Bool[Tensor, "*batch"]:
+        """Mark the tables that folding left inexact."""
+        if self.exact is None:
+            return torch.zeros(self.values.shape[:-2], dtype=torch.bool, device=self.values.device)
+        return ~self.exact
+
+    @property
+    def trusted(self) -> bool:
+        """Tell whether every table is exact."""
+        return self.exact is None or bool(self.exact.all())
+
+    def folded(self, weights: Float[Tensor, "*#batch q k"]) -> Table:
+        """Return the tables of the combinations with these weights, each row of which sums to one."""
+        values, exact = fold(self.values, weights)
+        return Table(values, exact if self.exact is None else exact & self.exact)
+
+    def renewed(self, fresh: Float[Tensor, "*batch k k"], stale: Bool[Tensor, "*#batch"]) -> Table:
+        """Return the tables, of which the stale are as freshly measured, the others the same to the bit."""
+        return Table(torch.where(stale[..., None, None], fresh, self.values), stale | ~self.inexact)
+
+
+def fold(
+    table: Float[Tensor, "*#batch k k"], weights: Float[Tensor, "*#batch q k"]
+) -> tuple[Float[Tensor, "*#batch q q"], Bool[Tensor, "*#batch"]]:
+    """Return the distances between combinations of points, and whether cancellation left them exact.
+
+    Each row of weights sums to one.
+    """
+    batch = torch.broadcast_shapes(table.shape[:-2], weights.shape[:-2])
+    size = weights.shape[-2]
+    folded = weights.new_zeros(*batch, size, size)
+    exact = torch.ones(batch, dtype=torch.bool, device=weights.device)
+    for i in range(size - 1):
+        c = weights[..., i : i + 1, :] - weights[..., i + 1 :, :]
+        value = -0.5 * ((c @ table) * c).sum(-1)
+        terms = 0.5 * ((c.abs() @ table) * c.abs()).sum(-1)
+        exact = exact & (value >= CANCELLATION * terms).all(-1)
+        folded[..., i, i + 1 :] = value.clamp(min=0.0)
+        folded[..., i + 1 :, i] = folded[..., i, i + 1 :]
+    return folded, exact
