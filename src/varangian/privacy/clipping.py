@@ -28,5 +28,8 @@ def clip_samples(gradients: Float[Tensor, "*batch b d"], norm: float) -> Float[T
     finite = gradients.isfinite().all(dim=-1)
     rows = torch.where(finite[..., None], gradients, 0.0)
     lengths = torch.linalg.vector_norm(rows, dim=-1, dtype=torch.float64)
-    factors = (norm / lengths.clamp(min=norm)).to(rows.dtype)
-    return torch.matmul(factors[..., None, :], rows)[..., 0, :] / rows.shape[-2]
+    factors = norm / lengths.clamp(min=norm)
+    precise = torch.finfo(rows.dtype).tiny / torch.finfo(rows.dtype).eps
+    wide = rows.dtype if bool((factors >= precise).all()) else torch.float64  # subnormal factors are coarse
+    total = torch.matmul(factors[..., None, :].to(wide), rows.to(wide))[..., 0, :]
+    return (total / rows.shape[-2]).to(rows.dtype)

@@ -78,6 +78,8 @@ def feasible(
         words = f"{rule!r} proves nothing against liars, with noise or without; {with_noise}."
         return Verdict(False, ratio, None, None, words + " Take a rule with a variance bound or a kappa.")
     smallest = max(1, math.ceil(ratio * batch_size / bound * (1 - 1e-12)))
+    if bound == math.inf:
+        return Verdict(True, ratio, bound, 1, f"{rule!r} declares no liar to tell apart; {with_noise}.")
     if ratio <= bound:
         words = f"The noise does not stand in the way of {rule!r}: {with_noise}, and the rule is proven up to"
         return Verdict(True, ratio, bound, smallest, f"{words} {bound:.3g}.")
