@@ -62,6 +62,7 @@ from varangian.data import (
     Dirichlet,
     ExplicitSizes,
     GammaSimilarity,
+    Pooled,
     SortedShards,
     class_counts,
     draw_split,
@@ -73,7 +74,7 @@ from varangian.experiments import draw_runs, run, versus
 from varangian.mixers import MIXERS, AdaptiveClipping, Bucketing, Clipping, NearestNeighborMixing
 from varangian.models import MODELS
 from varangian.optim import InverseDecay, Piecewise
-from varangian.specification import Experiment, from_toml
+from varangian.specification import Experiment, RuleMixture, from_toml
 
 __version__ = "0.1.0"
 
@@ -136,9 +137,11 @@ __all__ = [
     "Optimal",
     "Phocas",
     "Piecewise",
+    "Pooled",
     "Random",
     "RandomLabel",
     "Result",
+    "RuleMixture",
     "Scale",
     "Sight",
     "SignFlip",

@@ -16,6 +16,7 @@ from varangian.data import (
     Dirichlet,
     ExplicitSizes,
     GammaSimilarity,
+    Pooled,
     SortedShards,
     Split,
     parse_split,
@@ -65,6 +66,16 @@ def test_everything_is_dealt_once(deal: Deal, seed: int) -> None:
         assert 0 <= dealt.min() <= dealt.max() < len(labels)
     else:
         assert torch.equal(dealt, torch.arange(len(labels)))
+
+
+@given(st.integers(1, 12), st.integers(12, 50))
+def test_pooled_deals_everything_to_everyone(workers: int, samples: int) -> None:
+    shards = Pooled().assign(torch.zeros(samples, dtype=torch.int64), workers, Stream(1))
+    assert len(shards) == workers
+    assert all(torch.equal(shard, torch.arange(samples)) for shard in shards)
+    assert parse_split("pooled") == Pooled()
+    with pytest.raises(ParameterError, match="pooled"):
+        parse_split("pooled:2")
 
 
 @given(deals(), st.integers(0, 2**40))

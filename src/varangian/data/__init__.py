@@ -13,6 +13,7 @@ from varangian.data.splits import (
     Dirichlet,
     ExplicitSizes,
     GammaSimilarity,
+    Pooled,
     SortedShards,
     Split,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "ExplicitSizes",
     "GammaSimilarity",
     "Part",
+    "Pooled",
     "SortedShards",
     "Source",
     "Split",

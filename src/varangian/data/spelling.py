@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from varangian.data.splits import IID, Dirichlet, ExplicitSizes, GammaSimilarity, SortedShards, Split
+from varangian.data.splits import (
+    IID,
+    Dirichlet,
+    ExplicitSizes,
+    GammaSimilarity,
+    Pooled,
+    SortedShards,
+    Split,
+)
 from varangian.errors import ParameterError, UnknownNameError
 
 
 def parse_split(text: str) -> Split:
-    """Return the split that ``iid``, ``dirichlet:A``, ``shards:K``, ``similarity:G`` or ``sizes:a,b`` names.
+    """Return the split that a text names.
+
+    Known are ``iid``, ``dirichlet:A``, ``shards:K``, ``similarity:G``, ``sizes:a,b`` and ``pooled``.
 
     Raises      UnknownNameError; ParameterError if the number after the colon is missing or impossible
 
@@ -28,10 +38,13 @@ def parse_split(text: str) -> Split:
         raise ParameterError(f"The split {text!r} cannot be read; write it as {example!r}.") from error
 
 
-def _read_iid(argument: str | None) -> Split:
-    if argument is not None:
-        raise ValueError
-    return IID()
+def _bare(split: Split) -> Callable[[str | None], Split]:
+    def read(argument: str | None) -> Split:
+        if argument is not None:
+            raise ValueError
+        return split
+
+    return read
 
 
 def _read_shards(argument: str | None) -> Split:
@@ -54,9 +67,10 @@ def _number(argument: str | None) -> float:
 
 
 _READERS: dict[str, tuple[str, Callable[[str | None], Split]]] = {
-    "iid": ("iid", _read_iid),
+    "iid": ("iid", _bare(IID())),
     "dirichlet": ("dirichlet:0.3", lambda argument: Dirichlet(_number(argument))),
     "shards": ("shards:2", _read_shards),
     "similarity": ("similarity:0.5", lambda argument: GammaSimilarity(_number(argument))),
     "sizes": ("sizes:100,200,300", _read_sizes),
+    "pooled": ("pooled", _bare(Pooled())),
 }

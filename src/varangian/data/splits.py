@@ -18,7 +18,7 @@ from varangian.errors import ParameterError
 
 @dataclass(frozen=True)
 class Split(ABC):
-    """A way to deal samples; every worker gets at least one, and no sample goes to two workers.
+    """A way to deal samples; every worker gets at least one, and none goes to two unless all are ``Pooled``.
 
     Shape       labels (samples,) -> one (size,) int64 tensor of indices per worker
     Randomness  every draw comes from the stream given
@@ -208,7 +208,21 @@ class ExplicitSizes(Split):
         return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
-SPLITS: tuple[type[Split], ...] = (IID, Dirichlet, SortedShards, GammaSimilarity, ExplicitSizes)
+@dataclass(frozen=True)
+class Pooled(Split):
+    """Let every worker draw from all the samples: nothing is dealt, and nobody's data differ.
+
+    >>> [len(shard) for shard in Pooled().assign(torch.zeros(8, dtype=torch.int64), 2, Stream(1))]
+    [8, 8]
+    """
+
+    def _deal(
+        self, labels: Int[np.ndarray, "samples"], workers: int, random: np.random.Generator
+    ) -> Sequence[Int64[np.ndarray, "_"]]:
+        return [np.arange(len(labels))] * workers
+
+
+SPLITS: tuple[type[Split], ...] = (IID, Dirichlet, SortedShards, GammaSimilarity, ExplicitSizes, Pooled)
 """The catalogue of splits."""
 
 _ROUNDING = 1e-9

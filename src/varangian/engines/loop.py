@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from varangian.attacks import DataAttack, Sight
+from varangian.attacks import Sight
 from varangian.core.points import Pivot
-from varangian.core.run import Aggregation
 from varangian.engines.result import Result
 from varangian.engines.threads import threads_for
-from varangian.engines.world import ROOT, World
-from varangian.metrics import Table, cosine, describe, variance_to_norm
+from varangian.engines.world import World
+from varangian.metrics import Signal, Table, Trail, measure
 from varangian.optim import rate_at
 from varangian.specification import Experiment
 
@@ -46,6 +45,7 @@ class State:
 
     theta: Tensor
     memory: Tensor
+    trail: Trail
     rule: Any = None
     attack: Any = None
 
@@ -65,8 +65,8 @@ def train(spec: Experiment, watch: Callable[[Progress], None] | None = None) -> 
 
 def _steps(world: World, begun: float, watch: Callable[[Progress], None] | None) -> tuple[Table, Tensor]:
     spec, first = world.spec, world.flat.get()
-    rows = len(_computing(world)) if spec.momentum_at == "worker" else 1
-    state = State(first, first.new_zeros(rows, len(first)))
+    rows = len(world.computing) if spec.momentum_at == "worker" else 1
+    state = State(first, first.new_zeros(rows, len(first)), Trail.start(first))
     table = Table()
     for step in range(spec.steps):
         state, row = advance(world, state, step)
@@ -88,51 +88,45 @@ def advance(world: World, state: State, step: int) -> tuple[State, dict[str, flo
     sent = momentum.sent(memory, sampled)
     if momentum.place == "worker":
         memory = sent
-    trusted = momentum.received(memory[0], sent[-1:])[0] if _trusts(world) else None
+    trusted = momentum.received(memory[0], sent[-1:])[0] if spec.trusts else None
     if trusted is not None:  # a model that diverged gives the server nothing to trust
         trusted = trusted.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-    workers = sent[:-1] if _trusts(world) else sent
-    rule_stream = world.stream.at("rule", step=step)
-    forged, attack_state = _forge(world, state, workers, trusted, rule_stream, step)
+    workers = sent[:-1] if spec.trusts else sent
+    server = _server(world, state, trusted, step)
+    forged, attack_state = _forge(world, state, workers, server, step)
     arrived = torch.cat([workers, forged]) if len(forged) else workers
-    received = momentum.received(memory[0], arrived)
-    outcome = spec.rule.aggregate(received, state=state.rule, pivot=trusted, stream=rule_stream)
+    rule = spec.rule_at(step)
+    outcome = rule.aggregate(momentum.received(memory[0], arrived), **server)
     direction = momentum.applied(memory[0], outcome.value)
     if momentum.place != "worker":
         memory = direction[None]
     applied = direction + spec.weight_decay * state.theta if spec.weight_decay else direction
-    after = State(state.theta - rate * applied, memory, outcome.state, attack_state)
-    honest = spec.honest
-    row = _measure(world, sampled[:honest], workers[:honest], forged, outcome)
+    honest = slice(spec.honest)
+    told, lies = Signal.of(sampled[honest]), Signal.of(forged) if len(forged) else None
+    trail, straight = state.trail.onward(told.mean, spec.momentum)
+    row = measure(told, Signal.of(workers[honest]), lies, outcome.value) | straight
+    bound = rule.variance_bound(spec.workers, world.flat.d)
+    if bound is not None:
+        row["condition_holds"] = (row["variance_to_norm"] <= bound).double()
+    after = State(state.theta - rate * applied, memory, trail, outcome.state, attack_state)
     return after, {
         "step": step + 1,
         "learning_rate": rate,
-        "loss": sum(losses[:honest]) / honest,
-        **row,
+        "points": (step + 1) * world.points,
+        "loss": sum(losses[honest]) / spec.honest,
+        **{name: float(value) for name, value in row.items()},
+        "nonfinite_rows": float(outcome.suspects.sum()),
         "applied_norm": float(applied.norm()),
     }
-
-
-def _trusts(world: World) -> bool:
-    """Tell whether the rule measures against a gradient of the server's own."""
-    return any(Pivot.GIVEN in stage.pivots for stage in world.spec.rule.stages())
-
-
-def _computing(world: World) -> list[int]:
-    """Return who computes gradients: all who follow the protocol, and last the server where it is trusted."""
-    spec = world.spec
-    follows = spec.attack is None or isinstance(spec.attack, DataAttack)
-    workers = list(range(spec.workers if follows else spec.honest))
-    return [*workers, ROOT] if _trusts(world) else workers
 
 
 def _sample(world: World, state: State, step: int, rate: float) -> tuple[Tensor, list[float]]:
     """Return what everyone who computes has sampled, a row each, and their losses."""
     ahead = world.spec.heavy_ball.lookahead(state.memory, rate)
-    starts = (state.theta + ahead).expand(len(_computing(world)), -1)
+    starts = (state.theta + ahead).expand(len(world.computing), -1)
     pairs = [
         _displacement(world, theta, worker, step, rate)
-        for worker, theta in zip(_computing(world), starts, strict=True)
+        for worker, theta in zip(world.computing, starts, strict=True)
     ]
     return torch.stack([gradient for gradient, _ in pairs]), [loss for _, loss in pairs]
 
@@ -145,38 +139,29 @@ def _displacement(world: World, theta: Tensor, worker: int, step: int, rate: flo
     return total, loss
 
 
-def _forge(
-    world: World, state: State, sent: Tensor, trusted: Tensor | None, rule_stream: Any, step: int
-) -> tuple[Tensor, Any]:
+def _server(world: World, state: State, trusted: Tensor | None, step: int) -> dict[str, Any]:
+    """Return what the server hands to the rule beside the vectors."""
+    rule = world.spec.rule_at(step)
+    needed = any(Pivot.GIVEN in stage.pivots for stage in rule.stages())
+    stream = world.stream.at("rule", step=step)
+    return {"state": state.rule, "pivot": trusted if needed else None, "stream": stream}
+
+
+def _forge(world: World, state: State, sent: Tensor, server: dict[str, Any], step: int) -> tuple[Tensor, Any]:
     """Return what the liars send instead: forged from the honest vectors as they are sent."""
     spec = world.spec
-    if spec.attack is None or isinstance(spec.attack, DataAttack):
+    if spec.follows:
         return sent[:0], state.attack
+    assert spec.attack is not None
     momentum, memory = spec.heavy_ball, state.memory[0]
     # Who sees the rule sees what the server hands to it, and works its way back.
     ahead = spec.attack.sees is Sight.RULE and momentum.place == "server" and momentum.dampening < 1
     forgery = spec.attack.forge(
         momentum.received(memory, sent) if ahead else sent,
         spec.byzantine,
-        rule=spec.rule,
+        rule=spec.rule_at(step),
         stream=world.stream.at("attack", step=step),
         state=state.attack,
-        options={"state": state.rule, "pivot": trusted, "stream": rule_stream},
+        options=server,
     )
     return momentum.unreceived(memory, forgery.value) if ahead else forgery.value, forgery.state
-
-
-def _measure(
-    world: World, sampled: Tensor, sent: Tensor, forged: Tensor, outcome: Aggregation
-) -> dict[str, float]:
-    row = {**describe("sampled", sampled), **describe("sent", sent)}
-    if len(forged):
-        row |= describe("forged", forged)
-    row["aggregated_norm"] = float(outcome.value.norm())
-    row["aggregated_to_honest"] = cosine(outcome.value, sent.mean(0))
-    row["variance_to_norm"] = variance_to_norm(row, "sent")
-    bound = world.spec.rule.variance_bound(world.spec.workers, world.flat.d)
-    if bound is not None:
-        row["condition_holds"] = float(row["variance_to_norm"] <= bound)
-    row["nonfinite_rows"] = float(outcome.suspects.sum())
-    return row

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from varangian.attacks import DataAttack
 from varangian.core.parameters import FlatParameters
 from varangian.core.randomness import Stream
 from varangian.data import Dataset, load_dataset
+from varangian.errors import ParameterError
 from varangian.models import Loss, build, correct, loss_for
+from varangian.privacy import clip_samples, noise
 from varangian.specification import Experiment
 from varangian.specification.experiment import DTYPES
 
@@ -33,42 +36,67 @@ class World:
     stream: Stream
 
     @classmethod
-    def of(cls, spec: Experiment) -> World:
-        """Load the data, deal it, and make the model, all from the experiment's seed."""
+    def of(cls, spec: Experiment, data: Dataset | None = None) -> World:
+        """Load the data unless it is given, deal it, and make the model, all from the experiment's seed."""
         stream = Stream(spec.seed)
-        loaded = spec.data if isinstance(spec.data, Dataset) else load_dataset(spec.data, spec.data_dir)
+        data = load(spec) if data is None else data
         device, dtype = torch.device(spec.device), DTYPES[spec.dtype]
-        data = Dataset(
-            loaded.name,
-            loaded.train_inputs.to(device, dtype),
-            loaded.train_labels.to(device),
-            loaded.test_inputs.to(device, dtype),
-            loaded.test_labels.to(device),
-            loaded.classes,
-        )
-        shards = spec.split.assign(loaded.train_labels, spec.workers, stream.at("split"))
+        if spec.flip and len(data.input_shape) != 3:
+            raise ParameterError(
+                f"Experiment(flip=True): inputs of {data.name} have shape {data.input_shape}; only pictures "
+                "(channels, height, width) can be mirrored. Leave flip out."
+            )
+        shards = spec.split.assign(data.train_labels, spec.workers, stream.at("split"))
         module = build(spec.model, data.input_shape, data.classes, stream.at("model"))
         module.to(device, dtype)
         module.train(not spec.evaluation_mode)
         loss = loss_for(spec.model, spec.loss)
+        if spec.privacy is not None and spec.privacy.clip == "sample":
+            _refuse_batch_statistics(module)
         return cls(spec, data, tuple(shards), module, FlatParameters(module), loss, stream)
 
-    def sample(self, worker: int, step: int, local: int) -> tuple[Tensor, Tensor]:
-        """Return a batch of a worker's shard, without repeats; the server draws from all of the data.
+    def drawn(self, worker: int, step: int, local: int) -> Tensor:
+        """Return which samples a worker takes: some of its shard, without repeats; the server, of all."""
+        shard = None if worker == ROOT else self.shards[worker]
+        count = len(self.data.train_labels) if shard is None else len(shard)
+        random = self.stream.at("batch", worker=worker, step=step, local=local).numpy()
+        chosen = torch.from_numpy(random.choice(count, min(count, self.spec.batch_size), replace=False))
+        return chosen if shard is None else shard[chosen]
 
-        A liar that poisons its data does so here.
-        """
-        count = len(self.data.train_labels) if worker == ROOT else len(self.shards[worker])
-        drawn = self.stream.at("batch", worker=worker, step=step, local=local).generator()
-        chosen = torch.randperm(count, generator=drawn)[: self.spec.batch_size]
-        if worker != ROOT:
-            chosen = self.shards[worker][chosen]
-        chosen = chosen.to(self.data.train_labels.device)
+    def sample(self, worker: int, step: int, local: int) -> tuple[Tensor, Tensor]:
+        """Return a batch of a worker; a liar that poisons its data does so here."""
+        chosen = self.drawn(worker, step, local).to(self.data.train_labels.device)
         inputs, labels = self.data.train_inputs[chosen], self.data.train_labels[chosen]
-        if worker >= self.spec.honest and isinstance(self.spec.attack, DataAttack):
+        return self.prepared(inputs, labels, worker, step, local)
+
+    def prepared(
+        self, inputs: Tensor, labels: Tensor, worker: int, step: int, local: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return a batch as the worker trains on it: mirrored at random, poisoned by a liar."""
+        if self.spec.flip:
+            stream = self.stream.at("flip", worker=worker, step=step, local=local)
+            mirrored = torch.rand(len(labels), generator=stream.generator()) < 0.5
+            inputs = torch.where(mirrored.to(inputs.device)[:, None, None, None], inputs.flip(-1), inputs)
+        if self.lies(worker) and isinstance(self.spec.attack, DataAttack):
             stream = self.stream.at("poison", worker=worker, step=step, local=local)
             return self.spec.attack.poison(inputs, labels, self.data.classes, stream)
         return inputs, labels
+
+    def lies(self, worker: int) -> bool:
+        """Tell whether a worker is one of the liars."""
+        return worker >= self.spec.honest and self.spec.attack is not None
+
+    @property
+    def points(self) -> int:
+        """Return how many training samples the honest see in a step."""
+        sizes = (min(self.spec.batch_size, len(shard)) for shard in self.shards[: self.spec.honest])
+        return self.spec.local_steps * sum(sizes)
+
+    @property
+    def computing(self) -> list[int]:
+        """Return who computes gradients: who follows the protocol, and last the server if it is trusted."""
+        workers = list(range(self.spec.workers if self.spec.follows else self.spec.honest))
+        return [*workers, ROOT] if self.spec.trusts else workers
 
     def gradient(self, theta: Tensor, worker: int, step: int, local: int) -> tuple[Tensor, float]:
         """Return a worker's gradient at ``theta`` on one batch, ``(d,)``, and the batch's loss.
@@ -77,22 +105,50 @@ class World:
         """
         inputs, labels = self.sample(worker, step, local)
         self.flat.set(theta)
-        lies = worker >= self.spec.honest and self.spec.attack is not None
-        kept = [buffer.clone() for buffer in self.module.buffers()] if lies else []
+        kept = [buffer.clone() for buffer in self.module.buffers()] if self.lies(worker) else []
         with torch.random.fork_rng(devices=[]):
             noise = self.stream.at("dropout", worker=worker, step=step, local=local)
             torch.default_generator.manual_seed(noise.key())
-            loss = self.loss(self.module(inputs), labels)
-        gradient = self.flat.gradient(loss)
+            gradient, loss = self._differentiated(inputs, labels)
         for buffer, value in zip(self.module.buffers(), kept, strict=False):
             buffer.copy_(value)
-        if self.spec.l1:
-            gradient = gradient + self.spec.l1 * theta.sign()
-        if self.spec.l2:
-            gradient = gradient + 2 * self.spec.l2 * theta
-        if self.spec.clip is not None:
-            gradient = gradient * (self.spec.clip / gradient.norm().clamp(min=self.spec.clip))
-        return gradient, float(loss.detach())
+        if self.spec.privacy is not None:
+            gradient = gradient + self.noise(worker, step, local, len(labels)).to(gradient)
+        return clipped(self.penalised(gradient, theta), self.spec.clip), loss
+
+    def _differentiated(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, float]:
+        """Return the gradient of a batch's loss, clipped sample by sample or whole for privacy's sake."""
+        privacy = self.spec.privacy
+        if privacy is not None and privacy.clip == "sample":
+            pairs = [self._plain(inputs[i : i + 1], labels[i : i + 1]) for i in range(len(labels))]
+            rows = torch.stack([gradient for gradient, _ in pairs])
+            return clip_samples(rows, privacy.norm), sum(loss for _, loss in pairs) / len(pairs)
+        gradient, loss = self._plain(inputs, labels)
+        return (gradient if privacy is None else clipped(gradient, privacy.norm)), loss
+
+    def _plain(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, float]:
+        loss = self.loss(self.module(inputs), labels)
+        return self.flat.gradient(loss), float(loss.detach())
+
+    def noise(self, worker: int, step: int, local: int, samples: int) -> Tensor:
+        """Return the noise that hides a worker's samples, ``(d,)``."""
+        assert self.spec.privacy is not None
+        stream = self.stream.at("noise", worker=worker, step=step, local=local)
+        return noise(self.spec.privacy, samples, self.flat.d, stream, DTYPES[self.spec.dtype])
+
+    def penalised(
+        self, gradient: Float[Tensor, "*batch d"], theta: Float[Tensor, "*batch d"]
+    ) -> Float[Tensor, "*batch d"]:
+        """Return the gradient with that of l1 |theta|_1 + l2 |theta|^2 + l2_norm |theta| added."""
+        spec = self.spec
+        if spec.l1:
+            gradient = gradient + spec.l1 * theta.sign()
+        if spec.l2:
+            gradient = gradient + 2 * spec.l2 * theta
+        if spec.l2_norm:
+            length = theta.norm(dim=-1, keepdim=True)
+            gradient = gradient + spec.l2_norm * theta / torch.where(length > 0, length, 1.0)
+        return gradient
 
     @torch.no_grad()
     def accuracy(self, theta: Tensor) -> float:
@@ -106,6 +162,40 @@ class World:
             right += int((correct(outputs, self.data.test_labels[chosen]) & _finite(outputs)).sum())
         self.module.train(not self.spec.evaluation_mode)
         return right / len(self.data.test_labels)
+
+
+def load(spec: Experiment) -> Dataset:
+    """Return the data of an experiment, on its device and in its dtype."""
+    loaded = spec.data if isinstance(spec.data, Dataset) else load_dataset(spec.data, spec.data_dir)
+    device, dtype = torch.device(spec.device), DTYPES[spec.dtype]
+    return Dataset(
+        loaded.name,
+        loaded.train_inputs.to(device, dtype),
+        loaded.train_labels.to(device),
+        loaded.test_inputs.to(device, dtype),
+        loaded.test_labels.to(device),
+        loaded.classes,
+    )
+
+
+def clipped(
+    gradient: Float[Tensor, "*batch d"], bound: Float[Tensor, "*batch"] | float | None
+) -> Float[Tensor, "*batch d"]:
+    """Return the gradients, scaled down to norm ``bound`` where they are longer."""
+    if bound is None:
+        return gradient
+    norm = gradient.norm(dim=-1)
+    limit = torch.as_tensor(bound, dtype=norm.dtype, device=norm.device)
+    return gradient * (limit / torch.maximum(norm, limit))[..., None]
+
+
+def _refuse_batch_statistics(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training:
+            raise ParameterError(
+                f"privacy clips every sample's gradient, but layer {name!r} ({type(part).__name__}) mixes "
+                "the samples of a batch. Train with evaluation_mode=True, or replace the layer by GroupNorm."
+            )
 
 
 def _finite(outputs: Tensor) -> Tensor:

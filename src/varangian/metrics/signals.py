@@ -1,48 +1,91 @@
-"""Numbers that describe the vectors at one stage of a step."""
+"""Numbers that describe the vectors at one stage of a step, for one run or for many at once."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
+from itertools import combinations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+Columns = dict[str, Tensor]
+"""Numbers by name, each ``(*batch,)``: one for every run."""
 
-def describe(name: str, vectors: Float[Tensor, "k d"]) -> dict[str, float]:
-    """Return the total variance, the norm of the mean, and the mean's largest coordinate.
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """The vectors of one stage in brief: their mean ``(*batch, d)`` and total variance ``(*batch,)``.
 
     The variance is the trace of the covariance, k - 1 in the denominator; zero for one vector.
-
-    >>> import torch
-    >>> describe("sent", torch.tensor([[3.0, 0.0], [3.0, 8.0]]))
-    {'sent_variance': 32.0, 'sent_norm': 5.0, 'sent_largest': 4.0}
     """
-    mean = vectors.mean(0)
-    count = len(vectors)
-    variance = sum(float((vector - mean).square().sum()) for vector in vectors) / max(1, count - 1)
-    return {
-        f"{name}_variance": variance,
-        f"{name}_norm": float(mean.norm()),
-        f"{name}_largest": float(mean.abs().max()),
-    }
+
+    mean: Float[Tensor, "*batch d"]
+    variance: Float[Tensor, "*batch"]
+
+    @classmethod
+    def of(cls, vectors: Float[Tensor, "*batch k d"]) -> Signal:
+        """Return k vectors in brief.
+
+        >>> Signal.of(torch.tensor([[3.0, 0.0], [3.0, 8.0]])).columns("sent")
+        {'sent_variance': tensor(32.), 'sent_norm': tensor(5.), 'sent_largest': tensor(4.)}
+        """
+        mean = vectors.mean(-2)
+        total = torch.zeros_like(mean[..., 0])
+        for vector in vectors.unbind(-2):
+            total = total + (vector - mean).square_().sum(-1)
+        return cls(mean, total / max(1, vectors.shape[-2] - 1))
+
+    @classmethod
+    def copies(cls, vector: Float[Tensor, "*batch d"]) -> Signal:
+        """Return any number of copies of one vector in brief."""
+        return cls(vector, torch.zeros_like(vector[..., 0]) * vector[..., 0])
+
+    def columns(self, name: str) -> Columns:
+        """Return the variance, the norm of the mean, and the mean's largest coordinate."""
+        return {
+            f"{name}_variance": self.variance,
+            f"{name}_norm": self.mean.norm(dim=-1),
+            f"{name}_largest": self.mean.abs().amax(-1),
+        }
 
 
-def cosine(a: Float[Tensor, " d"], b: Float[Tensor, " d"]) -> float:
+def cosine(a: Float[Tensor, "*batch d"], b: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
     """Return the cosine of two vectors; NaN if either is zero.
 
-    >>> import torch
     >>> cosine(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 0.0]))
-    1.0
+    tensor(1.)
     """
-    length = float(a.norm()) * float(b.norm())
-    return float(a @ b) / length if length > 0 else math.nan
+    length = a.norm(dim=-1) * b.norm(dim=-1)
+    return torch.where(length > 0, (a * b).sum(-1) / length, torch.nan)
 
 
-def variance_to_norm(described: dict[str, float], name: str) -> float:
-    """Return the standard deviation over the norm of the mean, of what ``describe`` returned.
+def cosines(means: dict[str, Float[Tensor, "*batch d"]]) -> Columns:
+    """Return the cosine of every two of the named vectors, as ``one_to_other``."""
+    return {f"{one}_to_{other}": cosine(means[one], means[other]) for one, other in combinations(means, 2)}
 
-    >>> variance_to_norm({"sent_variance": 4.0, "sent_norm": 2.0}, "sent")
-    1.0
+
+def variance_to_norm(columns: Columns, name: str) -> Float[Tensor, "*batch"]:
+    """Return the standard deviation over the norm of the mean; infinite where the mean is zero.
+
+    >>> variance_to_norm(Signal.of(torch.tensor([[1.0], [3.0]])).columns("sent"), "sent")
+    tensor(0.7071)
     """
-    norm = described[f"{name}_norm"]
-    return math.sqrt(described[f"{name}_variance"]) / norm if norm > 0 else math.inf
+    return columns[f"{name}_variance"].sqrt() / columns[f"{name}_norm"].abs()
+
+
+def measure(
+    sampled: Signal, sent: Signal, forged: Signal | None, aggregated: Float[Tensor, "*batch d"]
+) -> Columns:
+    """Return what is told of one step: each stage by itself, and the cosines between their means."""
+    signals = {"sampled": sampled, "sent": sent}
+    if forged is not None:
+        signals["forged"] = forged
+    columns: Columns = {}
+    for name, signal in signals.items():
+        columns |= signal.columns(name)
+    columns["aggregated_norm"] = aggregated.norm(dim=-1)
+    columns["aggregated_largest"] = aggregated.abs().amax(-1)
+    columns |= cosines({name: signal.mean for name, signal in signals.items()} | {"aggregated": aggregated})
+    columns["variance_to_norm"] = variance_to_norm(columns, "sent")
+    return columns

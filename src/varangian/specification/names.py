@@ -2,7 +2,8 @@
 
 A stage is ``name`` or ``name:field=value,field=value``; a chain joins stages with ``+``. Names are those of
 the classes, with or without hyphens, and the field's short ones: ``nnm+trmean``, ``cc:radius=1.5,steps=3``,
-``optimal:ipm``.
+``optimal:ipm``. A rule per step is drawn from those joined with ``|``, each with its share in front if
+shares differ: ``krum|median``, ``1*krum|3*median``.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
-from varangian.aggregators import RULES
-from varangian.attacks import ATTACKS, Attack, LineAttack
+from varangian.aggregators import HALVES, RULES
+from varangian.attacks import ATTACKS, ALittleIsEnough, Attack, LineAttack
 from varangian.core.chain import chain
 from varangian.core.stages import Stage
 from varangian.errors import ParameterError, UnknownNameError
 from varangian.mixers import MIXERS
+from varangian.specification.mixture import RuleMixture
 
 Kind = TypeVar("Kind", bound="Stage | Attack")
 CONSTANTS = {"none": None, "true": True, "false": False}
@@ -45,39 +47,70 @@ def canonical(kind: type) -> str:
     return hyphened.lower()
 
 
-def parse_rule(text: str, f: int) -> Stage:
-    """Return the rule or chain that a text spells, declaring ``f`` wherever the text does not.
+def parse_rule(text: str, f: int) -> Stage | RuleMixture:
+    """Return the rule, chain or mixture that a text spells, declaring ``f`` wherever the text does not.
 
     Raises UnknownNameError, ParameterError, ChainError.
 
     >>> parse_rule("nnm+trmean", f=2)
     chain(NearestNeighborMixing(f=2), TrimmedMean(f=2))
+    >>> parse_rule("1*krum|3*median", f=2)
+    RuleMixture(rules=(Krum(f=2), Median(f=2)), shares=(1.0, 3.0))
     """
-    parts = [_parse_stage(part, f) for part in text.split("+")]
-    return parts[0] if len(parts) == 1 else chain(*parts)
+    if "|" not in text:
+        return _parse_chain(text, f)
+    words = [part.rpartition("*") for part in text.split("|")]
+    rules = tuple(_parse_chain(word, f) for _, _, word in words)
+    told = [share.strip() for share, _, _ in words]
+    if not any(told):
+        return RuleMixture(rules)
+    try:
+        return RuleMixture(rules, tuple(float(share) for share in told))
+    except ValueError as error:
+        if isinstance(error, ParameterError):
+            raise
+        raise ParameterError(f"{text!r}: give each rule its share, as in 1*krum|3*median.") from None
+
+
+def _parse_chain(text: str, f: int) -> Stage:
+    words = text.split("+")
+    parts = [_parse_stage(word, f) for word in words]
+    # Who writes f for every stage means different ones; where one was filled in, it may be a slip.
+    written = all(
+        "f" in _read_fields(word.partition(":")[2]) or part.f is None
+        for word, part in zip(words, parts, strict=True)
+    )
+    return parts[0] if len(parts) == 1 else chain(*parts, allow_different_f=written)
 
 
 def parse_attack(text: str) -> Attack | None:
     """Return the attack that a text spells; ``none`` is no attack.
 
+    An attack within another is its last field, and takes all that follows.
+
     >>> parse_attack("optimal:ipm").attack
     InnerProductManipulation()
+    >>> parse_attack("optimal:rounds=3,attack=ipm:epsilon=0.5")
+    Optimal(attack=InnerProductManipulation(epsilon=0.5), rounds=3)
     """
     if text.strip().lower() == "none":
         return None
     name, colon, rest = text.strip().partition(":")
     kind = _look_up("attack", name, attack_names())
-    if "attack" in _fields(kind) and colon and "=" not in rest.partition(":")[0]:
-        inner = parse_attack(rest)
-        if not isinstance(inner, LineAttack):
-            raise ParameterError(f"{name}:{rest} needs an attack on a line, for instance {name}:alie.")
-        return kind(attack=inner)  # type: ignore[call-arg]
-    return _make(kind, text, _read_fields(rest), {})
+    if "attack" not in _fields(kind):
+        return _make(kind, text, _read_fields(rest), {})
+    own, nested, inner = rest.partition("attack=")
+    if colon and "=" not in rest.partition(":")[0]:
+        own, nested, inner = "", "attack=", rest
+    line = parse_attack(inner) if nested else ALittleIsEnough()
+    if not isinstance(line, LineAttack):
+        raise ParameterError(f"{name}:{rest} needs an attack on a line, for instance {name}:alie.")
+    return _make(kind, text, _read_fields(own), {"attack": line})
 
 
 def _parse_stage(text: str, f: int) -> Stage:
     name, _, rest = text.strip().partition(":")
-    kind = _look_up("rule or mixer", name, rule_names())
+    kind = _look_up("rule or mixer", name, {**_spellings(HALVES), **rule_names()})
     known = _read_fields(rest)
     declared = {} if "f" in known or not _required(kind, "f") else {"f": f}
     return _make(kind, text, known, declared)
