@@ -17,6 +17,7 @@ from varangian.data import (
     ExplicitSizes,
     GammaSimilarity,
     Pooled,
+    SortedBlocks,
     SortedShards,
     Split,
     parse_split,
@@ -115,6 +116,28 @@ def test_dirichlet_goes_from_one_class_to_all() -> None:
     assert skew[-1] < 1e-6
 
 
+def test_blocks_give_the_holders_everything_and_the_others_a_share_of_all() -> None:
+    shards = SortedBlocks(4).assign(LABELS, 6, Stream(1))
+    held = torch.cat(shards[:4])
+    assert torch.equal(LABELS[held], LABELS.sort().values)
+    assert sorted(held.tolist()) == list(range(len(LABELS)))
+    for others in shards[4:]:
+        assert len(others) == len(shards[0])
+        assert len(set(others.tolist())) == len(others)
+        assert len(LABELS[others].unique()) > len(LABELS[shards[0]].unique())
+    assert not torch.equal(shards[4], shards[5])
+    again = SortedBlocks(4).assign(LABELS, 6, Stream(1))
+    assert all(torch.equal(one, two) for one, two in zip(shards, again, strict=True))
+
+
+def test_as_many_blocks_as_workers_are_sorted_shards() -> None:
+    blocks, shards = (
+        SortedBlocks(5).assign(LABELS, 5, Stream(1)),
+        SortedShards(1).assign(LABELS, 5, Stream(1)),
+    )
+    assert all(torch.equal(one, two) for one, two in zip(blocks, shards, strict=True))
+
+
 @pytest.mark.parametrize("alpha", [5e-324, 1e-100, 1e-3, 1e300])
 def test_dirichlet_leaves_nobody_empty(alpha: float) -> None:
     shards = Dirichlet(alpha).assign(torch.zeros(50, dtype=torch.int64), 50, Stream(1))
@@ -147,6 +170,8 @@ def test_fractions_are_of_all_samples() -> None:
         (lambda: Dirichlet(math.nan), "positive"),
         (lambda: Dirichlet(math.inf), "finite"),
         (lambda: SortedShards(0), "at least 1"),
+        (lambda: SortedBlocks(0), "at least 1"),
+        (lambda: SortedBlocks(6).assign(LABELS, 5, Stream()), "at most 5"),
         (lambda: GammaSimilarity(-0.1), r"0\.\.1"),
         (lambda: GammaSimilarity(1.1), r"0\.\.1"),
         (lambda: GammaSimilarity(math.nan), r"0\.\.1"),
@@ -177,6 +202,7 @@ def test_impossible_parameters_say_the_fix(make: object, match: str) -> None:
         ("dirichlet:0.3", Dirichlet(0.3)),
         ("shards", SortedShards(2)),
         ("shards:3", SortedShards(3)),
+        ("blocks:20", SortedBlocks(20)),
         ("similarity:0.5", GammaSimilarity(0.5)),
         ("sizes:1,2,3", ExplicitSizes((1, 2, 3))),
         ("sizes:0.5,0.25", ExplicitSizes((0.5, 0.25))),

@@ -24,7 +24,7 @@ SIGHTS = {
     Sight.RULE: "the same, and the rule",
 }
 EXAMPLES: dict[str, Any] = {"f": 1, "radius": 1.0}
-SPLITS = ("iid", "dirichlet:0.3", "shards:2", "similarity:0.5", "sizes:100,200,300", "pooled")
+SPLITS = ("iid", "dirichlet:0.3", "shards:2", "similarity:0.5", "sizes:100,200,300", "pooled", "blocks:20")
 """A spelling of each split."""
 
 

@@ -14,6 +14,7 @@ from varangian.data.splits import (
     ExplicitSizes,
     GammaSimilarity,
     Pooled,
+    SortedBlocks,
     SortedShards,
     Split,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "GammaSimilarity",
     "Part",
     "Pooled",
+    "SortedBlocks",
     "SortedShards",
     "Source",
     "Split",

@@ -10,6 +10,7 @@ from varangian.data.splits import (
     ExplicitSizes,
     GammaSimilarity,
     Pooled,
+    SortedBlocks,
     SortedShards,
     Split,
 )
@@ -19,7 +20,8 @@ from varangian.errors import ParameterError, UnknownNameError
 def parse_split(text: str) -> Split:
     """Return the split that a text names.
 
-    Known are ``iid``, ``dirichlet:A``, ``shards:K``, ``similarity:G``, ``sizes:a,b`` and ``pooled``.
+    Known are ``iid``, ``dirichlet:A``, ``shards:K``, ``similarity:G``, ``sizes:a,b``, ``pooled`` and
+    ``blocks:H``.
 
     Raises      UnknownNameError; ParameterError if the number after the colon is missing or impossible
 
@@ -60,6 +62,12 @@ def _read_sizes(argument: str | None) -> Split:
     return ExplicitSizes(tuple(int(word) for word in words))
 
 
+def _count(argument: str | None) -> int:
+    if argument is None:
+        raise ValueError
+    return int(argument)
+
+
 def _number(argument: str | None) -> float:
     if argument is None:
         raise ValueError
@@ -73,4 +81,5 @@ _READERS: dict[str, tuple[str, Callable[[str | None], Split]]] = {
     "similarity": ("similarity:0.5", lambda argument: GammaSimilarity(_number(argument))),
     "sizes": ("sizes:100,200,300", _read_sizes),
     "pooled": ("pooled", _bare(Pooled())),
+    "blocks": ("blocks:20", lambda argument: SortedBlocks(_count(argument))),
 }

@@ -222,7 +222,50 @@ class Pooled(Split):
         return [np.arange(len(labels))] * workers
 
 
-SPLITS: tuple[type[Split], ...] = (IID, Dirichlet, SortedShards, GammaSimilarity, ExplicitSizes, Pooled)
+@dataclass(frozen=True)
+class SortedBlocks(Split):
+    """Sort by label and deal contiguous blocks to the first ``holders`` workers; the others draw i.i.d.
+
+    So the holders have all the data between them, whatever liars come after them: each of those gets a
+    share of the same size, drawn from all of the samples.
+
+    Reference   Karimireddy et al., ICLR 2022
+
+    >>> split = SortedBlocks(holders=2)
+    >>> [shard.tolist() for shard in split.assign(torch.tensor([1, 0, 1, 0]), 3, Stream(1))[:2]]
+    [[1, 3], [0, 2]]
+    """
+
+    holders: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.holders, bool) or not isinstance(self.holders, int) or self.holders < 1:
+            raise ParameterError(
+                f"SortedBlocks received holders = {self.holders!r}; it must be a whole number of at least 1."
+            )
+
+    def _deal(
+        self, labels: Int[np.ndarray, "samples"], workers: int, random: np.random.Generator
+    ) -> Sequence[Int64[np.ndarray, "_"]]:
+        if self.holders > workers:
+            raise ParameterError(
+                f"{self} names {self.holders} holders among {workers} workers; name at most {workers}."
+            )
+        blocks = np.array_split(np.argsort(labels, kind="stable"), self.holders)
+        size = len(blocks[0])
+        others = [random.permutation(len(labels))[:size] for _ in range(workers - self.holders)]
+        return [*blocks, *others]
+
+
+SPLITS: tuple[type[Split], ...] = (
+    IID,
+    Dirichlet,
+    SortedShards,
+    GammaSimilarity,
+    ExplicitSizes,
+    Pooled,
+    SortedBlocks,
+)
 """The catalogue of splits."""
 
 _ROUNDING = 1e-9
