@@ -46,6 +46,10 @@ class DataError(VarangianError, OSError):
     """A data set that is missing, unreadable, truncated or not what it should be."""
 
 
+class RunError(VarangianError, RuntimeError):
+    """Some runs of a sweep ended with an error; the others are finished."""
+
+
 class UnknownNameError(VarangianError, LookupError):
     """A name that no catalogue holds; the nearest valid one is in the message.
 

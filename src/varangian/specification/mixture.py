@@ -21,7 +21,7 @@ class RuleMixture(Value):
     >>> from varangian.aggregators import Krum, Median
     >>> mixture = RuleMixture((Krum(f=1), Median(f=1)), (1.0, 3.0))
     >>> [type(mixture.at(Stream(step))).__name__ for step in range(4)]
-    ['Median', 'Krum', 'Median', 'Median']
+    ['Median', 'Median', 'Median', 'Krum']
     """
 
     rules: tuple[Stage, ...]

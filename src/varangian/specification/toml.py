@@ -14,7 +14,10 @@ from varangian.errors import DataError, ParameterError, UnknownNameError
 from varangian.optim import InverseDecay, Piecewise, Schedule
 from varangian.specification.experiment import Experiment
 from varangian.specification.names import parse_attack, parse_rule, read_value
+from varangian.specification.privacy import parse_privacy
 
+SPELLED = ("rule", "attack", "split", "data", "data_dir", "model", "loss", "device", "privacy")
+"""Fields whose words are text, whatever they look like."""
 NAMES = (*(field.name for field in fields(Experiment)), "f")
 
 
@@ -66,6 +69,8 @@ def from_strings(given: Mapping[str, Any]) -> Experiment:
             chosen[name] = read(chosen[name])
     if isinstance(chosen.get("learning_rate"), Mapping):
         chosen["learning_rate"] = _schedule(chosen["learning_rate"])
+    if isinstance(chosen.get("privacy"), (str, Mapping)):
+        chosen["privacy"] = parse_privacy(chosen["privacy"])
     return Experiment(**chosen)
 
 
@@ -74,8 +79,7 @@ def read_pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise ParameterError(f"{text!r} is neither a TOML file nor field=value (learning_rate=0.1, say).")
-    spelled = name.strip() in ("rule", "attack", "split", "data", "data_dir", "model", "loss", "device")
-    return name.strip(), value if spelled else read_value(value)
+    return name.strip(), value if name.strip() in SPELLED else read_value(value)
 
 
 def _schedule(table: Mapping[str, Any]) -> Schedule:
