@@ -1,16 +1,21 @@
 """Recipes: a paper -> the specifications of its experiments, and its numbers beside ours."""
 
+from varangian.experiments.recipes.bucketing import BucketingRecipe
+from varangian.experiments.recipes.momentum import MomentumRecipe
 from varangian.experiments.recipes.recipe import Recipe, Scope
-from varangian.experiments.recipes.report import Comparison, Line, Number, mean, share, write_csv
+from varangian.experiments.recipes.report import Comparison, Line, Number, mean, share
 from varangian.experiments.view import Run
+from varangian.experiments.written import write_csv
 
-RECIPES: tuple[Recipe, ...] = ()
+RECIPES: tuple[Recipe, ...] = (MomentumRecipe(), BucketingRecipe())
 """The catalogue of recipes, made values."""
 
 __all__ = [
     "RECIPES",
+    "BucketingRecipe",
     "Comparison",
     "Line",
+    "MomentumRecipe",
     "Number",
     "Recipe",
     "Run",

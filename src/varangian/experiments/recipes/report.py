@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from varangian.core.values import Value
-from varangian.errors import DataError
+from varangian.experiments.written import write_csv
 
 DEVIATIONS = 3
 """Ours agrees if it lies within so many published standard deviations."""
@@ -96,6 +95,7 @@ class Line:
     def cells(self) -> tuple[str, ...]:
         """Return the line as text, a cell per column.
 
+        >>> from varangian.experiments.recipes import Line, Number
         >>> Line("Krum", Number(90.36, 0.25), Number(90.0)).cells()
         ('Krum', '90.36 ± 0.25', '90.00', '-0.36', 'yes')
         """
@@ -117,16 +117,3 @@ class Comparison:
     def write_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write the lines as CSV and return the path. Raises DataError."""
         return write_csv(path, COLUMNS, [line.cells() for line in self.lines])
-
-
-def write_csv(path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
-    """Write a table as CSV and return its path. Raises DataError for a path that cannot be written."""
-    target = Path(path)
-    try:
-        with target.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(rows)
-    except OSError as error:
-        raise DataError(f"{target} cannot be written: {error.strerror or error}.") from None
-    return target
