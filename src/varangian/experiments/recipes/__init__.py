@@ -2,12 +2,13 @@
 
 from varangian.experiments.recipes.bucketing import BucketingRecipe
 from varangian.experiments.recipes.momentum import MomentumRecipe
+from varangian.experiments.recipes.privacy import PrivacyRecipe
 from varangian.experiments.recipes.recipe import Recipe, Scope
 from varangian.experiments.recipes.report import Comparison, Line, Number, mean, share
 from varangian.experiments.view import Run
 from varangian.experiments.written import write_csv
 
-RECIPES: tuple[Recipe, ...] = (MomentumRecipe(), BucketingRecipe())
+RECIPES: tuple[Recipe, ...] = (MomentumRecipe(), BucketingRecipe(), PrivacyRecipe())
 """The catalogue of recipes, made values."""
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Line",
     "MomentumRecipe",
     "Number",
+    "PrivacyRecipe",
     "Recipe",
     "Run",
     "Scope",
