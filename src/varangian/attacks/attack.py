@@ -68,6 +68,8 @@ class Attack(Value, ABC):
     """A way to lie, as a frozen dataclass whose fields are its parameters."""
 
     sees: ClassVar[Sight] = Sight.HONEST
+    memory: ClassVar[type | None] = None
+    """The dataclass of tensors and numbers that the attack carries from round to round, if any."""
     randomised: ClassVar[bool] = False
     short_names: ClassVar[tuple[str, ...]] = ()
     reference: ClassVar[Reference | None] = None

@@ -34,6 +34,7 @@ class Mimic(Attack):
 
     warmup: int = 50
 
+    memory = Spread
     reference: ClassVar[Reference] = BUCKETING
 
     def validate(self) -> None:

@@ -2,5 +2,6 @@
 
 from varangian.engines.loop import Progress, train
 from varangian.engines.result import Result
+from varangian.engines.simulate import batches, simulate
 
-__all__ = ["Progress", "Result", "train"]
+__all__ = ["Progress", "Result", "batches", "simulate", "train"]

@@ -57,11 +57,17 @@ class World:
 
     def drawn(self, worker: int, step: int, local: int) -> Tensor:
         """Return which samples a worker takes: some of its shard, without repeats; the server, of all."""
-        shard = None if worker == ROOT else self.shards[worker]
-        count = len(self.data.train_labels) if shard is None else len(shard)
         random = self.stream.at("batch", worker=worker, step=step, local=local).numpy()
-        chosen = torch.from_numpy(random.choice(count, min(count, self.spec.batch_size), replace=False))
-        return chosen if shard is None else shard[chosen]
+        chosen = random.choice(self.holds(worker), self.samples(worker), replace=False)
+        return torch.from_numpy(chosen) if worker == ROOT else self.shards[worker][chosen]
+
+    def holds(self, worker: int) -> int:
+        """Return how many samples a worker draws from."""
+        return len(self.data.train_labels) if worker == ROOT else len(self.shards[worker])
+
+    def samples(self, worker: int) -> int:
+        """Return how many samples a worker takes at once: a batch, or its whole shard if that is less."""
+        return min(self.spec.batch_size, self.holds(worker))
 
     def sample(self, worker: int, step: int, local: int) -> tuple[Tensor, Tensor]:
         """Return a batch of a worker; a liar that poisons its data does so here."""
@@ -89,8 +95,7 @@ class World:
     @property
     def points(self) -> int:
         """Return how many training samples the honest see in a step."""
-        sizes = (min(self.spec.batch_size, len(shard)) for shard in self.shards[: self.spec.honest])
-        return self.spec.local_steps * sum(sizes)
+        return self.spec.local_steps * sum(map(self.samples, range(self.spec.honest)))
 
     @property
     def computing(self) -> list[int]:
@@ -114,7 +119,8 @@ class World:
             buffer.copy_(value)
         if self.spec.privacy is not None:
             gradient = gradient + self.noise(worker, step, local, len(labels)).to(gradient)
-        return clipped(self.penalised(gradient, theta), self.spec.clip), loss
+        penalty = self.penalty(theta)
+        return clipped(gradient if penalty is None else gradient + penalty, self.spec.clip), loss
 
     def _differentiated(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, float]:
         """Return the gradient of a batch's loss, clipped sample by sample or whole for privacy's sake."""
@@ -136,19 +142,17 @@ class World:
         stream = self.stream.at("noise", worker=worker, step=step, local=local)
         return noise(self.spec.privacy, samples, self.flat.d, stream, DTYPES[self.spec.dtype])
 
-    def penalised(
-        self, gradient: Float[Tensor, "*batch d"], theta: Float[Tensor, "*batch d"]
-    ) -> Float[Tensor, "*batch d"]:
-        """Return the gradient with that of l1 |theta|_1 + l2 |theta|^2 + l2_norm |theta| added."""
+    def penalty(self, theta: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"] | None:
+        """Return the gradient of l1 |theta|_1 + l2 |theta|^2 + l2_norm |theta|; None if there is none."""
         spec = self.spec
-        if spec.l1:
-            gradient = gradient + spec.l1 * theta.sign()
-        if spec.l2:
-            gradient = gradient + 2 * spec.l2 * theta
-        if spec.l2_norm:
-            length = theta.norm(dim=-1, keepdim=True)
-            gradient = gradient + spec.l2_norm * theta / torch.where(length > 0, length, 1.0)
-        return gradient
+        length = theta.norm(dim=-1, keepdim=True) if spec.l2_norm else None
+        terms = [
+            spec.l1 * theta.sign() if spec.l1 else None,
+            2 * spec.l2 * theta if spec.l2 else None,
+            None if length is None else spec.l2_norm * theta / torch.where(length > 0, length, 1.0),
+        ]
+        present = [term for term in terms if term is not None]
+        return torch.stack(present).sum(0) if present else None
 
     @torch.no_grad()
     def accuracy(self, theta: Tensor) -> float:
@@ -186,7 +190,7 @@ def clipped(
         return gradient
     norm = gradient.norm(dim=-1)
     limit = torch.as_tensor(bound, dtype=norm.dtype, device=norm.device)
-    return gradient * (limit / torch.maximum(norm, limit))[..., None]
+    return gradient * torch.where(norm > limit, limit / norm, 1.0)[..., None]
 
 
 def _refuse_batch_statistics(module: nn.Module) -> None:

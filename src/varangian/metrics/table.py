@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 
 class Table(Mapping[str, list[float]]):
@@ -19,6 +19,14 @@ class Table(Mapping[str, list[float]]):
     def __init__(self) -> None:
         self._columns: dict[str, list[float]] = {}
         self._rows = 0
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Sequence[float]]) -> Table:
+        """Return a table of whole columns, all of one length."""
+        table = cls()
+        table._columns = {name: list(column) for name, column in columns.items()}
+        table._rows = len(next(iter(table._columns.values()), []))
+        return table
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add a row; new columns start with NaN."""

@@ -18,14 +18,15 @@ class Momentum:
     server   g'_i = (1 - D) g_i + mu m       received: g_i   m <- F(g'), theta <- theta - a m
     update   m <- mu m + (1 - D) F(g)        received: g_i   theta <- theta - a m
 
-    With Nesterov, gradients are taken at theta - a mu m (m_i at the worker).
+    With Nesterov, gradients are taken at theta - a mu m (m_i at the worker). mu and D may be tensors that
+    broadcast against the vectors, where many runs step at once.
 
     Reference   El-Mhamdi et al., ICLR 2021
     """
 
-    mu: float = 0.0
+    mu: float | Tensor = 0.0
     place: str = "worker"
-    dampening: float = 0.0
+    dampening: float | Tensor = 0.0
     nesterov: bool = False
 
     def accumulate(
@@ -40,18 +41,26 @@ class Momentum:
         """Return what a worker sends, given its own memory: also its memory from now on."""
         return self.accumulate(memory, gradient) if self.place == "worker" else gradient
 
-    def received(self, memory: Float[Tensor, " d"], sent: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    def received(
+        self, memory: Float[Tensor, "... d"], sent: Float[Tensor, "... d"]
+    ) -> Float[Tensor, "... d"]:
         """Return what the server hands to its rule, given its memory."""
         return self.accumulate(memory, sent) if self.place == "server" else sent
 
-    def unreceived(self, memory: Float[Tensor, " d"], received: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    def unreceived(
+        self, memory: Float[Tensor, "... d"], received: Float[Tensor, "... d"]
+    ) -> Float[Tensor, "... d"]:
         """Return what must be sent for the server to hand this to its rule; dampening below one."""
         return (received - self.mu * memory) / (1 - self.dampening) if self.place == "server" else received
 
-    def applied(self, memory: Float[Tensor, " d"], aggregated: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
+    def applied(
+        self, memory: Float[Tensor, "... d"], aggregated: Float[Tensor, "... d"]
+    ) -> Float[Tensor, "... d"]:
         """Return the server's direction, given its memory: also its memory from now on."""
         return self.accumulate(memory, aggregated) if self.place == "update" else aggregated
 
-    def lookahead(self, memory: Float[Tensor, "... d"], rate: float) -> Float[Tensor, "... d"] | float:
+    def lookahead(
+        self, memory: Float[Tensor, "... d"], rate: float | Tensor
+    ) -> Float[Tensor, "... d"] | float:
         """Return what to add to the parameters before a gradient is taken."""
         return -rate * self.mu * memory if self.nesterov else 0.0

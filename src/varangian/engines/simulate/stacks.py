@@ -1,0 +1,199 @@
+"""Gradients of linear stacks: every worker's of every run by grouped products, layer by layer.
+
+Automatic differentiation would also compute the gradient of the inputs, and one small product per worker.
+Here the backward pass stops above the first layer, the forward pass is one product per run, and a sample's
+gradient, an outer product, is clipped by its norm without ever being written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from varangian.core.parameters import FlatParameters
+from varangian.models import Loss, cross_entropy, mse, nll
+
+EVERY_NUMBER = (
+    nn.ELU,
+    nn.GELU,
+    nn.Hardtanh,
+    nn.Identity,
+    nn.LeakyReLU,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.SELU,
+    nn.SiLU,
+    nn.Sigmoid,
+    nn.Softplus,
+    nn.Tanh,
+)
+"""Layers without parameters that treat every number by itself."""
+
+EVERY_SAMPLE = (nn.LogSoftmax, nn.Softmax)
+"""Layers without parameters that treat every sample by itself, along their last axis."""
+
+SAMPLE_LOSSES: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {
+    nll: lambda outputs, labels: functional.nll_loss(outputs, labels, reduction="none"),
+    cross_entropy: lambda outputs, labels: functional.cross_entropy(outputs, labels, reduction="none"),
+    mse: lambda outputs, labels: (outputs - labels).square(),
+}
+"""The losses of the catalogue before their mean is taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A linear layer's place in the flat vector, and the layers without parameters after it."""
+
+    weight: slice
+    bias: slice | None
+    shape: tuple[int, int]
+    after: nn.Sequential
+
+
+@dataclass(frozen=True, eq=False)
+class LinearStack:
+    """Linear layers in a row, with layers without parameters between, and a loss per sample."""
+
+    before: nn.Sequential
+    layers: tuple[Layer, ...]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    d: int
+
+    @classmethod
+    def of(cls, module: nn.Module, flat: FlatParameters, loss: Loss) -> LinearStack | None:
+        """Return the stack that a module is, or None if it is something else."""
+        if not isinstance(module, nn.Sequential) or loss not in SAMPLE_LOSSES:
+            return None
+        places = _places(flat)
+        before: list[nn.Module] = []
+        layers: list[Layer] = []
+        idle: nn.Sequential | None = None
+        for name, part in module.named_children():
+            if type(part) is nn.Linear and f"{name}.weight" in places:
+                bias = None if part.bias is None else places.get(f"{name}.bias")
+                if (bias is None) != (part.bias is None):
+                    return None
+                idle = nn.Sequential()
+                shape = (part.out_features, part.in_features)
+                layers.append(Layer(places[f"{name}.weight"], bias, shape, idle))
+            elif not _is_plain(part, first=idle is None):
+                return None
+            else:
+                (before if idle is None else idle).append(part)
+        used = sum(2 if layer.bias else 1 for layer in layers)
+        if not layers or used != len(flat.names):
+            return None
+        return cls(nn.Sequential(*before), tuple(layers), SAMPLE_LOSSES[loss], flat.d)
+
+    def gradients(
+        self,
+        theta: Float[Tensor, "runs workers d"],
+        inputs: Float[Tensor, "runs workers samples ..."],
+        labels: Int[Tensor, "runs workers samples"],
+        shares: Float[Tensor, "runs workers samples"],
+        *,
+        clip: Float[Tensor, " runs"] | None = None,
+        shared: bool = True,
+        out: Float[Tensor, "runs workers d"] | None = None,
+    ) -> tuple[Float[Tensor, "runs workers d"], Float[Tensor, "runs workers"]]:
+        """Return every worker's gradient and loss: sums over its samples, each with its share.
+
+        ``shared`` says that the workers of a run stand at the same parameters. ``clip`` bounds the norm of
+        every sample's own gradient; infinite for a run that does not clip.
+        """
+        runs, workers, samples = labels.shape
+        count = runs * workers * samples
+        inner = self.before(inputs.reshape(count, *inputs.shape[3:]))
+        seen: list[Tensor] = []
+        tails: list[tuple[Tensor, Tensor]] = []
+        for layer in self.layers:
+            seen.append(inner)
+            leaf = self._linear(layer, theta, inner, shared).requires_grad_()
+            with torch.enable_grad():
+                tail = layer.after(leaf)
+            tails.append((leaf, tail))
+            inner = tail.detach()
+        with torch.enable_grad():
+            losses = self.loss(tails[-1][1], labels.reshape(count))
+        (delta,) = torch.autograd.grad(losses, tails[-1][0], torch.ones_like(losses))
+        deltas = [delta]
+        for layer, (leaf, tail) in zip(self.layers[:0:-1], tails[-2::-1], strict=True):
+            above = self._backward(layer, theta, delta, shared)
+            (delta,) = torch.autograd.grad(tail, leaf, above) if tail is not leaf else (above,)
+            deltas.append(delta)
+        deltas.reverse()
+        factors = shares.reshape(count)
+        if clip is not None:
+            factors = factors * self._clipping(seen, deltas, clip, workers * samples)
+        gradients = theta.new_empty(runs, workers, self.d) if out is None else out
+        for layer, x, delta in zip(self.layers, seen, deltas, strict=True):
+            self._product(layer, x, delta * factors[:, None], gradients, samples)
+        total = (losses.detach().reshape(runs, workers, samples) * shares).sum(-1)
+        return gradients, total
+
+    def _linear(self, layer: Layer, theta: Tensor, x: Tensor, shared: bool) -> Tensor:
+        """Return x times the layer's weights plus its bias, for all samples of all workers of all runs."""
+        weight, bias = _read(layer, theta, shared)
+        product = x.reshape(len(weight), -1, x.shape[-1])
+        if bias is None:
+            return torch.bmm(product, weight.mT).reshape(len(x), -1)
+        return torch.baddbmm(bias[:, None], product, weight.mT).reshape(len(x), -1)
+
+    def _backward(self, layer: Layer, theta: Tensor, delta: Tensor, shared: bool) -> Tensor:
+        weight, _ = _read(layer, theta, shared)
+        return torch.bmm(delta.reshape(len(weight), -1, delta.shape[-1]), weight).reshape(len(delta), -1)
+
+    def _clipping(self, seen: Sequence[Tensor], deltas: Sequence[Tensor], clip: Tensor, each: int) -> Tensor:
+        """Return min(1, clip / norm) of every sample's gradient; of outer products, norms multiply."""
+        square = torch.zeros_like(deltas[0][:, 0])
+        for layer, x, delta in zip(self.layers, seen, deltas, strict=True):
+            square += delta.square().sum(-1) * (x.square().sum(-1) + (layer.bias is not None))
+        limit = clip.to(square).repeat_interleave(each)
+        norm = square.sqrt()
+        return torch.where(norm > limit, limit / norm, 1.0)
+
+    def _product(self, layer: Layer, x: Tensor, delta: Tensor, out: Tensor, samples: int) -> None:
+        """Write every worker's gradient of one layer to its place."""
+        rows, columns = layer.shape
+        groups = out.shape[0] * out.shape[1]
+        delta = delta.reshape(groups, samples, rows)
+        target = out.view(groups, self.d)
+        torch.bmm(
+            delta.mT,
+            x.reshape(groups, samples, columns),
+            out=target[:, layer.weight].view(groups, rows, columns),
+        )
+        if layer.bias is not None:
+            torch.sum(delta, 1, out=target[:, layer.bias])
+
+
+def _read(layer: Layer, theta: Tensor, shared: bool) -> tuple[Tensor, Tensor | None]:
+    """Return the layer's weights and bias, a matrix and a row for every run or every worker."""
+    theta = theta[:, 0] if shared else theta.flatten(0, 1)
+    bias = None if layer.bias is None else theta[:, layer.bias]
+    return theta[:, layer.weight].unflatten(-1, layer.shape), bias
+
+
+def _places(flat: FlatParameters) -> dict[str, slice]:
+    """Return where in the flat vector each parameter lies."""
+    places, start = {}, 0
+    for name, shape in zip(flat.names, flat.shapes, strict=True):
+        places[name] = slice(start, start + shape.numel())
+        start += shape.numel()
+    return places
+
+
+def _is_plain(part: nn.Module, *, first: bool) -> bool:
+    """Tell whether a layer is without parameters, and treats every sample by itself."""
+    if isinstance(part, nn.Flatten):
+        return (first and part.start_dim == 1 and part.end_dim == -1) or (not first and part.start_dim == 0)
+    if isinstance(part, nn.Dropout):
+        return not part.training
+    if isinstance(part, EVERY_SAMPLE):
+        return part.dim in (-1, 1)
+    return isinstance(part, EVERY_NUMBER) and not getattr(part, "inplace", False)
