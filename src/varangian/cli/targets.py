@@ -14,9 +14,14 @@ def check_picture(path: Path) -> None:
     """Refuse a picture that cannot be drawn there. Raises ParameterError, MissingExtraError, DataError."""
     if path.suffix.lower() not in PICTURES:
         raise ParameterError(f"--plot {path}: name a file that ends in {' or '.join(PICTURES)}.")
+    check_drawing()
+    check_writable(path)
+
+
+def check_drawing() -> None:
+    """Refuse to draw without what draws. Raises MissingExtraError."""
     if find_spec("matplotlib") is None:
         raise MissingExtraError("Drawing", "plot")
-    check_writable(path)
 
 
 def check_writable(path: Path) -> None:

@@ -16,6 +16,8 @@ from varangian.experiments.view import Run
 
 PERCENT = ("accuracy",)
 """Columns that are shares, drawn as percentages."""
+WORDS = {"accuracy": "test accuracy (%)", "variance_to_norm": "variance-to-norm ratio"}
+"""Columns whose name does not say enough."""
 COLUMNS = ("panel", "line", "step", "mean", "deviation", "seeds", "diverged")
 
 
@@ -28,13 +30,14 @@ def draw_curves(
     panel: By = "attack",
     title: str = "",
     everywhere: Sequence[str] = (),
+    columns: int | None = None,
     finish: Callable[[Any, dict[str, Style], Sequence[Run]], None] | None = None,
 ) -> list[Path]:
     """Draw the mean of a metric over the seeds, and one deviation to both sides; return the files written.
 
     ``line`` and ``panel`` are fields of the experiment, or functions of it. The runs of a panel named in
-    ``everywhere`` are drawn in all of the others. ``finish`` may add to a panel. A path without ending is
-    drawn as PNG and as SVG; the numbers lie beside as CSV.
+    ``everywhere`` are drawn in all of the others; ``columns`` panels stand side by side. ``finish`` may add
+    to a panel. A path without ending is drawn as PNG and as SVG; the numbers lie beside as CSV.
 
     Raises      ParameterError if a line would average more than seeds; UnknownNameError for a metric that
                 nobody measured; DataError; MissingExtraError
@@ -48,7 +51,7 @@ def draw_curves(
         check_seeds(groups, line if isinstance(line, str) else "line")
     names = list(dict.fromkeys(name for groups in lines.values() for name in groups))
     styles = {name: Style(number) for number, name in enumerate(names)}
-    sheet = Sheet(path, len(shown), title=title)
+    sheet = Sheet(path, len(shown), title=title, columns=columns)
     handles: dict[str, Any] = {}
     broken: set[str] = set()
     rows: list[tuple[object, ...]] = []
@@ -91,7 +94,7 @@ def _axis(metric: str) -> str:
     >>> _axis("accuracy"), _axis("sent_variance")
     ('test accuracy (%)', 'sent variance')
     """
-    return "test accuracy (%)" if metric == "accuracy" else metric.replace("_", " ")
+    return WORDS.get(metric, metric.replace("_", " "))
 
 
 def _limits(axes: Any, metric: str) -> None:

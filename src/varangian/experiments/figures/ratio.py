@@ -28,6 +28,7 @@ def draw_ratio(
     line: By = "rule",
     panel: By = "attack",
     title: str = "",
+    columns: int | None = None,
 ) -> list[Path]:
     """Draw the ratio against the step, and each rule's proven threshold as a level line; return the files.
 
@@ -35,7 +36,14 @@ def draw_ratio(
     threshold have none. ``line`` and ``panel`` are as for ``draw_curves``, and so is what it raises.
     """
     return draw_curves(
-        runs, path, metric="variance_to_norm", line=line, panel=panel, title=title, finish=_thresholds
+        runs,
+        path,
+        metric="variance_to_norm",
+        line=line,
+        panel=panel,
+        title=title,
+        columns=columns,
+        finish=_thresholds,
     )
 
 

@@ -34,6 +34,7 @@ from varangian.specification import Experiment
 ATTACKS: tuple[Attack, ...] = (ALittleIsEnough(z=1.5), InnerProductManipulation(epsilon=0.1))
 PLACES = ("update", "worker")
 SEEDS = 5
+CALM = "no attack"
 QUICK_RULES = (MultiKrum, Median)
 
 
@@ -119,24 +120,29 @@ class MomentumRecipe(Recipe):
     def draw(self, runs: Sequence[Run], folder: Path) -> list[Path]:
         """Draw accuracy against step for every f and learning rate, the ratio, and the overview."""
         written: list[Path] = []
-        for name, among in _figures(runs).items():
-            baseline = [run for run in among if not run.experiment.byzantine]
-            for place in PLACES:
-                attacked = [
-                    run for run in among if run.experiment.byzantine and run.experiment.momentum_at == place
-                ]
-                if attacked:
-                    title = f"{name}, momentum at the {place}"
-                    stem, both = _file(title), [*baseline, *attacked]
-                    written += draw_curves(
-                        both, folder / f"accuracy-{stem}", title=title, everywhere=("no attack",)
-                    )
-                    written += draw_ratio(attacked, folder / f"ratio-{stem}", title=title)
+        for title, among in _figures(runs).items():
+            attacked = [run for run in among if run.experiment.byzantine]
+            if attacked:
+                stem = _file(title)
+                attacks = len({run.experiment.attack for run in attacked})
+                by: dict[str, Any] = {"panel": _panel, "columns": attacks, "title": title}
+                written += draw_curves(
+                    among, folder / f"accuracy-{stem}", everywhere=(CALM,), line=_line, **by
+                )
+                written += draw_ratio(attacked, folder / f"ratio-{stem}", **by)
         liars = [run for run in runs if run.experiment.byzantine]
         if liars:
             data = liars[0].experiment.data
             written += draw_gains(liars, folder / "gains", title=f"{data}: highest accuracy, all settings")
         return written
+
+
+def _panel(spec: Experiment) -> str:
+    return f"{label(spec.attack)}, momentum at the {spec.momentum_at}" if spec.byzantine else CALM
+
+
+def _line(spec: Experiment) -> str:
+    return label(spec.rule) if spec.byzantine else f"{label(spec.rule)}, {CALM}"
 
 
 def _as_published(scope: Scope) -> bool:
@@ -166,8 +172,8 @@ def _settings(column: Column, common: dict[str, Any], scope: Scope) -> Iterator[
         lying = {**common, "byzantine": f}
         for rate, nesterov in heavy:
             for rule in rules(f, common["workers"], scope):
-                for attack in ATTACKS:
-                    for place in PLACES:
+                for place in PLACES:
+                    for attack in ATTACKS:
                         chosen: dict[str, Any] = {"rule": rule, "attack": attack, "momentum_at": place}
                         yield Experiment(**lying, **chosen, learning_rate=rate, nesterov=nesterov)
 
