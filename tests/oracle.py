@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Concatenate, ParamSpec
 
+import mpmath
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -27,6 +28,10 @@ SPECTRAL_GAP = 1e-6  # two top eigenvalues closer than this leave the top direct
 SPECTRAL_TIE = 1e-9  # quantities computed through an eigenvector compete within this
 SPECTRAL_EQUAL = 1e-12  # ... and are equal in exact arithmetic within this
 SPECTRAL_ZERO = 1e-28  # a variance this far under the squared norms is rounding
+
+CERTAIN = 1e-20  # in 80 digits: what differs by less is equal
+PULL_TIE = 1e-10  # a vector pulled at as hard as it weighs, within this, may or may not be optimal
+FLAT = 1e-5  # a sum of distances that bends so much less than a circle around a median distance is flat
 
 
 class Ambiguous(Exception):  # noqa: N818 (a verdict on the case, not an error)
@@ -371,6 +376,90 @@ def geometric_median(x: Array, steps: int, nu: float, weights: ArrayLike | None 
         z = _weighted_mean(
             x, np.array([w_i / max(nu, _distance(row, z)) for w_i, row in zip(w, x, strict=True)])
         )
+    return z
+
+
+@float64
+def exact_geometric_median(x: Array, weights: ArrayLike | None = None) -> Array:
+    """Return the point of least weighted sum of distances; of a whole stretch of such points, the midpoint.
+
+    In 80 digits, so that no outlier drowns a decision. A vector minimises if the others pull at it no
+    harder than it weighs. Where none does, Newton's steps, halved until they descend, from beside the best
+    vector to where the pulls balance. That point is ambiguous where it moves by more than 1e5 times what
+    rounds a distance: vectors nearly on a line, of which an even number has a stretch of nearly least points.
+    """
+    with mpmath.workdps(80):
+        weight = _weight_by_place(x, np.ones(len(x)) if weights is None else np.asarray(weights))
+        excess = {p: mpmath.norm(_pull(p, weight)) / w - 1 if w else mpmath.inf for p, w in weight.items()}
+        if any(CERTAIN < abs(value) <= PULL_TIE for value in excess.values()):
+            raise Ambiguous("a vector is optimal by a rounding")
+        optimal = [p for p, value in excess.items() if value <= CERTAIN]
+        if optimal:
+            return np.array([float((a + b) / 2) for a, b in zip(min(optimal), max(optimal), strict=True)])
+        best = min(weight, key=lambda p: _sum_of_distances(p, weight))
+        z = _descended(best, _pull(best, weight), weight)
+        for _ in range(100):
+            stiffness = _stiffness(z, weight)
+            move = mpmath.lu_solve(stiffness, _pull(z, weight))
+            if mpmath.norm(move) <= CERTAIN * mpmath.norm(stiffness) ** -1:
+                break
+            z = _descended(z, move, weight)
+        if mpmath.norm(_pull(z, weight)) > CERTAIN:
+            raise AssertionError(f"the pulls do not balance for {x!r}")
+        bends = np.linalg.eigvalsh(np.array(stiffness.tolist(), dtype=np.float64))
+        if bends[0] * float(np.median([_between(z, place)[1] for place in weight])) <= FLAT:
+            raise Ambiguous(f"a stretch is nearly least: the sum of distances bends by {bends}")
+        return np.array([float(value) for value in z])
+
+
+Place = tuple[mpmath.mpf, ...]
+
+
+def _weight_by_place(x: Array, weights: Array) -> dict[Place, mpmath.mpf]:
+    places: dict[Place, mpmath.mpf] = {}
+    for row, w in zip(x.tolist(), weights.tolist(), strict=True):
+        place = tuple(mpmath.mpf(value) for value in row)
+        places[place] = places.get(place, mpmath.mpf(0)) + mpmath.mpf(w)
+    total = sum(places.values())
+    return {place: w / total for place, w in places.items()}
+
+
+def _between(a: Place, b: Place) -> tuple[mpmath.matrix, mpmath.mpf]:
+    gap = mpmath.matrix([q - p for p, q in zip(a, b, strict=True)])
+    return gap, mpmath.norm(gap)
+
+
+def _sum_of_distances(z: Place, weight: dict[Place, mpmath.mpf]) -> mpmath.mpf:
+    return sum(w * _between(z, place)[1] for place, w in weight.items())
+
+
+def _pull(z: Place, weight: dict[Place, mpmath.mpf]) -> mpmath.matrix:
+    """Return the weighted sum of the unit vectors from z to every other place."""
+    pull = mpmath.zeros(len(z), 1)
+    for place, w in weight.items():
+        if place != z:
+            gap, length = _between(z, place)
+            pull += gap * (w / length)
+    return pull
+
+
+def _stiffness(z: Place, weight: dict[Place, mpmath.mpf]) -> mpmath.matrix:
+    """Return the second derivative of the sum of distances at z, which is none of the places."""
+    stiffness = mpmath.zeros(len(z))
+    for place, w in weight.items():
+        gap, length = _between(z, place)
+        stiffness += (mpmath.eye(len(z)) - gap * gap.T / length**2) * (w / length)
+    return stiffness
+
+
+def _descended(z: Place, move: mpmath.matrix, weight: dict[Place, mpmath.mpf]) -> Place:
+    """Return z after the move, halved until the sum of distances is less than at z."""
+    before = _sum_of_distances(z, weight)
+    for _ in range(120):
+        moved = tuple(value + step for value, step in zip(z, move, strict=True))
+        if _sum_of_distances(moved, weight) < before:
+            return moved
+        move = move / 2
     return z
 
 

@@ -63,6 +63,20 @@ CASES = {
     # from 2: betas 1/2, 1/2, 1/4
     "geometric median": (oracle.geometric_median(column(0, 0, 6), 1, 1e-9), [1.2]),
     "geometric median, on a point": (oracle.geometric_median(column(-1, 0, 1), 1, 0.5), [0]),
+    "exact geometric median, odd line": (oracle.exact_geometric_median(LINE), [3]),
+    "exact geometric median, even line": (oracle.exact_geometric_median(LINE[:4]), [2]),
+    "exact geometric median, held": (oracle.exact_geometric_median(SQUARE), [1.5, 2]),
+    # the diagonals of a convex quadrilateral cross there
+    "exact geometric median, diagonals": (
+        oracle.exact_geometric_median(np.array([[0, 0], [4, 4], [0, 2], [2, 0.0]])),
+        [1, 1],
+    ),
+    # an angle above 120 degrees holds
+    "exact geometric median, blunt": (
+        oracle.exact_geometric_median(np.array([[0, 0], [10, 1], [-10, 1.0]])),
+        [0, 0],
+    ),
+    "exact geometric median, weighted": (oracle.exact_geometric_median(LINE, [3, 1, 1, 0, 0]), [0]),
     "centered clipping": (oracle.centered_clipping(column(0, 1, 11), 2.0, 1, [0.0]), [1]),
     # from 1: -1, 0, 2
     "centered clipping, twice": (oracle.centered_clipping(column(0, 1, 11), 2, 2, [0]), [4 / 3]),

@@ -11,6 +11,9 @@ from torch import Tensor
 WIDEST = 1e4
 """Ratio of squared distances to the centre above which far points are drawn nearer."""
 
+MAJORITY = 0.5001
+"""A share that decides: seen from a point so far out that it is drawn, this many pull as one."""
+
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
@@ -20,15 +23,18 @@ class Drawing:
     factors: Float[Tensor, "*batch k"]
 
     @classmethod
-    def of(cls, table: Float[Tensor, "*batch k k"], m: int) -> Drawing:
+    def of(
+        cls, table: Float[Tensor, "*batch k k"], m: int, shares: Float[Tensor, "*#batch m"] | None = None
+    ) -> Drawing:
         """Choose the centre among the first m points; only those are drawn, and only if it is needed.
 
-        The centre's median squared distance to the others is least, so that while liars are fewer than
-        half it lies among the honest.
+        The radius around the centre within which a majority lies is least, so that while liars are fewer
+        than half it lies among the honest.
         """
-        centre = table[..., :m, :m].median(dim=-1).values.argmin(-1)
+        radii = _majority_radii(table[..., :m, :m], shares)
+        centre = radii.argmin(-1)
         distance = _column(table, centre)[..., 0]
-        typical = distance[..., :m].median(dim=-1, keepdim=True).values
+        typical = radii.amin(-1, keepdim=True)
         nearest = torch.where(distance > 0, distance, torch.inf).amin(-1, keepdim=True)
         near = torch.where(typical > 0, typical, nearest)
         if table.shape[-1] > m:
@@ -45,16 +51,17 @@ class Drawing:
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """The points x_i = c + stretch_i u_i, by the inner products of the u_i; c is one of the points."""
+    """The points x_i = c + stretch_i u_i, by the table of the c + u_i, as drawn; c is one of the points."""
 
+    table: Float[Tensor, "*batch k k"]
+    centre: Int[Tensor, "*batch"]
     products: Float[Tensor, "*batch k k"]
     stretch: Float[Tensor, "*batch k"]
 
     @classmethod
     def of(cls, table: Float[Tensor, "*batch k k"], drawing: Drawing) -> Span:
         """Read the table of squared distances of the points as they were drawn."""
-        to_centre = _column(table, drawing.centre)
-        return cls(0.5 * (to_centre + to_centre.mT - table), 1 / drawing.factors)
+        return cls(table, drawing.centre, _products(table, drawing.centre), 1 / drawing.factors)
 
     def squared_distances(self, weights: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch k"]:
         """Return |x_i - z|^2 for z the combination with these weights, which sum to one."""
@@ -63,6 +70,55 @@ class Span:
         own = torch.diagonal(self.products, dim1=-2, dim2=-1)
         square = (a * along).sum(-1, keepdim=True)
         return (self.stretch.square() * own - 2 * self.stretch * along + square).clamp(min=0.0)
+
+    def around(self, origin: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch k k"]:
+        """Return the inner products of the (x_i - o) / stretch_i, o being a point that was not drawn."""
+        products = _products(self.table, origin)
+        share = 1 - 1 / self.stretch
+        centre = _column(products, self.centre)[..., 0]
+        own = torch.gather(centre, -1, self.centre[..., None])[..., None]
+        cross = share[..., :, None] * centre[..., None, :]
+        return products - cross - cross.mT + share[..., :, None] * share[..., None, :] * own
+
+    def coordinates(self, origin: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch k k"]:
+        """Return the points in orthonormal coordinates of their span, around one that was not drawn."""
+        return self.stretch[..., None] * _factor(self.around(origin))
+
+
+def _factor(products: Tensor) -> Tensor:
+    """Return vectors that have these inner products, by Cholesky's columns, the longest remainder first.
+
+    So the rounding of a short vector stays its own.
+    """
+    left = products.clone()
+    remainder = torch.diagonal(left, dim1=-2, dim2=-1)
+    least = products.shape[-1] * torch.finfo(products.dtype).eps * remainder.amax(-1, keepdim=True)
+    vectors = torch.zeros_like(products)
+    for j in range(products.shape[-1]):
+        longest, place = remainder.max(-1, keepdim=True)
+        useful = longest > least
+        if not bool(useful.any()):
+            break
+        column = _column(left, place[..., 0])[..., 0] * torch.where(useful, longest, torch.inf).rsqrt()
+        vectors[..., j] = column
+        left -= column[..., :, None] * column[..., None, :]
+    return vectors
+
+
+def _products(table: Tensor, origin: Tensor) -> Tensor:
+    """Return the inner products of the points around one of them."""
+    to_origin = _column(table, origin)
+    return 0.5 * (to_origin + to_origin.mT - table)
+
+
+def _majority_radii(table: Tensor, shares: Tensor | None) -> Tensor:
+    """Return, for each point, the squared distance within which a majority of the shares lies."""
+    ordered, order = table.sort(dim=-1)
+    if shares is None:
+        shares = torch.full_like(table[..., 0, :], 1 / table.shape[-1])
+    held = shares[..., None, :].expand_as(order).gather(-1, order).cumsum(-1)
+    first = (held > MAJORITY).double().argmax(-1, keepdim=True)
+    return ordered.gather(-1, first)[..., 0]
 
 
 def _column(table: Tensor, index: Tensor) -> Tensor:

@@ -185,7 +185,8 @@ class IterativeRule(GeometricRule):
         self, distances: Float[Tensor, "*batch k k"], parties: Parties | None = None
     ) -> Float[Tensor, "*batch w"]:
         """Return the weights planned on a table that does not span too much."""
-        drawing = Drawing.of(distances, distances.shape[-1] - len(self.pivots))
+        shares = None if parties is None else parties.shares
+        drawing = Drawing.of(distances, distances.shape[-1] - len(self.pivots), shares)
         return self.solve(
             Span.of(distances, replace(drawing, factors=torch.ones_like(drawing.factors))), parties
         )
@@ -193,7 +194,8 @@ class IterativeRule(GeometricRule):
     def advance(self, points: Points, call: Call) -> Points:
         """Return the one combined point."""
         table = points.table(self.reads, self.pivots)
-        drawing = Drawing.of(table, points.m)
+        parties = call.parties if self.weighted else None
+        drawing = Drawing.of(table, points.m, None if parties is None else parties.shares)
         if drawing.needed:
             drawn = points.drawn(drawing.centre, drawing.factors[..., : points.m])
             table = drawn.table(self.reads, self.pivots)
