@@ -71,7 +71,7 @@ from varangian.data import (
 )
 from varangian.engines import Result
 from varangian.errors import VarangianError
-from varangian.experiments import draw_runs, run, versus
+from varangian.experiments import draw_curves, draw_gains, draw_ratio, draw_runs, draw_worst, run, versus
 from varangian.mixers import MIXERS, AdaptiveClipping, Bucketing, Clipping, NearestNeighborMixing
 from varangian.models import MODELS
 from varangian.optim import InverseDecay, Piecewise
@@ -157,8 +157,12 @@ __all__ = [
     "cap_shares",
     "chain",
     "class_counts",
+    "draw_curves",
+    "draw_gains",
+    "draw_ratio",
     "draw_runs",
     "draw_split",
+    "draw_worst",
     "from_toml",
     "load_dataset",
     "run",

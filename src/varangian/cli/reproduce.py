@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import click
@@ -18,16 +19,27 @@ from varangian.experiments.sweeps import carry_out
 from varangian.experiments.sweeps.crew import Crew, usable_cores
 
 NUMBERS = ("published", "ours", "difference")
+WIDTH = 76
 
 
 def _epilog() -> str:
     """Return what each recipe does and about how long it takes, on two cores."""
-    told = []
-    for recipe in RECIPES:
-        told.append(f"{recipe.name} ({recipe.reference.short}): {recipe.summary}.")
-        told += [f"quick: {recipe.quick}.", f"full: {recipe.full}."]
-        told.append(f"data: {', '.join(recipe.datasets)}.")
-    return "\n\n".join(["Papers, and the times they take on two cores:", *told])
+    return "\n\n".join(["Papers, and the times they take on two cores:", *map(_entry, RECIPES)])
+
+
+def _entry(recipe: Recipe) -> str:
+    """Return a recipe's paragraph, wrapped here so that click leaves its lines alone."""
+    told = {
+        "": f"{recipe.summary} ({recipe.reference.short})",
+        "quick: ": recipe.quick,
+        "full: ": recipe.full,
+        "data: ": ", ".join(recipe.datasets),
+    }
+    lines = [
+        textwrap.fill(f"{head}{words}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+        for head, words in told.items()
+    ]
+    return "\n".join(["\b", recipe.name, *lines])
 
 
 @click.command(epilog=_epilog())

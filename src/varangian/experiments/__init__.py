@@ -1,7 +1,7 @@
 """Experiments: specifications -> results, side by side, and pictures of them."""
 
-from varangian.experiments.figures import draw_runs
+from varangian.experiments.figures import draw_curves, draw_gains, draw_ratio, draw_runs, draw_worst
 from varangian.experiments.run import run
 from varangian.experiments.versus import Versus, versus
 
-__all__ = ["Versus", "draw_runs", "run", "versus"]
+__all__ = ["Versus", "draw_curves", "draw_gains", "draw_ratio", "draw_runs", "draw_worst", "run", "versus"]
