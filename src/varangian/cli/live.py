@@ -56,8 +56,16 @@ def told(stand: Stand, accuracy: float) -> str:
     >>> told(Stand(50, 200, 30.0, {"loss": 0.25}), 0.913)
     'loss 0.25  accuracy 91.3 %  1:30 left'
     """
-    minutes, seconds = divmod(math.ceil(stand.remaining), 60)
-    hours, minutes = divmod(minutes, 60)
-    left = f"{hours}:{minutes:02}:{seconds:02} left" if hours else f"{minutes}:{seconds:02} left"
     measured = [] if math.isnan(accuracy) else [f"accuracy {100 * accuracy:.1f} %"]
-    return "  ".join([f"loss {stand.row['loss']:.3g}", *measured, left])
+    return "  ".join([f"loss {stand.row['loss']:.3g}", *measured, f"{clock(stand.remaining)} left"])
+
+
+def clock(duration: float) -> str:
+    """Return a number of seconds as a clock shows it.
+
+    >>> clock(59.2), clock(7325)
+    ('1:00', '2:02:05')
+    """
+    minutes, seconds = divmod(math.ceil(duration), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -14,6 +14,9 @@ from varangian.cli.console import fold_away
 from varangian.cli.doctor import doctor
 from varangian.cli.listing import list_catalogue
 from varangian.cli.refusal import said
+from varangian.cli.reproduce import reproduce
+from varangian.cli.results import results
+from varangian.cli.sweep import sweep
 from varangian.cli.train import train
 from varangian.errors import UnknownNameError, VarangianError
 
@@ -35,7 +38,7 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
-    commands=[train, list_catalogue, cite, doctor],
+    commands=[train, sweep, results, reproduce, list_catalogue, cite, doctor],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -53,8 +56,8 @@ def program(context: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, the process's own if none is given, and return its exit code.
 
-    0 done; 1 ``doctor`` found something wrong; 2 refused, the reason on stderr; 130 interrupted. Anything
-    else that goes wrong is a bug and keeps its traceback.
+    0 done; 1 runs failed, or ``doctor`` found something wrong; 2 refused, the reason on stderr; 130
+    interrupted. Anything else that goes wrong is a bug and keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
+from varangian.engines import simulate
 from varangian.errors import DataError
 from varangian.experiments.store import Store
-from varangian.experiments.sweeps.engine import simulate
 from varangian.experiments.sweeps.started import Batch, begin, is_over, resume
 from varangian.experiments.sweeps.work import Engine, Tell, Work
 from varangian.specification import from_strings

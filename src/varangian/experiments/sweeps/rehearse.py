@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from varangian.data import Dataset, load_dataset
-from varangian.engines.world import World
+from varangian.data import Dataset
+from varangian.engines.world import World, load
 from varangian.errors import ParameterError, VarangianError
 from varangian.experiments.store.tables import require_pyarrow
 from varangian.specification import Experiment
@@ -23,15 +22,15 @@ def rehearse(experiments: Sequence[Experiment]) -> None:
     loaded: dict[Any, Dataset] = {}
     seen: set[Any] = set()
     for spec in experiments:
-        place = (spec.data, spec.data_dir)
-        key = (*place, spec.model, spec.loss, spec.split, spec.workers, spec.dtype, spec.device)
+        place = (spec.data, spec.data_dir, spec.dtype, spec.device)
+        key = (*place, spec.model, spec.loss, spec.split, spec.workers, spec.flip, spec.privacy)
         if key in seen:
             continue
         seen.add(key)
-        if place not in loaded and isinstance(spec.data, str):
-            loaded[place] = load_dataset(spec.data, spec.data_dir)
+        if place not in loaded:
+            loaded[place] = load(spec)
         try:
-            World.of(replace(spec, data=loaded[place]))
+            World.of(spec, loaded[place])
         except VarangianError as error:
             raise ParameterError(
                 f"data={spec.data!r}, model={spec.model!r}, split={spec.split!r}, "

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from varangian.engines import Result
+from varangian.engines import Result, batches
 from varangian.errors import DataError, RunError, VarangianError
 from varangian.experiments.store import Store
 from varangian.experiments.sweeps.crew import Crew, Event, Task, Worker, usable_cores
-from varangian.experiments.sweeps.engine import batches
 from varangian.experiments.sweeps.rehearse import rehearse
 from varangian.experiments.sweeps.started import started
 from varangian.experiments.sweeps.tally import Standing, Tally

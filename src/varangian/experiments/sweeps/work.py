@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from varangian.engines import Progress, Result
+from varangian.engines import Progress, Result, simulate
 from varangian.errors import DataError
 from varangian.experiments.store.disk import KEPT
-from varangian.experiments.sweeps.engine import simulate
 from varangian.experiments.sweeps.started import Batch
 from varangian.specification import Experiment, identity
 
