@@ -288,7 +288,7 @@ def test_geometric_median_is_no_worse_than_a_long_smoothed_iteration(weighted: b
 def test_geometric_median_is_where_the_pulls_balance(weighted: bool) -> None:
     """At the minimiser the unit pulls of all others do not exceed the weight of the vectors that lie there.
 
-    Unlike the objective, this is not drowned by one huge outlier.
+    Unlike the objective, this is not drowned by one huge outlier. What z itself is rounded by is allowed for.
     """
     for case in cases(1, 2, COMPARED):
         exact = case.x.astype(np.float64)
@@ -300,6 +300,7 @@ def test_geometric_median_is_where_the_pulls_balance(weighted: bool) -> None:
         lengths = np.linalg.norm(gaps, axis=1)
         here = lengths == 0
         pull = (weights[~here, None] * gaps[~here] / lengths[~here, None]).sum(0)
-        assert np.linalg.norm(pull) <= weights[here].sum() + 1e-10, case
+        rounded = np.linalg.norm(np.spacing(z)) * (weights[~here] / lengths[~here]).sum()
+        assert np.linalg.norm(pull) <= weights[here].sum() + 1e-12 + 4 * rounded, case
         single = rule(torch.from_numpy(case.x.copy()), **options).numpy()
         assert distance(single, z, exact) <= 1e-5, case
