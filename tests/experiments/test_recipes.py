@@ -408,3 +408,15 @@ def test_bucketing_draws_its_figures(tmp_path: Path) -> None:
         for stem in ("mimic", "mimic-curves", "flip-curves")
         for kind in ("png", "svg", "csv")
     }
+
+
+@pytest.mark.parametrize("recipe", [MOMENTUM, BUCKETING], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("as_released", [False, True])
+def test_what_a_recipe_asks_for_trains(recipe: Recipe, as_released: bool) -> None:
+    scope = Scope(steps=2, data="digits", as_released=as_released)
+    settings = recipe.settings(scope)
+    results = vg.run([settings[0], settings[5], settings[-1]])
+    assert all(not result.diverged and 0 <= result.accuracy <= 1 for result in results)
+    assert len({tuple(result.parameters[:50].tolist()) for result in results}) == 3
+    lines = recipe.report(results, scope).lines
+    assert len(lines) == len(recipe.report([], scope).lines)
