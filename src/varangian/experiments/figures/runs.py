@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from itertools import cycle
 from pathlib import Path
 
 from varangian.engines import Result
 from varangian.errors import DataError, MissingExtraError
-
-SUFFIXES = (".png", ".svg")
-STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":"))
-"""Colours of Okabe and Ito, and a dash pattern each, so that colour is never the only sign."""
+from varangian.experiments.figures.sheet import SUFFIXES
+from varangian.experiments.figures.style import Style
 
 
 def draw_runs(results: Mapping[str, Result], path: str | os.PathLike[str], title: str = "") -> Path:
-    """Draw test accuracy against step, a line per run, as PNG or SVG by the path's ending.
+    """Draw test accuracy against step, a line per run, as PNG or SVG by the path's ending; no CSV.
 
     Raises MissingExtraError without matplotlib, DataError for a path that cannot be written.
     """
@@ -27,11 +24,11 @@ def draw_runs(results: Mapping[str, Result], path: str | os.PathLike[str], title
         raise MissingExtraError("Drawing", "plot") from error
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    for (label, result), (colour, dashes) in zip(results.items(), cycle(STYLES), strict=False):
+    for number, (label, result) in enumerate(results.items()):
         steps, accuracy = result.metrics.measured("step", "accuracy")
         percent = [100 * value for value in accuracy]
         told = f"{label}: {percent[-1]:.1f} %"
-        axes.plot(steps, percent, dashes, color=colour, linewidth=2, marker="o", markersize=4, label=told)
+        axes.plot(steps, percent, **Style(number).line(len(steps)), label=told)
     axes.set(xlabel="step", ylabel="test accuracy (%)", ylim=(-2, 102), title=title)
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
