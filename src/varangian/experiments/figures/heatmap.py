@@ -31,7 +31,7 @@ def draw_worst(
     """Draw the lowest accuracy that any attack leaves, rows against columns; return the files written.
 
     A cell holds the mean over seeds of the last ``evaluations``, under the attack for which that is least,
-    whose name stands in the cell. What was not run is hatched.
+    whose name stands in the cell if cells differ in it. What was not run is hatched.
 
     Raises      ParameterError if a cell would average more than seeds; DataError; MissingExtraError
     """
@@ -52,6 +52,7 @@ def draw_worst(
     sheet = Sheet(path, 1, title=title, size=size)
     (axes,) = sheet.panels
     values = [[cells.get((row, head), (math.nan, "", 0))[0] for head in heads] for row in names]
+    several = len({worst for _, worst, _ in cells.values()}) > 1
     image = axes.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
     for i, row in enumerate(names):
         for j, head in enumerate(heads):
@@ -61,15 +62,17 @@ def draw_worst(
                 axes.add_patch(_rectangle(j, i, box))
                 continue
             ink = "white" if value < DARK else "black"
-            axes.text(j, i - 0.12, f"{value:.1f}", ha="center", va="center", color=ink, fontsize=11)
-            axes.text(j, i + 0.24, worst, ha="center", va="center", color=ink, fontsize=7)
+            place = i - 0.12 if several else i
+            axes.text(j, place, f"{value:.1f}", ha="center", va="center", color=ink, fontsize=11)
+            if several:
+                axes.text(j, i + 0.24, worst, ha="center", va="center", color=ink, fontsize=7)
     slant = 25 if max(map(len, heads)) > LONG else 0
     axes.set_xticks(range(len(heads)), heads, fontsize=9, rotation=slant, ha="right" if slant else "center")
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.set(xlabel=_words(columns), ylabel=_words(rows))
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    sheet.figure.colorbar(image, ax=axes, label="worst test accuracy over attacks (%)")
+    sheet.figure.colorbar(image, ax=axes, label=f"{'worst ' if several else ''}test accuracy (%)")
     return sheet.write(
         COLUMNS,
         [(row, head, worst, value, seeds) for (row, head), (value, worst, seeds) in cells.items()],

@@ -56,7 +56,7 @@ class Sheet:
             from matplotlib.figure import Figure
         except ImportError as error:
             raise MissingExtraError("Drawing", "plot") from error
-        columns = columns or min(panels, WIDEST)
+        columns = columns or (2 if panels == 4 else min(panels, WIDEST))
         rows = math.ceil(panels / columns)
         self.width = max(columns * size[0], 6.5)
         self.figure = Figure(figsize=(self.width, rows * size[1] + 0.8), layout="constrained")
