@@ -118,6 +118,8 @@ def test_what_differs_in_more_than_the_seed_is_not_averaged(tmp_path: Path) -> N
     with pytest.raises(ParameterError, match="momentum_at"):
         draw_curves(runs, tmp_path / "figure.png")
     draw_curves(runs, tmp_path / "figure.png", line=("rule", "momentum_at"))
+    with pytest.raises(ParameterError, match="twice"):
+        draw_curves([flat(SPEC, 0.5), flat(SPEC, 0.5)], tmp_path / "figure.png")
 
 
 def test_a_line_that_is_in_every_panel(tmp_path: Path) -> None:

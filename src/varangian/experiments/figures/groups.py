@@ -94,7 +94,7 @@ def grouped(runs: Iterable[Run], by: By) -> dict[str, list[Run]]:
 
 
 def check_seeds(groups: Mapping[str, Sequence[Run]], where: str) -> None:
-    """Refuse to average runs that differ in more than their seed. Raises ParameterError."""
+    """Refuse to average runs that differ in more than their seed, or not at all. Raises ParameterError."""
     for name, runs in groups.items():
         first, *others = [replace(run.experiment, seed=0) for run in runs]
         for other in others:
@@ -105,6 +105,10 @@ def check_seeds(groups: Mapping[str, Sequence[Run]], where: str) -> None:
             ]
             if differ:
                 raise ParameterError(
-                    f"{name!r} ({where}) would average runs that differ in {', '.join(differ)}; "
-                    f"tell them apart (line=({where!r}, {differ[0]!r}), say), or draw fewer."
+                    f"{name!r} ({where}) would average runs that differ in {', '.join(differ)}, not only in "
+                    f"their seed. Tell runs apart by {differ[0]!r} as well, or draw fewer of them."
                 )
+        if len({run.experiment.seed for run in runs}) < len(runs):
+            raise ParameterError(
+                f"{name!r} ({where}) would average the same run twice. Give every experiment once."
+            )

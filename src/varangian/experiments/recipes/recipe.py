@@ -12,7 +12,6 @@ from typing import ClassVar
 from varangian.core.citations import Reference
 from varangian.core.stages import check_count
 from varangian.core.values import Value
-from varangian.errors import ParameterError
 from varangian.experiments.recipes.report import Comparison
 from varangian.experiments.view import Run
 from varangian.specification import Experiment
@@ -73,11 +72,3 @@ class Recipe(Value, ABC):
     def data(self, scope: Scope) -> str:
         """Return the data set: the scope's, or the recipe's first."""
         return scope.data or self.datasets[0]
-
-    def refuse_release(self, scope: Scope) -> None:
-        """Refuse ``as_released`` where the release does what the paper says. Raises ParameterError."""
-        if scope.as_released:
-            raise ParameterError(
-                f"Scope(as_released=True): nothing in {self.name} differs between the paper and its "
-                "release; leave it out."
-            )
