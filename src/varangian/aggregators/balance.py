@@ -51,8 +51,9 @@ def optimal_vectors(
     hopeful = rises <= rises.amin(-1, keepdim=True) + HOPEFUL * scale
     order = rises.argsort(dim=-1, stable=True)
     holds = torch.zeros_like(hopeful)
-    for rank in range(int(hopeful.sum(-1).max())):
-        place = order[..., rank]
+    for rank, place in enumerate(order.unbind(-1)):
+        if not bool((hopeful.sum(-1) > rank).any()):
+            break
         holds = holds.scatter(-1, place[..., None], _holds(span, shares, place)[..., None])
     return holds & hopeful
 
