@@ -45,7 +45,8 @@ def value_of(entry: Entry, name: str) -> float:
     metrics = entry.result().metrics
     if name not in metrics:
         raise UnknownNameError("value of a run", name, (*SUMMARISED, *metrics))
-    return metrics.last(name)
+    # Of a run that left the finite numbers, the last finite one would tell a tale of success.
+    return metrics[name][-1] if entry.diverged else metrics.last(name)
 
 
 def grouped(entries: Iterable[Entry], by: str, columns: str | None, value: str) -> dict[Any, dict[Any, Cell]]:

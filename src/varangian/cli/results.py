@@ -73,8 +73,15 @@ def results(
 
 
 def _list(entries: list[Entry], value: str, *, as_json: bool, as_csv: bool) -> None:
-    names = list(dict.fromkeys(["accuracy", value, "seconds", "diverged"]))
-    rows = [{**shown(entry), **{name: _number(value_of(entry, name)) for name in names}} for entry in entries]
+    told = list(dict.fromkeys(["accuracy", value, "seconds"]))
+    rows = [
+        {
+            **shown(entry),
+            **{name: _number(value_of(entry, name)) for name in told},
+            "diverged": entry.diverged,
+        }
+        for entry in entries
+    ]
     if as_json:
         show_json([{**row, "run": entry.identity} for row, entry in zip(rows, entries, strict=True)])
         return
@@ -85,9 +92,8 @@ def _list(entries: list[Entry], value: str, *, as_json: bool, as_csv: bool) -> N
         show("No run meets these conditions.")
         return
     fields = list(shown(entries[0]))
-    varying = [name for name in fields if name in ("run",) or len({str(row[name]) for row in rows}) > 1]
+    varying = [name for name in fields if name == "run" or len({str(row[name]) for row in rows}) > 1]
     common = [f"{name} {rows[0][name]}" for name in ("data", "model", "steps") if name not in varying]
-    told = [name for name in names if name != "diverged"]
     header = [*varying, *(_header(name) for name in told)]
     cells = [
         [
@@ -138,8 +144,8 @@ def _pivot(
         show(f"{_header(value)}, mean ± deviation (runs).{note}", table(header, cells, numbers=header[1:]))
 
 
-def _number(value: float) -> float | bool | None:
-    return value if isinstance(value, bool) or math.isfinite(value) else None
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _header(name: str) -> str:

@@ -96,9 +96,9 @@ def carry_out(
                 fit; DataError for data or a store that cannot be used; MissingExtraError without pyarrow
     """
     wanted = {identity(experiment): experiment for experiment in experiments}
-    store.prepare()
     finished = {run for run, experiment in wanted.items() if store.find(experiment)}
     rehearse([experiment for run, experiment in wanted.items() if run not in finished])
+    store.prepare()
     for run in finished:
         if done:
             done(wanted[run])
