@@ -97,10 +97,10 @@ class MomentumRecipe(Recipe):
     reference: ClassVar[Reference] = MOMENTUM
     quick: ClassVar[str] = (
         "18 runs: Multi-Krum and the median, both attacks, half and a quarter lying, the larger learning "
-        "rate, no Nesterov, seed 1; about 5 minutes on mnist"
+        "rate, no Nesterov, seed 1; about 4 minutes on mnist"
     )
     full: ClassVar[str] = (
-        "184 settings of one data set (736 in all four) and 5 seeds; about 3 hours on mnist, days on cifar10"
+        "184 settings of one data set (736 in all four) and 5 seeds; about 4 hours on mnist, weeks on cifar10"
     )
     datasets: ClassVar[tuple[str, ...]] = ("mnist", "fashion-mnist", "cifar10", "cifar100")
 
