@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import varangian as vg
-from varangian.attacks.attack import Scene, deviation, mean
+from varangian.attacks.attack import Scene
 from varangian.attacks.search import reach
 from varangian.attacks.sightline import Sightline
 from varangian.core.points import Pivot
@@ -94,9 +94,8 @@ def options(rule: vg.Stage, x: Tensor, seed: int) -> dict[str, Any]:
 
 
 def sightline(rule: vg.Stage, x: Tensor, given: dict[str, Any]) -> tuple[Sightline, Tensor, Tensor, Tensor]:
-    mu = mean(x)
-    direction = -deviation(x, mu)
     scene = Scene(x, F, rule, vg.Stream(), None, given)
+    mu, direction = scene.mean, -scene.deviation
     return Sightline(scene, rule, mu, direction), mu, direction, reach(scene, mu, direction)
 
 

@@ -10,11 +10,14 @@ import torch
 
 from varangian.kernels.columns import (
     LONGEST_NETWORK,
+    copies_at_end,
     mean_of_nearest,
+    median,
     middle,
-    pairwise_network,
     sort_columns,
+    trimmed_mean,
 )
+from varangian.kernels.networks import pairwise_network, selection_network
 
 SIZES = [13, 16, 17, 31, 33, 64, 100, 127, 128, 200, LONGEST_NETWORK, LONGEST_NETWORK + 1, 300]
 
@@ -34,6 +37,51 @@ def test_network_sorts_floats(n: int) -> None:
     assert torch.equal(values, before)
 
 
+@pytest.mark.parametrize("n", range(1, 10))
+def test_any_ranks_of_all_zeros_and_ones(n: int) -> None:
+    columns = torch.tensor(list(itertools.product((0.0, 1.0), repeat=n))).T
+    ordered = columns.sort(dim=0).values
+    for start, stop in itertools.combinations(range(n + 1), 2):
+        assert torch.equal(sort_columns(columns, start, stop), ordered[start:stop])
+    for trim in range((n + 1) // 2):
+        torch.testing.assert_close(
+            trimmed_mean(columns, trim), ordered[trim : n - trim].mean(0, dtype=torch.float64)
+        )
+
+
+@pytest.mark.parametrize("copies", [1, 2, 5, 8, 12])
+@pytest.mark.parametrize("others", [0, 1, 4, 7, 20])
+def test_copies_at_the_end_are_sorted_as_themselves(others: int, copies: int) -> None:
+    drawn = torch.randn(2, others + 1, 40, generator=torch.Generator().manual_seed(others))
+    values = torch.cat([drawn, drawn[:, -1:].expand(-1, copies - 1, -1)], dim=1)
+    assert copies_at_end(values) == copies
+    ordered, n = values.sort(dim=-2).values, others + copies
+    for start, stop in itertools.combinations(range(n + 1), 2):
+        assert torch.equal(sort_columns(values, start, stop), ordered[..., start:stop, :])
+    assert torch.equal(median(values), middle(ordered))
+    for trim in range((n + 1) // 2):
+        want = ordered[..., trim : n - trim, :].mean(-2, dtype=torch.float64)
+        torch.testing.assert_close(trimmed_mean(values, trim), want, rtol=1e-12, atol=1e-12)
+
+
+def test_copies_in_some_columns_only_are_no_copies() -> None:
+    assert copies_at_end(torch.tensor([[1.0, 2.0], [1.0, 3.0], [1.0, 3.0]])) == 2
+    assert copies_at_end(torch.tensor([[1.0, 2.0], [1.0, 3.0]])) == 1
+    assert copies_at_end(torch.ones(4, 2)) == 4
+
+
+def test_a_median_takes_fewer_comparators_than_a_sort() -> None:
+    for n in (11, 25, 51):
+        whole = 2 * len(pairwise_network(n))
+        pruned = sum(low + high for _, _, low, high in selection_network(n, frozenset({n // 2})))
+        heap = sum(
+            low + high for _, _, low, high in selection_network(n, frozenset(range(2, n - 2)), ordered=False)
+        )
+        assert pruned < 0.7 * whole
+        assert heap < whole
+        assert len(selection_network(n, frozenset(range(n)))) == len(pairwise_network(n))
+
+
 @pytest.mark.parametrize("n", range(1, 40))
 def test_comparators_stay_on_their_wires(n: int) -> None:
     assert all(0 <= i < j < n for i, j in pairwise_network(n))
@@ -49,6 +97,8 @@ def test_middle(n: int) -> None:
     values = torch.randn(n, 20, generator=torch.Generator().manual_seed(n))
     ordered = sort_columns(values)
     assert np.allclose(middle(ordered), np.median(values.double().numpy(), axis=0))
+    assert torch.equal(median(values), middle(ordered))
+    assert torch.equal(median(values, lower=True), middle(ordered, lower=True))
     assert torch.equal(middle(ordered, lower=True), values.median(dim=0).values.double())
 
 

@@ -16,7 +16,7 @@ from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.run import Call
 from varangian.core.stages import CoordinateRule, check_number
-from varangian.kernels.columns import middle, sort_columns
+from varangian.kernels.columns import median
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Condense(CoordinateRule):
 
     def columns(self, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
         """Return the median of every column."""
-        return middle(sort_columns(values))
+        return median(values)
 
     def advance(self, points: Points, call: Call) -> Points:
         """Return the one point of masked columns."""

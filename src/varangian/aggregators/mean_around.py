@@ -110,6 +110,5 @@ class Phocas(CoordinateRule):
     def columns(self, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
         """Return the mean around the trimmed mean of every sorted column."""
         ordered = sort_columns(values)
-        n = ordered.shape[-2]
-        trimmed = ordered[..., self.f : n - self.f, :].mean(-2, dtype=torch.float64)
-        return mean_of_nearest(ordered, trimmed, n - self.f)
+        trimmed = ordered[..., self.f : ordered.shape[-2] - self.f, :].mean(-2, dtype=torch.float64)
+        return mean_of_nearest(ordered, trimmed, ordered.shape[-2] - self.f)

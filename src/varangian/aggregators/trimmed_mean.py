@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from varangian.core.conditions import Condition
 from varangian.core.papers import COORDINATE_WISE
 from varangian.core.parties import Parties
 from varangian.core.stages import CoordinateRule
-from varangian.kernels.columns import sort_columns
+from varangian.kernels.columns import trimmed_mean
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,7 @@ class TrimmedMean(CoordinateRule):
         """Return the mean of what is left of every sorted column."""
         if parties is not None:
             return _trim_mass(values, parties)
-        n = values.shape[-2]
-        return sort_columns(values)[..., self.f : n - self.f, :].mean(-2, dtype=torch.float64)
+        return trimmed_mean(values, self.f)
 
 
 def _trim_mass(values: Tensor, parties: Parties) -> Tensor:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from varangian.core.citations import Reference
 from varangian.core.inputs import read
+from varangian.core.moments import Moments
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage, check_count, check_flags
 from varangian.core.values import Value
@@ -34,7 +36,7 @@ class Scene:
     """What a round shows: the honest vectors as sent, how many to forge, and the server's side.
 
     ``options`` is what the server passes along with the vectors (state, pivot, stream, weights); only
-    attacks that see the rule read it.
+    attacks that see the rule read it. ``moments`` are those of the honest vectors, where they are known.
     """
 
     honest: Float[Tensor, "*batch h d"]
@@ -43,11 +45,26 @@ class Scene:
     stream: Stream = field(default_factory=Stream)
     state: Any = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    moments: Moments | None = None
 
     @property
     def n(self) -> int:
         """Return the number of vectors that the server will receive."""
         return self.honest.shape[-2] + self.b
+
+    @cached_property
+    def mean(self) -> Float[Tensor, "*batch d"]:
+        """Return the mean of the honest vectors, in float64."""
+        if self.moments is not None:
+            return self.moments.mean.double()
+        return self.honest.mean(-2, dtype=torch.float64)
+
+    @cached_property
+    def deviation(self) -> Float[Tensor, "*batch d"]:
+        """Return their standard deviation per coordinate (h - 1 in the denominator), in float64."""
+        if self.moments is not None:
+            return self.moments.deviation.double()
+        return Moments.of(self.honest.double()).deviation
 
     def target(self, attack: object) -> Stage:
         """Return the rule under attack. Raises ParameterError where none was given."""
@@ -144,22 +161,6 @@ class DataAttack(Attack):
             f"{self!r} poisons data, not vectors: call poison(inputs, labels, classes, stream) "
             "and let the liars compute their gradients."
         )
-
-
-def mean(honest: Float[Tensor, "*batch h d"]) -> Float[Tensor, "*batch d"]:
-    """Return the mean of the honest vectors, in float64."""
-    return honest.mean(-2, dtype=torch.float64)
-
-
-def deviation(
-    honest: Float[Tensor, "*batch h d"], mu: Float[Tensor, "*batch d"]
-) -> Float[Tensor, "*batch d"]:
-    """Return the standard deviation per coordinate (h - 1 in the denominator; zero for one vector)."""
-    h = honest.shape[-2]
-    total = torch.zeros_like(mu)
-    for i in range(h):
-        total += (honest[..., i, :] - mu).square_()
-    return (total / max(1, h - 1)).sqrt_()
 
 
 def repeat(vector: Float[Tensor, "*batch d"], b: int) -> Float[Tensor, "*batch b d"]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.attacks.attack import Attack, Scene, deviation, mean, repeat
+from varangian.attacks.attack import Attack, Scene, repeat
 from varangian.core.citations import Reference
 from varangian.core.papers import EMPIRE, LITTLE, MANIPULATING
 from varangian.core.stages import check_number
@@ -36,7 +36,7 @@ class LineAttack(Attack):
 
     def vectors(self, scene: Scene) -> tuple[Tensor, Any]:
         """Return b times the same vector."""
-        mu = mean(scene.honest)
+        mu = scene.mean
         direction = self.direction(scene, mu)
         factor = self.factor(scene, mu, direction)
         return repeat(mu + factor[..., None] * direction, scene.b), None
@@ -138,7 +138,7 @@ class ALittleIsEnough(LineAttack):
 
     def direction(self, scene: Scene, mu: Tensor) -> Tensor:
         """Return sigma, signed."""
-        return self.sign * deviation(scene.honest, mu)
+        return self.sign * scene.deviation
 
     def factor(self, scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
         """Return z."""
@@ -179,7 +179,7 @@ class _WithinSpread(LineAttack):
         if self.along == "unit":
             norm = mu.norm(dim=-1, keepdim=True)
             return -mu / torch.where(norm > 0, norm, 1.0)
-        return -deviation(scene.honest, mu) if self.along == "std" else -mu.sign()
+        return -scene.deviation if self.along == "std" else -mu.sign()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from varangian.attacks.attack import Attack, Scene, mean, repeat
+from varangian.attacks.attack import Attack, Scene, repeat
 from varangian.core.citations import Reference
 from varangian.core.papers import BUCKETING
 from varangian.core.stages import check_count
@@ -52,7 +52,9 @@ class Mimic(Attack):
 
 def refined(honest: Float[Tensor, "*batch h d"], before: Spread | None) -> Spread:
     """Return the spread after one more round."""
-    centred = (honest.double() - mean(honest)[..., None, :]).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    centred = (honest.double() - honest.mean(-2, keepdim=True, dtype=torch.float64)).nan_to_num(
+        nan=0.0, posinf=0.0, neginf=0.0
+    )
     if before is None:
         products = centred @ centred.mT
         top = torch.linalg.eigh(products).eigenvectors[..., -1]

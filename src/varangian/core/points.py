@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from varangian.core.tables import Table
-from varangian.kernels.columns import middle, sort_columns
+from varangian.kernels.columns import median
 from varangian.kernels.distances import pairwise, to_each, total
-from varangian.kernels.rows import Block, Rows
+from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows
 
 Program = Callable[[Tensor, slice], Tensor]
 """A column program: ``(*batch, m, c)``, and which columns of the whole these are, to ``(*batch, c)``."""
@@ -155,7 +155,8 @@ class Points:
         """Read the points once, combined as they are loaded (then in float64), the extras last."""
         if self.rows is None:
             raise NeedsVectors
-        yield from map(self.seen, self.rows.blocks())
+        narrow = self.program is None or self.mix is not None
+        yield from map(self.seen, self.rows.blocks(BLOCK_ELEMENTS if narrow else WIDE_ELEMENTS))
 
     def seen(self, block: Block) -> Block:
         """Return what a block of the rows is of these points."""
@@ -274,7 +275,7 @@ def _pivot_row(pivot: Pivot, points: Tensor, extra_rows: Tensor, extras: Sequenc
     if pivot is Pivot.ORIGIN:
         return torch.zeros_like(points[..., :1, :])
     if pivot is Pivot.MEDIAN:
-        return middle(sort_columns(points))[..., None, :]
+        return median(points)[..., None, :]
     place = extras.index(pivot)
     return extra_rows[..., place : place + 1, :].double()
 

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from varangian.attacks import Sight
+from varangian.core.moments import Moments
 from varangian.core.points import Pivot
 from varangian.engines.result import Result
 from varangian.engines.threads import threads_for
 from varangian.engines.world import World
-from varangian.metrics import Signal, Table, Trail, measure
+from varangian.metrics import Table, Trail, measure
 from varangian.optim import rate_at
 from varangian.specification import Experiment
 
@@ -102,9 +103,9 @@ def advance(world: World, state: State, step: int) -> tuple[State, dict[str, flo
         memory = direction[None]
     applied = direction + spec.weight_decay * state.theta if spec.weight_decay else direction
     honest = slice(spec.honest)
-    told, lies = Signal.of(sampled[honest]), Signal.of(forged) if len(forged) else None
+    told, lies = Moments.of(sampled[honest]), Moments.of(forged) if len(forged) else None
     trail, straight = state.trail.onward(told.mean, spec.momentum)
-    row = measure(told, Signal.of(workers[honest]), lies, outcome.value) | straight
+    row = measure(told, Moments.of(workers[honest]), lies, outcome.value) | straight
     bound = rule.variance_bound(spec.workers, world.flat.d)
     if bound is not None:
         row["condition_holds"] = (row["variance_to_norm"] <= bound).double()

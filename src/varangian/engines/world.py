@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -154,17 +155,22 @@ class World:
         present = [term for term in terms if term is not None]
         return torch.stack(present).sum(0) if present else None
 
-    @torch.no_grad()
     def accuracy(self, theta: Tensor) -> float:
         """Return the share of test samples that the model with these parameters gets right."""
         self.flat.set(theta)
         self.module.eval()
+        share = self.share_right(self.module)
+        self.module.train(not self.spec.evaluation_mode)
+        return share
+
+    @torch.no_grad()
+    def share_right(self, outputs_of: Callable[[Tensor], Tensor]) -> float:
+        """Return the share of test samples that a function of inputs gets right."""
         right = 0
         for start in range(0, len(self.data.test_labels), EVALUATION_BATCH):
             chosen = slice(start, start + EVALUATION_BATCH)
-            outputs = self.module(self.data.test_inputs[chosen])
+            outputs = outputs_of(self.data.test_inputs[chosen])
             right += int((correct(outputs, self.data.test_labels[chosen]) & _finite(outputs)).sum())
-        self.module.train(not self.spec.evaluation_mode)
         return right / len(self.data.test_labels)
 
 

@@ -1,60 +1,54 @@
-"""Column programs: every coordinate by itself, the rows sorted by a comparator network."""
+"""Column programs: every coordinate by itself, the rows sorted by a comparator network.
+
+Liars often send copies of one vector. Rows at the end that are equal in a whole block are sorted as one:
+among sorted values s, c copies of v put the larger of s[r-c] and the lesser of v and s[r] at rank r.
+"""
 
 from __future__ import annotations
-
-from functools import cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.kernels.networks import selection_network
+
 LONGEST_NETWORK = 256
 
 
-@cache
-def pairwise_network(n: int) -> tuple[tuple[int, int], ...]:
-    """Return the comparators (i, j), i < j, of Parberry's pairwise sorting network for any n.
-
-    >>> pairwise_network(3)
-    ((0, 1), (0, 2), (1, 2))
-    """
-    size = 1 << max(0, n - 1).bit_length()
-    comparators: list[tuple[int, int]] = []
-
-    def build(first: int, end: int, gap: int) -> None:
-        count = (end - first) // gap
-        if count < 2:
-            return
-        comparators.extend((i, i + gap) for i in range(first, end, 2 * gap))
-        build(first, end, 2 * gap)
-        build(first + gap, end + gap, 2 * gap)
-        for i in range(first + gap, end - gap, 2 * gap):
-            jump = count - 1
-            while jump:
-                if i + jump * gap < end:
-                    comparators.append((i, i + jump * gap))
-                jump //= 2
-
-    build(0, size, 1)
-    return tuple((i, j) for i, j in comparators if j < n)
+def sort_columns(
+    values: Float[Tensor, "*batch n c"], start: int = 0, stop: int | None = None
+) -> Float[Tensor, "*batch k c"]:
+    """Return ranks ``start`` to ``stop`` (excluded; all if not said) of every column, in ascending order."""
+    stop = values.shape[-2] if stop is None else stop
+    return torch.stack(_ranks(values, start, stop, ordered=True), dim=-2)
 
 
-def sort_columns(values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch n c"]:
-    """Return every column in ascending order, as a new tensor."""
+def median(values: Float[Tensor, "*batch n c"], *, lower: bool = False) -> Float[Tensor, "*batch c"]:
+    """Return the median of every column: the mean of the two middle values when n is even, in float64."""
     n = values.shape[-2]
-    if n > LONGEST_NETWORK:
-        return values.sort(dim=-2).values
-    wires = list(values.unbind(-2))
-    for i, j in pairwise_network(n):
-        wires[i], wires[j] = torch.minimum(wires[i], wires[j]), torch.maximum(wires[i], wires[j])
-    return torch.stack(wires, dim=-2)
+    stop = (n + 1) // 2 if lower else n // 2 + 1
+    return middle_of([rank.double() for rank in _ranks(values, (n - 1) // 2, stop, ordered=True)])
 
 
 def middle(ordered: Float[Tensor, "*batch n c"], *, lower: bool = False) -> Float[Tensor, "*batch c"]:
-    """Return the median of sorted columns: the mean of the two middle values when n is even, in float64."""
+    """Return the median of sorted columns, as ``median`` does."""
     n = ordered.shape[-2]
-    low = ordered[..., (n - 1) // 2, :].double()
-    return low if lower or n % 2 else (low + ordered[..., n // 2, :].double()) / 2
+    places = ((n - 1) // 2,) if lower else ((n - 1) // 2, n // 2)
+    return middle_of([ordered[..., place, :].double() for place in places])
+
+
+def middle_of(ranks: list[Float[Tensor, "*batch c"]]) -> Float[Tensor, "*batch c"]:
+    """Return the mean of the first and the last of one or two middle ranks."""
+    return ranks[0] if len(ranks) == 1 else (ranks[0] + ranks[-1]) / 2
+
+
+def trimmed_mean(values: Float[Tensor, "*batch n c"], trim: int) -> Float[Tensor, "*batch c"]:
+    """Return the mean of every column without its ``trim`` least and ``trim`` largest values, in float64."""
+    kept = _ranks(values, trim, values.shape[-2] - trim, ordered=False)
+    total = kept[0].double()
+    for rank in kept[1:]:
+        total += rank
+    return total / len(kept)
 
 
 def mean_of_nearest(
@@ -74,3 +68,54 @@ def mean_of_nearest(
         slides = (wires[i + keep] - c).abs() < (wires[i] - c).abs()
         kept[i % keep] = torch.where(slides, wires[i + keep], kept[i % keep])
     return torch.stack(kept, dim=-2).mean(-2)
+
+
+def copies_at_end(values: Float[Tensor, "*batch n c"]) -> int:
+    """Return how many rows at the end equal the last one in every column, itself included.
+
+    >>> copies_at_end(torch.tensor([[1.0], [3.0], [3.0]]))
+    2
+    """
+    last, n = values[..., -1, :], values.shape[-2]
+    count = 1
+    while count < n and torch.equal(values[..., n - 1 - count, :], last):
+        count += 1
+    return count
+
+
+def _ranks(values: Tensor, start: int, stop: int, *, ordered: bool) -> list[Tensor]:
+    """Return ranks ``start`` to ``stop`` of every column as tensors of their own."""
+    n = values.shape[-2]
+    ranks = range(start, stop)
+    copies = copies_at_end(values)
+    if copies == 1:
+        chosen = _select(values, frozenset(ranks), ordered=ordered)
+        return [chosen[rank] for rank in ranks]
+    others, copied = n - copies, values[..., -1, :]
+    needed = {place for rank in ranks for place in (rank - copies, rank) if 0 <= place < others}
+    found = _select(values[..., :others, :], frozenset(needed), ordered=True)
+    merged = []
+    for rank in ranks:
+        value = torch.minimum(copied, found[rank]) if rank < others else copied
+        merged.append(torch.maximum(value, found[rank - copies]) if rank >= copies else value.clone())
+    return merged
+
+
+def _select(values: Tensor, ranks: frozenset[int], *, ordered: bool) -> dict[int, Tensor]:
+    """Return some ranks of every column, by rank."""
+    n = values.shape[-2]
+    if n > LONGEST_NETWORK:
+        wires = list(values.sort(dim=-2).values.unbind(-2))
+        return {rank: wires[rank] for rank in ranks}
+    wires = [row.clone() for row in values.unbind(-2)]
+    if not ranks:
+        return {}
+    spare = torch.empty_like(wires[0])
+    for i, j, low, high in selection_network(n, ranks, ordered=ordered):
+        if low:
+            torch.minimum(wires[i], wires[j], out=spare)
+        if high:
+            torch.maximum(wires[i], wires[j], out=wires[j])
+        if low:
+            wires[i], spare = spare, wires[i]
+    return {rank: wires[rank] for rank in ranks}

@@ -12,17 +12,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.kernels.columns import copies_at_end
+
 
 def pairwise(values: Float[Tensor, "*batch k c"]) -> Float[Tensor, "*batch k k"]:
-    """Return the squared distances between all rows of one block."""
-    values = values.double()
+    """Return the squared distances between all rows of one block; copies at its end are measured once."""
     k = values.shape[-2]
-    table = values.new_zeros(*values.shape[:-2], k, k)
-    for i in range(k - 1):
+    distinct = k - copies_at_end(values) + 1 if k else 0
+    values = values[..., :distinct, :].double()
+    table = values.new_zeros(*values.shape[:-2], distinct, distinct)
+    for i in range(distinct - 1):
         between = (values[..., i + 1 :, :] - values[..., i : i + 1, :]).square_().sum(-1)
         table[..., i, i + 1 :] = between
         table[..., i + 1 :, i] = between
-    return table
+    place = torch.arange(k, device=values.device).clamp(max=max(0, distinct - 1))
+    return table if distinct == k else table[..., place, :][..., place]
 
 
 def to_each(

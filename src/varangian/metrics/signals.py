@@ -1,53 +1,30 @@
-"""Numbers that describe the vectors at one stage of a step, for one run or for many at once."""
+"""Numbers that describe the vectors at each stage of a step, for one run or for many at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.core.moments import Moments
+
 Columns = dict[str, Tensor]
 """Numbers by name, each ``(*batch,)``: one for every run."""
 
 
-@dataclass(frozen=True, eq=False)
-class Signal:
-    """The vectors of one stage in brief: their mean ``(*batch, d)`` and total variance ``(*batch,)``.
+def describe(name: str, vectors: Moments) -> Columns:
+    """Return the total variance, the norm of the mean, and the mean's largest coordinate.
 
-    The variance is the trace of the covariance, k - 1 in the denominator; zero for one vector.
+    >>> describe("sent", Moments.of(torch.tensor([[3.0, 0.0], [3.0, 8.0]])))
+    {'sent_variance': tensor(32.), 'sent_norm': tensor(5.), 'sent_largest': tensor(4.)}
     """
-
-    mean: Float[Tensor, "*batch d"]
-    variance: Float[Tensor, "*batch"]
-
-    @classmethod
-    def of(cls, vectors: Float[Tensor, "*batch k d"]) -> Signal:
-        """Return k vectors in brief.
-
-        >>> Signal.of(torch.tensor([[3.0, 0.0], [3.0, 8.0]])).columns("sent")
-        {'sent_variance': tensor(32.), 'sent_norm': tensor(5.), 'sent_largest': tensor(4.)}
-        """
-        mean = vectors.mean(-2)
-        total = torch.zeros_like(mean[..., 0])
-        for vector in vectors.unbind(-2):
-            total = total + (vector - mean).square_().sum(-1)
-        return cls(mean, total / max(1, vectors.shape[-2] - 1))
-
-    @classmethod
-    def copies(cls, vector: Float[Tensor, "*batch d"]) -> Signal:
-        """Return any number of copies of one vector in brief."""
-        return cls(vector, torch.zeros_like(vector[..., 0]) * vector[..., 0])
-
-    def columns(self, name: str) -> Columns:
-        """Return the variance, the norm of the mean, and the mean's largest coordinate."""
-        return {
-            f"{name}_variance": self.variance,
-            f"{name}_norm": self.mean.norm(dim=-1),
-            f"{name}_largest": self.mean.abs().amax(-1),
-        }
+    return {
+        f"{name}_variance": vectors.variance,
+        f"{name}_norm": vectors.mean.norm(dim=-1),
+        f"{name}_largest": vectors.mean.abs().amax(-1),
+    }
 
 
 def cosine(a: Float[Tensor, "*batch d"], b: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
@@ -68,24 +45,25 @@ def cosines(means: dict[str, Float[Tensor, "*batch d"]]) -> Columns:
 def variance_to_norm(columns: Columns, name: str) -> Float[Tensor, "*batch"]:
     """Return the standard deviation over the norm of the mean; infinite where the mean is zero.
 
-    >>> variance_to_norm(Signal.of(torch.tensor([[1.0], [3.0]])).columns("sent"), "sent")
+    >>> variance_to_norm(describe("sent", Moments.of(torch.tensor([[1.0], [3.0]]))), "sent")
     tensor(0.7071)
     """
-    return columns[f"{name}_variance"].sqrt() / columns[f"{name}_norm"].abs()
+    norm = columns[f"{name}_norm"]
+    return torch.where(norm > 0, columns[f"{name}_variance"].sqrt() / norm, torch.inf)
 
 
 def measure(
-    sampled: Signal, sent: Signal, forged: Signal | None, aggregated: Float[Tensor, "*batch d"]
+    sampled: Moments, sent: Moments, forged: Moments | None, aggregated: Float[Tensor, "*batch d"]
 ) -> Columns:
     """Return what is told of one step: each stage by itself, and the cosines between their means."""
-    signals = {"sampled": sampled, "sent": sent}
+    stages = {"sampled": sampled, "sent": sent}
     if forged is not None:
-        signals["forged"] = forged
+        stages["forged"] = forged
     columns: Columns = {}
-    for name, signal in signals.items():
-        columns |= signal.columns(name)
+    for name, vectors in stages.items():
+        columns |= describe(name, vectors)
     columns["aggregated_norm"] = aggregated.norm(dim=-1)
     columns["aggregated_largest"] = aggregated.abs().amax(-1)
-    columns |= cosines({name: signal.mean for name, signal in signals.items()} | {"aggregated": aggregated})
+    columns |= cosines({name: vectors.mean for name, vectors in stages.items()} | {"aggregated": aggregated})
     columns["variance_to_norm"] = variance_to_norm(columns, "sent")
     return columns

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.engines.simulate.gradients import Differentiation, differentiation
-from varangian.engines.simulate.group import Group, GroupState, kind, scatters
+from varangian.core.moments import Moments
+from varangian.engines.simulate.arrivals import Arrivals
+from varangian.engines.simulate.gradients import Differentiation, Slab, differentiation
+from varangian.engines.simulate.group import Group, GroupState, Intake, kind, scatters
 from varangian.engines.simulate.history import History
 from varangian.engines.simulate.plan import check_alike
 from varangian.engines.world import World, load
 from varangian.specification import Experiment
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class State:
-    """All that one step of a batch hands to the next; ``seconds`` were spent before."""
+    """All that one step of a batch hands to the next; ``seconds`` were spent before.
+
+    ``arrivals`` and ``history`` are written over, and added to, in place.
+    """
 
     step: int
     theta: Float[Tensor, "runs d"]
-    groups: list[GroupState]
+    groups: tuple[GroupState, ...]
+    arrivals: Arrivals
     history: History
     seconds: float = 0.0
 
@@ -54,27 +60,34 @@ class Batch:
 
     def start(self) -> State:
         """Return the state before the first step."""
-        states = [group.start(self.first[where]) for where, group in self.groups]
-        return State(0, self.first.clone(), states, History(self.steps, len(self.worlds)))
+        states = tuple(group.start(self.first[where]) for where, group in self.groups)
+        arrivals = Arrivals(self.worlds, self.first)
+        return State(0, self.first.clone(), states, arrivals, History(self.steps, len(self.worlds)))
 
     def advance(self, state: State) -> State:
         """Return the state after one more step."""
         step = state.step
-        theta: list[Tensor] = []
+        losses, sampled, sent = self._sample(state)
+        thetas: list[Tensor] = []
         states: list[GroupState] = []
-        sampled, losses = self._sample(state)
         for (where, group), own in zip(self.groups, state.groups, strict=True):
-            moved, after, columns = group.advance(
-                state.theta[where], own, sampled[where], losses[where], step
-            )
-            columns["distance"] = (moved - self.first[where]).norm(dim=-1)
+            intake = Intake(state.arrivals.rows[where], sampled[where], sent[where], losses[where])
+            theta, after, columns = group.advance(state.theta[where], own, intake, step)
+            columns["distance"] = (theta - self.first[where]).norm(dim=-1)
             if step + 1 == self.steps or (step + 1) % group.spec.evaluate_every == 0:
-                right = [world.accuracy(one) for world, one in zip(group.worlds, moved, strict=True)]
-                columns["accuracy"] = torch.tensor(right, dtype=torch.float64)
+                columns["accuracy"] = self._accuracies(where, theta)
             state.history.add(step, where, columns)
-            theta.append(moved)
+            thetas.append(theta)
             states.append(after)
-        return State(step + 1, torch.cat(theta), states, state.history, state.seconds)
+        return replace(state, step=step + 1, theta=torch.cat(thetas), groups=tuple(states))
+
+    def _accuracies(self, where: slice, theta: Tensor) -> Tensor:
+        """Return the share of test samples that each of some runs gets right."""
+        right = []
+        for run, one in enumerate(theta, where.start):
+            part, _, way = next(part for part in self.ways if part[0].start <= run < part[0].stop)
+            right.append(way.accuracy(run - part.start, one))
+        return torch.tensor(right, dtype=torch.float64)
 
     def _digest(self) -> str:
         """Return what tells this batch from others: every field of its experiments, and where they start."""
@@ -95,25 +108,36 @@ class Batch:
             if where.start < where.stop
         ]
 
-    def _sample(self, state: State) -> tuple[Tensor, Tensor]:
-        """Return the sum of each worker's gradients over its local steps, and its first loss."""
-        step = state.step
+    def _sample(self, state: State) -> tuple[Tensor, Moments, Moments]:
+        """Let everyone send; return their losses, and the moments of what the honest sampled and sent."""
+        step, local_steps = state.step, self.worlds[0].spec.local_steps
         starts = torch.cat(
             [
-                group.starts(state.theta[where], own, step)
+                group.starts(state.theta[where], own, state.arrivals.sent[where], step)
                 for (where, group), own in zip(self.groups, state.groups, strict=True)
             ]
         )
-        rates = starts.new_tensor([rate for _, group in self.groups for rate in group.rates(step)])
-        sampled, losses = [], []
+        losses: list[Tensor] = []
         for where, shared, way in self.ways:
-            total, loss = way.at(starts[where], step, 0, shared=shared)
-            for local in range(1, self.worlds[0].spec.local_steps):
-                total = total.clone() if local == 1 else total
-                here = starts[where] - rates[where, None, None] * total
-                total += way.at(here, step, local, shared=False)[0]
-            sampled.append(total)
+            loss, slabs = way.at(starts[where], step, 0, shared=shared)
+            if local_steps > 1:
+                slabs = self._walk(way, where, starts[where], slabs, step)
             losses.append(loss)
-        if len(self.ways) == 1:
-            return sampled[0], losses[0]
-        return torch.cat(sampled), torch.cat(losses)
+            for slab in slabs:
+                state.arrivals.take(slab.moved(where.start))
+        sampled, sent = state.arrivals.gathered()
+        return torch.cat(losses), sampled, sent
+
+    def _walk(
+        self, way: Differentiation, where: slice, starts: Tensor, slabs: Iterator[Slab], step: int
+    ) -> Iterator[Slab]:
+        """Yield the sum of each worker's gradients over its local steps."""
+        rates = [rate for _, group in self.groups for rate in group.rates(step)][where]
+        reach = starts.new_tensor(rates)[:, None, None]
+        total = torch.zeros_like(starts, memory_format=torch.contiguous_format)
+        for local in range(self.worlds[0].spec.local_steps):
+            if local:
+                _, slabs = way.at(starts - reach * total, step, local, shared=False)
+            for slab in slabs:
+                total[slab.runs, slab.workers] += slab.gradients
+        yield Slab(slice(0, len(total)), slice(0, total.shape[1]), total)

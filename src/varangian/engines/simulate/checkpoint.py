@@ -7,7 +7,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from varangian.engines.simulate.group import GroupState
 from varangian.engines.world import World
 from varangian.errors import DataError, ParameterError
 from varangian.metrics import Trail
@@ -30,7 +31,7 @@ Arrays = dict[str, Tensor]
 def write_checkpoint(path: Path, batch: Batch, state: State) -> None:
     """Write the state beside the file, then put it in its place. Raises DataError, ParameterError."""
     worlds = batch.worlds
-    arrays: Arrays = {"theta": state.theta}
+    arrays: Arrays = {"theta": state.theta, "sent": state.arrivals.sent}
     for place, group in enumerate(state.groups):
         arrays |= flatten(f"{place}.memory", group.memory)
         arrays |= flatten(f"{place}.trail", group.trail)
@@ -89,26 +90,26 @@ def read_checkpoint(path: Path, batch: Batch) -> State:
 
 
 def _restored(arrays: Arrays, about: dict[str, Any], worlds: Sequence[World], start: State) -> State:
-    start.step, start.seconds = int(about["step"]), float(about["seconds"])
-    start.theta = arrays["theta"].reshape(start.theta.shape)
-    run = 0
+    groups, run = [], 0
     for place, group in enumerate(start.groups):
-        spec = worlds[run].spec
-        group.memory = arrays[f"{place}.memory"].reshape(group.memory.shape)
-        group.trail = restore(f"{place}.trail", arrays, Trail)
-        group.rule = restore(f"{place}.rule", arrays, None)
-        group.attack = restore(f"{place}.attack", arrays, spec.attack.memory if spec.attack else None)
-        run += len(group.memory)
+        attack = worlds[run].spec.attack
+        memory = arrays[f"{place}.memory"].reshape(group.memory.shape)
+        trail = restore(f"{place}.trail", arrays, Trail)
+        rule = restore(f"{place}.rule", arrays, None)
+        lies = restore(f"{place}.attack", arrays, attack.memory if attack else None)
+        groups.append(GroupState(memory, trail, rule, lies))
+        run += len(memory)
     for run, world in enumerate(worlds):
         for name, value in world.module.named_buffers():
             value.copy_(arrays[f"buffer.{run}.{name}"])
+    start.arrivals.sent.copy_(arrays["sent"])
+    step = int(about["step"])
+    columns = {name: values for name, values in arrays.items() if name.startswith("column.")}
+    for name, values in columns.items():
+        start.history.restore(name.removeprefix("column."), values[:step].cpu())
     start.history.names = [list(map(str, names)) for names in about["names"]]
-    for name, values in arrays.items():
-        if name.startswith("column."):
-            column = torch.full((start.history.steps, len(worlds)), torch.nan, dtype=torch.float64)
-            column[: start.step] = values.cpu()
-            start.history.columns[name.removeprefix("column.")] = column
-    return start
+    theta = arrays["theta"].reshape(start.theta.shape)
+    return replace(start, step=step, theta=theta, groups=tuple(groups), seconds=float(about["seconds"]))
 
 
 def flatten(name: str, value: Any) -> Arrays:

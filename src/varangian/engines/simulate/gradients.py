@@ -1,21 +1,38 @@
-"""Every worker's gradient in every run of a batch, by the fastest way that the model allows."""
+"""Every worker's gradient in every run of a batch, by the fastest way that the model allows.
+
+Gradients come slab by slab: as many neighbouring workers, or whole runs of them, as a core's cache holds.
+What is done to a gradient next, clipping, noise, momentum, statistics, is done while it is still there.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.attacks import DataAttack
+from varangian.engines.simulate.sampler import Sampler
 from varangian.engines.simulate.stacks import LinearStack
-from varangian.engines.world import World
+from varangian.engines.world import World, clipped
 
-Gradients = tuple[Float[Tensor, "runs workers d"], Float[Tensor, "runs workers"]]
-"""A gradient and a loss for everyone who computes."""
+SLAB = 2**18
+"""Numbers in a slab: one mebibyte in float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slab:
+    """The gradients ``(r, w, d)`` of neighbouring workers of one run, or of all workers of several."""
+
+    runs: slice
+    workers: slice
+    gradients: Float[Tensor, "r w d"]
+
+    def moved(self, runs: int) -> Slab:
+        """Return the same slab, its runs counted from another first one."""
+        return replace(self, runs=slice(self.runs.start + runs, self.runs.stop + runs))
 
 
 class Differentiation(ABC):
@@ -26,27 +43,53 @@ class Differentiation(ABC):
         self.computing = worlds[0].computing
 
     @abstractmethod
-    def at(self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool) -> Gradients:
-        """Return the gradients at each worker's parameters, as ``World.gradient`` would one by one.
+    def at(
+        self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool
+    ) -> tuple[Float[Tensor, "runs workers"], Iterator[Slab]]:
+        """Return the losses and the gradients at each worker's parameters, as ``World.gradient`` gives them.
 
-        ``shared`` says that the workers of a run stand at the same parameters. The result may be written
-        over by the next call.
+        ``shared`` says that the workers of a run stand at the same parameters. A slab is written over by the
+        next one.
         """
+
+    @abstractmethod
+    def accuracy(self, run: int, theta: Float[Tensor, " d"]) -> float:
+        """Return the share of test samples that a run's model gets right."""
+
+    def slabs(self, d: int) -> Iterator[tuple[slice, slice]]:
+        """Yield runs and workers, slab by slab."""
+        runs, workers = len(self.worlds), len(self.computing)
+        rows = max(1, SLAB // d)
+        if rows >= workers:
+            each = rows // workers
+            for start in range(0, runs, each):
+                yield slice(start, min(start + each, runs)), slice(0, workers)
+            return
+        for run in range(runs):
+            for start in range(0, workers, rows):
+                yield slice(run, run + 1), slice(start, min(start + rows, workers))
 
 
 class OneByOne(Differentiation):
     """Ask each run's own world: for models with memory, random layers, or layers of any kind."""
 
-    def at(self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool) -> Gradients:
-        """Return the gradients, one worker after the other."""
+    def at(
+        self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool
+    ) -> tuple[Float[Tensor, "runs workers"], Iterator[Slab]]:
+        """Return losses and gradients, one worker after the other."""
         pairs = [
             world.gradient(start, worker, step, local)
             for world, starts in zip(self.worlds, theta, strict=True)
             for worker, start in zip(self.computing, starts, strict=True)
         ]
-        gradients = torch.stack([gradient for gradient, _ in pairs]).view(theta.shape)
         losses = torch.tensor([loss for _, loss in pairs], dtype=torch.float64, device=theta.device)
-        return gradients, losses.view(theta.shape[:2])
+        gradients = torch.stack([gradient for gradient, _ in pairs]).view(theta.shape)
+        everyone = slice(0, len(self.worlds)), slice(0, len(self.computing))
+        return losses.view(theta.shape[:2]), iter([Slab(*everyone, gradients)])
+
+    def accuracy(self, run: int, theta: Float[Tensor, " d"]) -> float:
+        """Return what the run's world says."""
+        return self.worlds[run].accuracy(theta)
 
 
 class Together(Differentiation):
@@ -55,83 +98,53 @@ class Together(Differentiation):
     def __init__(self, worlds: Sequence[World], stack: LinearStack) -> None:
         super().__init__(worlds)
         self.stack = stack
-        self.batches = Sampler(worlds)
-        self.out: Tensor | None = None
-        self.clip = _bounds([world.spec.clip for world in worlds])
+        self.sampler = Sampler(worlds)
         private = [world.spec.privacy for world in worlds]
+        self.clip = _bounds([world.spec.clip for world in worlds])
         self.whole = _bounds([p.norm if p is not None and p.clip == "batch" else None for p in private])
         self.each = _bounds([p.norm if p is not None and p.clip == "sample" else None for p in private])
 
-    def at(self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool) -> Gradients:
-        """Return the gradients: grouped products, noise, penalties, clipping."""
-        inputs, labels, shares = self.batches.draw(step, local)
-        if self.out is None or self.out.shape != theta.shape:
-            self.out = theta.new_empty(theta.shape)
-        gradients, losses = self.stack.gradients(
-            theta, inputs, labels, shares, clip=self.each, shared=shared, out=self.out
-        )
-        if self.whole is not None:
-            shorten(gradients, self.whole)
-        for world, own, start in zip(self.worlds, gradients, theta, strict=True):
-            self._finish(world, own, start, step, local, shared=shared)
-        if self.clip is not None:
-            shorten(gradients, self.clip)
-        return gradients, losses
+    def at(
+        self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool
+    ) -> tuple[Float[Tensor, "runs workers"], Iterator[Slab]]:
+        """Return losses at once, and gradients as grouped products, slab by slab."""
+        inputs, labels, shares = self.sampler.draw(step, local)
+        losses, parts = self.stack.backward(theta, inputs, labels, shares, clip=self.each, shared=shared)
+        return losses, self._finished(theta, parts, step, local, shared=shared)
 
-    def _finish(
-        self, world: World, gradients: Tensor, theta: Tensor, step: int, local: int, *, shared: bool
-    ) -> None:
-        """Add the noise of privacy and the penalties to what one run's workers computed."""
-        if world.spec.privacy is not None:
-            for place, worker in enumerate(self.computing):
-                hidden = world.noise(worker, step, local, world.samples(worker))
-                gradients[place] += hidden.to(gradients.device)
-        penalty = world.penalty(theta[:1] if shared else theta)
-        if penalty is not None:
-            gradients += penalty
+    def accuracy(self, run: int, theta: Float[Tensor, " d"]) -> float:
+        """Return what the stack says."""
+        return self.worlds[run].share_right(lambda inputs: self.stack.outputs(theta, inputs))
 
+    def _finished(
+        self, theta: Tensor, parts: list[tuple[Tensor, Tensor]], step: int, local: int, *, shared: bool
+    ) -> Iterator[Slab]:
+        """Yield the gradients, clipped, hidden by noise, penalised."""
+        d, space = theta.shape[-1], theta.new_empty(0)
+        for runs, workers in self.slabs(d):
+            shape = (runs.stop - runs.start, workers.stop - workers.start, d)
+            if space.shape != shape:
+                space = theta.new_empty(shape)
+            gradients = self.stack.products(parts, runs, workers, space)
+            if self.whole is not None:
+                gradients = clipped(gradients, self.whole[runs, None].expand(shape[:2]))
+            for run, own in enumerate(gradients, runs.start):
+                self._hide(run, workers, own, step, local)
+                penalty = self.worlds[run].penalty(theta[run, :1] if shared else theta[run, workers])
+                if penalty is not None:
+                    own += penalty
+            if self.clip is not None:
+                gradients = clipped(gradients, self.clip[runs, None].expand(shape[:2]))
+            yield Slab(runs, workers, gradients)
 
-class Sampler:
-    """The batches of all workers of some runs, drawn as each run would by itself."""
-
-    def __init__(self, worlds: Sequence[World]) -> None:
-        self.worlds = tuple(worlds)
-        self.computing = worlds[0].computing
-        self.data = worlds[0].data
-        sizes = torch.tensor([[world.samples(worker) for worker in self.computing] for world in worlds])
-        self.width = int(sizes.max())
-        beyond = torch.arange(self.width) >= sizes[..., None]
-        shares = torch.where(beyond, 0.0, 1 / sizes[..., None].double())
-        self.shares = shares.to(self.data.train_inputs)
-        self.changed = [
-            (run, place)
-            for run, world in enumerate(worlds)
-            for place, worker in enumerate(self.computing)
-            if world.spec.flip or (world.lies(worker) and isinstance(world.spec.attack, DataAttack))
-        ]
-
-    def draw(self, step: int, local: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return inputs, labels and the share of every sample; what fills up a small batch has none."""
-        chosen = np.zeros((*self.shares.shape,), dtype=np.int64)
-        drawn: dict[object, np.ndarray] = {}
-        for run, world in enumerate(self.worlds):
-            known = (world.spec.seed, world.spec.split)
-            if known not in drawn:
-                for place, worker in enumerate(self.computing):
-                    own = world.drawn(worker, step, local)
-                    chosen[run, place, : len(own)] = own
-                drawn[known] = chosen[run]
-            else:
-                chosen[run] = drawn[known]
-        index = torch.from_numpy(chosen).to(self.data.train_labels.device)
-        inputs, labels = self.data.train_inputs[index], self.data.train_labels[index]
-        for run, place in self.changed:
-            size = self.worlds[run].samples(self.computing[place])
-            mine = (run, place, slice(size))
-            inputs[mine], labels[mine] = self.worlds[run].prepared(
-                inputs[mine], labels[mine], self.computing[place], step, local
-            )
-        return inputs, labels, self.shares
+    def _hide(self, run: int, workers: slice, gradients: Tensor, step: int, local: int) -> None:
+        """Add the noise of privacy to what some workers of a run computed, in place."""
+        world = self.worlds[run]
+        if world.spec.privacy is None:
+            return
+        for place, worker in enumerate(self.computing[workers]):
+            hidden = world.noise(worker, step, local, world.samples(worker))
+            gradients[place] += hidden.to(gradients.device)
 
 
 def differentiation(worlds: Sequence[World]) -> Differentiation:
@@ -139,15 +152,6 @@ def differentiation(worlds: Sequence[World]) -> Differentiation:
     world = worlds[0]
     stack = LinearStack.of(world.module, world.flat, world.loss)
     return OneByOne(worlds) if stack is None else Together(worlds, stack)
-
-
-def shorten(gradients: Float[Tensor, "runs workers d"], bounds: Float[Tensor, " runs"]) -> None:
-    """Scale gradients down to their run's bound, in place, where they are longer."""
-    norms = torch.linalg.vector_norm(gradients, dim=-1)
-    limit = bounds.to(norms)[:, None].expand_as(norms)
-    over = norms > limit
-    for run in over.any(-1).nonzero()[:, 0].tolist():
-        gradients[run] *= torch.where(over[run], limit[run] / norms[run], 1.0)[:, None]
 
 
 def _bounds(values: Sequence[float | None]) -> Tensor | None:

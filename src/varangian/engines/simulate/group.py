@@ -11,22 +11,33 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.attacks import Sight
+from varangian.attacks.attack import Scene
+from varangian.core.moments import Moments
 from varangian.core.points import Pivot
-from varangian.core.run import Aggregation
 from varangian.engines.world import World
-from varangian.metrics import Columns, Signal, Trail, measure
+from varangian.metrics import Columns, Trail, measure
 from varangian.optim import Momentum, rate_at
 from varangian.specification import Experiment, RuleMixture
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class GroupState:
-    """What a group's runs hand from one step to the next; ``memory`` is written over in place."""
+    """What a group's runs hand from one step to the next, besides what their workers keep."""
 
-    memory: Float[Tensor, "runs rows d"]
+    memory: Float[Tensor, "runs 1 d"]
     trail: Trail
     rule: Any = None
     attack: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Intake:
+    """What one step brought to a group's servers: a row for everyone who computes, then room for forged."""
+
+    rows: Float[Tensor, "runs rows d"]
+    sampled: Moments
+    sent: Moments
+    losses: Float[Tensor, "runs workers"]
 
 
 class Group:
@@ -40,109 +51,111 @@ class Group:
         self.mu = self._column([spec.momentum for spec in specs])
         self.new = self._column([1 - spec.dampening for spec in specs])
         self.decay = self._column([spec.weight_decay for spec in specs])
+        self.decays = any(spec.weight_decay for spec in specs)
         self.momentum = Momentum(self.mu, self.spec.momentum_at, 1 - self.new, self.spec.nesterov)
-        self.points = [world.points for world in worlds]
+        self.points = torch.tensor([world.points for world in worlds], dtype=torch.float64)
 
     def start(self, theta: Float[Tensor, "runs d"]) -> GroupState:
         """Return the state before the first step."""
-        rows = len(self.world.computing) if self.spec.momentum_at == "worker" else 1
-        return GroupState(theta.new_zeros(len(theta), rows, theta.shape[-1]), Trail.start(theta))
+        return GroupState(torch.zeros_like(theta)[:, None], Trail.start(theta))
 
     def rates(self, step: int) -> list[float]:
         """Return each run's learning rate."""
         return [rate_at(world.spec.learning_rate, step) for world in self.worlds]
 
     def starts(
-        self, theta: Float[Tensor, "runs d"], state: GroupState, step: int
+        self, theta: Float[Tensor, "runs d"], state: GroupState, sent: Tensor, step: int
     ) -> Float[Tensor, "runs workers d"]:
-        """Return where each worker takes its first gradient."""
-        ahead = self.momentum.lookahead(state.memory, self._column(self.rates(step)))
+        """Return where each worker takes its first gradient, given what all sent last."""
+        memory = sent if scatters(self.spec) else state.memory
+        ahead = self.momentum.lookahead(memory, self._column(self.rates(step)))
         return (theta[:, None] + ahead).expand(-1, len(self.world.computing), -1)
 
     def advance(
-        self,
-        theta: Float[Tensor, "runs d"],
-        state: GroupState,
-        sampled: Float[Tensor, "runs workers d"],
-        losses: Float[Tensor, "runs workers"],
-        step: int,
+        self, theta: Float[Tensor, "runs d"], state: GroupState, intake: Intake, step: int
     ) -> tuple[Float[Tensor, "runs d"], GroupState, Columns]:
         """Return the parameters and the state after one step, and what was measured on the way."""
         spec, momentum = self.spec, self.momentum
-        sent, trusted = self._sent(state, sampled), None
-        if spec.trusts:
-            trusted = momentum.received(state.memory[:, :1], sent[:, -1:])[:, 0]
-            trusted = trusted.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-        workers = sent[:, : spec.workers if spec.follows else spec.honest]
         rule = spec.rule_at(step)
-        server = self._server(rule, state, trusted, step)
-        forged, attack_state = self._forge(rule, state, workers, server, step)
-        received = workers if forged is None else torch.cat([workers, forged], dim=1)
-        outcome = rule.aggregate(momentum.received(state.memory[:, :1], received), **server)
-        memory, direction = self._applied(state, outcome)
-        applied = direction + self.decay[..., 0] * theta if bool(self.decay.any()) else direction
+        server = self._server(rule, state, intake, step)
+        forged, attack_state = self._forge(rule, state, intake, server, step)
+        outcome = rule.aggregate(momentum.received(state.memory, self._arrived(intake, forged)), **server)
+        direction = momentum.applied(state.memory, outcome.value[:, None])
+        memory = state.memory if spec.momentum_at == "worker" else direction
+        applied = direction[:, 0] + self.decay[:, 0] * theta if self.decays else direction[:, 0]
         rates = self.rates(step)
-        told, honest = Signal.of(sampled[:, : spec.honest]), Signal.of(workers[:, : spec.honest])
-        trail, straight = state.trail.onward(told.mean, self.mu[:, 0, 0])
-        lies = None if forged is None else Signal.of(forged)
-        columns = measure(told, honest, lies, outcome.value) | straight
+        trail, straight = state.trail.onward(intake.sampled.mean, self.mu[:, 0, 0])
+        columns = measure(intake.sampled, intake.sent, _moments(forged), outcome.value) | straight
         bound = rule.variance_bound(spec.workers, theta.shape[-1])
         if bound is not None:
             columns["condition_holds"] = (columns["variance_to_norm"] <= bound).double()
         columns |= {
-            "step": torch.full_like(columns["curvature"], step + 1),
+            "step": torch.full_like(self.points, step + 1),
             "learning_rate": torch.tensor(rates, dtype=torch.float64),
-            "points": torch.tensor([(step + 1) * points for points in self.points], dtype=torch.float64),
-            "loss": losses[:, : spec.honest].double().mean(-1),
-            "nonfinite_rows": outcome.suspects.sum(-1).double(),
+            "points": (step + 1) * self.points,
+            "loss": intake.losses[:, : spec.honest].double().mean(-1),
+            "nonfinite_rows": outcome.suspects.sum(-1),
             "applied_norm": applied.norm(dim=-1),
         }
-        after = theta - self._column(rates)[..., 0] * applied
+        after = theta - self._column(rates)[:, 0] * applied
         return after, GroupState(memory, trail, outcome.state, attack_state), columns
 
-    def _sent(self, state: GroupState, sampled: Tensor) -> Tensor:
-        """Return what everyone who computes sends; at the worker, it is the memory itself."""
-        if self.spec.momentum_at != "worker":
-            return sampled
-        new = sampled if bool((self.new == 1).all()) else sampled * self.new
-        return state.memory.mul_(self.mu).add_(new)
+    def _workers(self, intake: Intake) -> Tensor:
+        """Return the rows of those who follow the protocol, without the server's own."""
+        return intake.rows[:, : self.spec.workers if self.spec.follows else self.spec.honest]
 
-    def _server(self, rule: Any, state: GroupState, trusted: Tensor | None, step: int) -> dict[str, Any]:
+    def _arrived(self, intake: Intake, forged: Tensor | None) -> Tensor:
+        """Return all that arrives; the forged take the room after the honest, where no trusted row is."""
+        workers = self._workers(intake)
+        if forged is None:
+            return workers
+        if self.spec.trusts:
+            return torch.cat([workers, forged.to(workers.dtype)], dim=1)
+        intake.rows[:, self.spec.honest : self.spec.workers] = forged
+        return intake.rows[:, : self.spec.workers]
+
+    def _server(self, rule: Any, state: GroupState, intake: Intake, step: int) -> dict[str, Any]:
         """Return what the server hands to the rule beside the vectors."""
-        needed = any(Pivot.GIVEN in stage.pivots for stage in rule.stages())
-        stream = self.world.stream.at("rule", step=step)
-        return {"state": state.rule, "pivot": trusted if needed else None, "stream": stream}
+        trusted = None
+        if any(Pivot.GIVEN in stage.pivots for stage in rule.stages()):
+            own = intake.rows[:, len(self.world.computing) - 1 :][:, :1]
+            trusted = self.momentum.received(state.memory, own)[:, 0]
+            trusted = trusted.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+        return {"state": state.rule, "pivot": trusted, "stream": self.world.stream.at("rule", step=step)}
 
     def _forge(
-        self, rule: Any, state: GroupState, sent: Tensor, server: dict[str, Any], step: int
+        self, rule: Any, state: GroupState, intake: Intake, server: dict[str, Any], step: int
     ) -> tuple[Tensor | None, Any]:
-        """Return what the liars send instead, as the loop's own."""
-        spec, memory = self.spec, state.memory[:, :1]
-        if spec.follows or not spec.byzantine:
+        """Return what the liars send instead, as they do in the loop."""
+        spec, attack = self.spec, self.spec.attack
+        if spec.follows or not spec.byzantine or attack is None:
             return None, state.attack
-        assert spec.attack is not None
-        ahead = spec.attack.sees is Sight.RULE and spec.momentum_at == "server" and bool((self.new > 0).all())
-        forgery = spec.attack.forge(
-            self.momentum.received(memory, sent) if ahead else sent,
+        ahead = attack.sees is Sight.RULE and spec.momentum_at == "server" and bool((self.new > 0).all())
+        sent = self._workers(intake)
+        scene = Scene(
+            self.momentum.received(state.memory, sent) if ahead else sent,
             spec.byzantine,
-            rule=rule,
-            stream=self.world.stream.at("attack", step=step),
-            state=state.attack,
-            options=server,
+            rule,
+            self.world.stream.at("attack", step=step),
+            state.attack,
+            server,
+            None if ahead else intake.sent,
         )
-        forged = self.momentum.unreceived(memory, forgery.value) if ahead else forgery.value
-        return forged, forgery.state
-
-    def _applied(self, state: GroupState, outcome: Aggregation) -> tuple[Tensor, Tensor]:
-        """Return the memory after the step, and the server's direction."""
-        if self.spec.momentum_at == "worker":
-            return state.memory, outcome.value
-        direction = self.momentum.applied(state.memory, outcome.value[:, None])
-        return direction, direction[:, 0]
+        forged, after = attack.vectors(scene)
+        return self.momentum.unreceived(state.memory, forged) if ahead else forged, after
 
     def _column(self, values: Sequence[float]) -> Float[Tensor, "runs 1 1"]:
         like = self.world.data.train_inputs
         return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
+
+
+def _moments(forged: Tensor | None) -> Moments | None:
+    """Return the moments of the forged; an attack that sends copies says so by not storing them."""
+    if forged is None:
+        return None
+    if forged.stride(-2) == 0:
+        return Moments.copies(forged[:, 0], forged.shape[1])
+    return Moments.of(forged)
 
 
 def scatters(spec: Experiment) -> bool:

@@ -21,13 +21,21 @@ class History:
 
     def add(self, step: int, where: slice, measured: Columns) -> None:
         """Take in what a step, counted from zero, measured of some neighbouring runs."""
-        for name, values in measured.items():
-            if name not in self.columns:
-                shape = (self.steps, len(self.names))
-                self.columns[name] = torch.full(shape, math.nan, dtype=torch.float64)
-            self.columns[name][step, where] = values.double().cpu()
+        values = torch.stack([column.double() for column in measured.values()]).cpu()
+        for name, column in zip(measured, values, strict=True):
+            self._column(name)[step, where] = column
         for names in self.names[where]:
             names += [name for name in measured if name not in names]
+
+    def restore(self, name: str, values: Float[Tensor, "some runs"]) -> None:
+        """Take in the first steps of a column."""
+        self._column(name)[: len(values)] = values
+
+    def _column(self, name: str) -> Tensor:
+        if name not in self.columns:
+            shape = (self.steps, len(self.names))
+            self.columns[name] = torch.full(shape, math.nan, dtype=torch.float64)
+        return self.columns[name]
 
     def row(self, step: int, run: int) -> dict[str, float]:
         """Return what a step measured of a run."""

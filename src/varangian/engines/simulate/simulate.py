@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from varangian.engines.loop import Progress
@@ -39,8 +40,7 @@ def simulate(
     begun = time.perf_counter() - state.seconds
     with threads_for(len(specs) * batch.first.shape[-1]):
         while state.step < batch.steps:
-            state = batch.advance(state)
-            state.seconds = time.perf_counter() - begun
+            state = replace(batch.advance(state), seconds=time.perf_counter() - begun)
             if checkpoint is not None and every and state.step % every == 0:
                 write_checkpoint(checkpoint, batch, state)
             if watch is not None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from varangian.core.parameters import FlatParameters
+from varangian.kernels.products import grouped_linear, linear, outer_sums
 from varangian.models import Loss, cross_entropy, mse, nll
 
 EVERY_NUMBER = (
@@ -90,7 +91,7 @@ class LinearStack:
             return None
         return cls(nn.Sequential(*before), tuple(layers), SAMPLE_LOSSES[loss], flat.d)
 
-    def gradients(
+    def backward(
         self,
         theta: Float[Tensor, "runs workers d"],
         inputs: Float[Tensor, "runs workers samples ..."],
@@ -99,12 +100,12 @@ class LinearStack:
         *,
         clip: Float[Tensor, " runs"] | None = None,
         shared: bool = True,
-        out: Float[Tensor, "runs workers d"] | None = None,
-    ) -> tuple[Float[Tensor, "runs workers d"], Float[Tensor, "runs workers"]]:
-        """Return every worker's gradient and loss: sums over its samples, each with its share.
+    ) -> tuple[Float[Tensor, "runs workers"], list[tuple[Tensor, Tensor]]]:
+        """Return every worker's loss, and per layer what every sample put in and gets back from above.
 
-        ``shared`` says that the workers of a run stand at the same parameters. ``clip`` bounds the norm of
-        every sample's own gradient; infinite for a run that does not clip.
+        ``shared`` says that the workers of a run stand at the same parameters. Losses, and what comes back,
+        count each sample with its share. ``clip`` bounds the norm of every sample's own gradient; infinite
+        for a run that does not clip.
         """
         runs, workers, samples = labels.shape
         count = runs * workers * samples
@@ -123,30 +124,49 @@ class LinearStack:
         (delta,) = torch.autograd.grad(losses, tails[-1][0], torch.ones_like(losses))
         deltas = [delta]
         for layer, (leaf, tail) in zip(self.layers[:0:-1], tails[-2::-1], strict=True):
-            above = self._backward(layer, theta, delta, shared)
+            above = self._back(layer, theta, delta, shared)
             (delta,) = torch.autograd.grad(tail, leaf, above) if tail is not leaf else (above,)
             deltas.append(delta)
         deltas.reverse()
         factors = shares.reshape(count)
         if clip is not None:
             factors = factors * self._clipping(seen, deltas, clip, workers * samples)
-        gradients = theta.new_empty(runs, workers, self.d) if out is None else out
-        for layer, x, delta in zip(self.layers, seen, deltas, strict=True):
-            self._product(layer, x, delta * factors[:, None], gradients, samples)
-        total = (losses.detach().reshape(runs, workers, samples) * shares).sum(-1)
-        return gradients, total
+        parts = [
+            (x.unflatten(0, labels.shape), (delta * factors[:, None]).unflatten(0, labels.shape))
+            for x, delta in zip(seen, deltas, strict=True)
+        ]
+        return (losses.detach().unflatten(0, labels.shape) * shares).sum(-1), parts
+
+    def products(
+        self, parts: Sequence[tuple[Tensor, Tensor]], runs: slice, workers: slice, out: Float[Tensor, "r w d"]
+    ) -> Float[Tensor, "r w d"]:
+        """Write the gradients of some workers of some runs, and return them."""
+        target = out.view(-1, self.d)
+        for layer, (x, delta) in zip(self.layers, parts, strict=True):
+            mine = delta[runs, workers].flatten(0, 1)
+            place = target[:, layer.weight].view(len(target), *layer.shape)
+            outer_sums(mine, x[runs, workers].flatten(0, 1), place)
+            if layer.bias is not None:
+                torch.sum(mine, 1, out=target[:, layer.bias])
+        return out
+
+    def outputs(self, theta: Float[Tensor, " d"], inputs: Float[Tensor, "samples ..."]) -> Tensor:
+        """Return what the stack with these parameters makes of some samples."""
+        inner: Tensor = self.before(inputs)
+        for layer in self.layers:
+            bias = None if layer.bias is None else theta[layer.bias]
+            inner = layer.after(linear(inner, theta[layer.weight].view(layer.shape), bias))
+        return inner
 
     def _linear(self, layer: Layer, theta: Tensor, x: Tensor, shared: bool) -> Tensor:
         """Return x times the layer's weights plus its bias, for all samples of all workers of all runs."""
         weight, bias = _read(layer, theta, shared)
-        product = x.reshape(len(weight), -1, x.shape[-1])
-        if bias is None:
-            return torch.bmm(product, weight.mT).reshape(len(x), -1)
-        return torch.baddbmm(bias[:, None], product, weight.mT).reshape(len(x), -1)
+        return grouped_linear(x.reshape(len(weight), -1, x.shape[-1]), weight, bias).reshape(len(x), -1)
 
-    def _backward(self, layer: Layer, theta: Tensor, delta: Tensor, shared: bool) -> Tensor:
+    def _back(self, layer: Layer, theta: Tensor, delta: Tensor, shared: bool) -> Tensor:
         weight, _ = _read(layer, theta, shared)
-        return torch.bmm(delta.reshape(len(weight), -1, delta.shape[-1]), weight).reshape(len(delta), -1)
+        grouped = delta.reshape(len(weight), -1, delta.shape[-1])
+        return grouped_linear(grouped, weight.mT).reshape(len(delta), -1)
 
     def _clipping(self, seen: Sequence[Tensor], deltas: Sequence[Tensor], clip: Tensor, each: int) -> Tensor:
         """Return min(1, clip / norm) of every sample's gradient; of outer products, norms multiply."""
@@ -156,20 +176,6 @@ class LinearStack:
         limit = clip.to(square).repeat_interleave(each)
         norm = square.sqrt()
         return torch.where(norm > limit, limit / norm, 1.0)
-
-    def _product(self, layer: Layer, x: Tensor, delta: Tensor, out: Tensor, samples: int) -> None:
-        """Write every worker's gradient of one layer to its place."""
-        rows, columns = layer.shape
-        groups = out.shape[0] * out.shape[1]
-        delta = delta.reshape(groups, samples, rows)
-        target = out.view(groups, self.d)
-        torch.bmm(
-            delta.mT,
-            x.reshape(groups, samples, columns),
-            out=target[:, layer.weight].view(groups, rows, columns),
-        )
-        if layer.bias is not None:
-            torch.sum(delta, 1, out=target[:, layer.bias])
 
 
 def _read(layer: Layer, theta: Tensor, shared: bool) -> tuple[Tensor, Tensor | None]:

@@ -1,0 +1,65 @@
+"""Mean and spread of some vectors, gathered part by part without losing digits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """How many vectors there were, their mean, and per coordinate their summed squared deviations from it.
+
+    >>> moments = Moments.of(torch.tensor([[3.0, 0.0], [3.0, 8.0]]))
+    >>> moments.mean, moments.deviation, moments.variance
+    (tensor([3., 4.]), tensor([0.0000, 5.6569]), tensor(32.))
+    """
+
+    count: int
+    mean: Float[Tensor, "*batch d"]
+    squares: Float[Tensor, "*batch d"]
+
+    @classmethod
+    def of(cls, vectors: Float[Tensor, "*batch k d"]) -> Moments:
+        """Return the moments of k vectors, at least one."""
+        mean = vectors.mean(-2)
+        squares, gap = torch.zeros_like(mean), torch.empty_like(mean)
+        for vector in vectors.unbind(-2):
+            torch.sub(vector, mean, out=gap)
+            squares.addcmul_(gap, gap)
+        return cls(vectors.shape[-2], mean, squares)
+
+    @classmethod
+    def copies(cls, vector: Float[Tensor, "*batch d"], count: int) -> Moments:
+        """Return the moments of copies of one vector."""
+        return cls(count, vector, vector - vector)
+
+    def merged(self, other: Moments) -> Moments:
+        """Return the moments of these vectors and those together (Chan, Golub and LeVeque, 1983).
+
+        >>> one, two = Moments.of(torch.tensor([[1.0]])), Moments.of(torch.tensor([[2.0], [6.0]]))
+        >>> one.merged(two).mean, one.merged(two).squares
+        (tensor([3.]), tensor([14.]))
+        """
+        total = self.count + other.count
+        gap = other.mean - self.mean
+        mean = torch.add(self.mean, gap, alpha=other.count / total)
+        squares = self.squares + other.squares
+        return Moments(total, mean, squares.addcmul_(gap, gap, value=self.count * other.count / total))
+
+    def __getitem__(self, where: slice) -> Moments:
+        """Return the moments of a part of the batch."""
+        return Moments(self.count, self.mean[where], self.squares[where])
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch"]:
+        """Return the trace of the covariance, count - 1 in the denominator; zero for one vector."""
+        return self.squares.sum(-1) / max(1, self.count - 1)
+
+    @property
+    def deviation(self) -> Float[Tensor, "*batch d"]:
+        """Return the standard deviation per coordinate, count - 1 in the denominator."""
+        return (self.squares / max(1, self.count - 1)).sqrt()

@@ -1,0 +1,58 @@
+"""The batches of all workers of some runs, drawn as each run would by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from varangian.attacks import DataAttack
+from varangian.engines.world import World
+
+
+class Sampler:
+    """Gathers every batch of a step at once; runs that draw from the same streams draw once."""
+
+    def __init__(self, worlds: Sequence[World]) -> None:
+        self.worlds = tuple(worlds)
+        self.computing = worlds[0].computing
+        self.data = worlds[0].data
+        sizes = torch.tensor([[world.samples(worker) for worker in self.computing] for world in worlds])
+        width = int(sizes.max())
+        shares = torch.where(torch.arange(width) < sizes[..., None], 1 / sizes[..., None].double(), 0.0)
+        self.shares = shares.to(self.data.train_inputs)
+        self.changed = [
+            (run, place)
+            for run, world in enumerate(worlds)
+            for place, worker in enumerate(self.computing)
+            if world.spec.flip or (world.lies(worker) and isinstance(world.spec.attack, DataAttack))
+        ]
+
+    def draw(self, step: int, local: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return inputs, labels and the share of every sample; what fills up a small batch has none."""
+        chosen = np.zeros(tuple(self.shares.shape), dtype=np.int64)
+        drawn: dict[Hashable, NDArray[Any]] = {}
+        for run, world in enumerate(self.worlds):
+            known = (world.spec.seed, world.spec.split)
+            if known in drawn:
+                chosen[run] = drawn[known]
+                continue
+            for place, worker in enumerate(self.computing):
+                own = world.drawn(worker, step, local)
+                chosen[run, place, : len(own)] = own
+            drawn[known] = chosen[run]
+        index = torch.from_numpy(chosen).to(self.data.train_labels.device)
+        flat = index.view(-1)
+        inputs = self.data.train_inputs.index_select(0, flat).unflatten(0, index.shape)
+        labels = self.data.train_labels.index_select(0, flat).unflatten(0, index.shape)
+        for run, place in self.changed:
+            size = self.worlds[run].samples(self.computing[place])
+            mine = (run, place, slice(size))
+            inputs[mine], labels[mine] = self.worlds[run].prepared(
+                inputs[mine], labels[mine], self.computing[place], step, local
+            )
+        return inputs, labels, self.shares
