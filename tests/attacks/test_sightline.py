@@ -167,9 +167,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     begun: list[int] = []
     plain = Rows.blocks
 
-    def counted(rows: Rows) -> Iterator[Block]:
+    def counted(rows: Rows, *given: int) -> Iterator[Block]:
         begun.append(rows.n)
-        return plain(rows)
+        return plain(rows, *given)
 
     monkeypatch.setattr(Rows, "blocks", counted)
     return begun

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from varangian.core.moments import Moments
-from varangian.metrics import Trail, cosine, cosines, describe, measure, variance_to_norm
+from varangian.metrics import Trail, cosine, describe, measure, variance_to_norm
+from varangian.metrics.signals import cosines
 
 
 @pytest.mark.parametrize("k", [1, 2, 7, 30])

@@ -128,7 +128,8 @@ class Together(Differentiation):
             gradients = self.stack.products(parts, runs, workers, space)
             if self.whole is not None:
                 gradients = clipped(gradients, self.whole[runs, None].expand(shape[:2]))
-            for run, own in enumerate(gradients, runs.start):
+            for run in range(runs.start, runs.stop):
+                own = gradients[run - runs.start]
                 self._hide(run, workers, own, step, local)
                 penalty = self.worlds[run].penalty(theta[run, :1] if shared else theta[run, workers])
                 if penalty is not None:
