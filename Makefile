@@ -4,19 +4,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EXTRAS := dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
 # PyTorch waits politely, so that a shared machine stays fast.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow real-data clean
+.PHONY: help demo test slow real-data wide clean
 
 help:
 	@echo "make demo       train with liars among the workers, with and without a robust rule; draws demo.png"
 	@echo "make test       the gate: format, lint, types, import contract, tests, doctests, README"
 	@echo "make slow       the tests that take longer"
 	@echo "make real-data  the tests on the published data files, in the folder named by VARANGIAN_DATA"
+	@echo "make wide       the tests that need Ray and MLflow, in an environment of their own, .venv-wide"
 	@echo "make clean      remove what make made, the environment included"
 	@echo
 	@echo "The first call makes $(VENV) and installs into it. PYTHON=... picks the interpreter (3.11 or later)."
@@ -33,8 +35,12 @@ slow: $(STAMP)
 real-data: $(STAMP)
 	$(BIN)/python -m pytest -m real_data
 
+wide:
+	@$(MAKE) --no-print-directory VENV=.venv-wide EXTRAS=dev,mlflow,ray .venv-wide/.installed
+	.venv-wide/bin/python -m pytest -m "ray or mlflow" tests
+
 clean:
-	rm -rf $(VENV) build dist demo.png .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-wide build dist demo.png .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The build backend is installed first, so that the constraints hold for it too.
@@ -47,6 +53,6 @@ $(STAMP): pyproject.toml constraints.txt
 	    echo "'$(PYTHON) -m venv' failed; some systems ship it as a package of its own (python3-venv)."; exit 1; }
 	@echo "Installing the pinned requirements; the first time this takes a few minutes."
 	@$(PIP) hatchling
-	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@$(PIP) --no-build-isolation --editable '.[$(EXTRAS)]'
 	@touch $@
 	@echo "Installed."

@@ -40,13 +40,16 @@ HEAVY = {
     "hypothesis",
     "jax",
     "matplotlib",
+    "mlflow",
     "pandas",
     "pooch",
+    "pyarrow",
     "pytest",
     "ray",
     "rich",
     "scipy",
     "sklearn",
+    "tensorboard",
 }
 MOST_LINES = 400
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b:?(?P<reason>.*)")

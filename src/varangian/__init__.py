@@ -71,11 +71,24 @@ from varangian.data import (
 )
 from varangian.engines import Result
 from varangian.errors import VarangianError
-from varangian.experiments import draw_curves, draw_gains, draw_ratio, draw_runs, draw_worst, run, versus
+from varangian.experiments import (
+    MLflow,
+    Store,
+    TensorBoard,
+    Tracker,
+    draw_curves,
+    draw_gains,
+    draw_ratio,
+    draw_runs,
+    draw_worst,
+    run,
+    sweep,
+    versus,
+)
 from varangian.mixers import MIXERS, AdaptiveClipping, Bucketing, Clipping, NearestNeighborMixing
 from varangian.models import MODELS
 from varangian.optim import InverseDecay, Piecewise
-from varangian.specification import Experiment, RuleMixture, from_toml
+from varangian.specification import Experiment, RuleMixture, from_toml, to_toml
 
 __version__ = "0.1.0"
 
@@ -121,6 +134,7 @@ __all__ = [
     "Krum",
     "LabelFlip",
     "LineAttack",
+    "MLflow",
     "MalformedInput",
     "MeanAroundMedian",
     "Median",
@@ -150,7 +164,10 @@ __all__ = [
     "SortedBlocks",
     "SortedShards",
     "Stage",
+    "Store",
     "Stream",
+    "TensorBoard",
+    "Tracker",
     "TrimmedMean",
     "VarangianError",
     "Zero",
@@ -166,5 +183,7 @@ __all__ = [
     "from_toml",
     "load_dataset",
     "run",
+    "sweep",
+    "to_toml",
     "versus",
 ]

@@ -19,7 +19,18 @@ from pathlib import Path
 import pytest
 from cli.running import SECONDS, process, start
 
-HEAVY = {"beartype", "jax", "matplotlib", "pooch", "scipy", "sklearn"}
+HEAVY = {
+    "beartype",
+    "jax",
+    "matplotlib",
+    "mlflow",
+    "pooch",
+    "pyarrow",
+    "ray",
+    "scipy",
+    "sklearn",
+    "tensorboard",
+}
 ESCAPE = "\x1b"
 WIDTH = 80
 

@@ -9,9 +9,11 @@ import click
 from varangian.cli.console import show
 from varangian.cli.livesweep import LiveSweep
 from varangian.errors import ParameterError
+from varangian.experiments.loggers import parse_destination
 from varangian.experiments.store import Store
 from varangian.experiments.sweeps import Failure, Outcome, carry_out, read_grid
 from varangian.experiments.sweeps.crew import Crew, usable_cores
+from varangian.experiments.sweeps.ray import RayCrew
 from varangian.specification import Experiment, to_toml
 
 FAILED = 1
@@ -46,14 +48,28 @@ done, 1 some runs failed, 2 refused before anything ran or the store cannot be u
     help="Where runs are kept.",
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; as many as usable cores.")
+@click.option(
+    "--ray", metavar="ADDRESS", help="Compute on a Ray cluster; auto: this machine's, or a new one."
+)
+@click.option(
+    "--log", "logs", multiple=True, metavar="tensorboard:DIR|mlflow:DIR", help="Log every run there."
+)
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def sweep(grid: Path, store: Path, jobs: int | None, quiet: bool) -> int:
+def sweep(
+    grid: Path, store: Path, jobs: int | None, ray: str | None, logs: tuple[str, ...], quiet: bool
+) -> int:
     """Run every combination of a grid, and keep the results."""
-    specs = read_grid(grid)
-    crew = Crew(jobs or usable_cores())
-    live = LiveSweep(len(specs), quiet=quiet)
-    with live:
-        outcome = carry_out(specs, Store(store), crew, watch=live)
+    specs, kept = read_grid(grid), Store(store)
+    destinations = [parse_destination(text) for text in logs]
+    crew = RayCrew(ray, jobs) if ray else Crew(jobs or usable_cores())
+
+    def log(spec: Experiment) -> None:
+        for destination in destinations:
+            if not destination.holds(spec):
+                destination.record(kept.read(spec))
+
+    with LiveSweep(len(specs), quiet=quiet) as live:
+        outcome = carry_out(specs, kept, crew, watch=live, done=log)
     for failure in outcome.failures:
         show(*obituary(failure), errors=True)
     if outcome.interrupted:
