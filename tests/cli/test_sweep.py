@@ -27,6 +27,7 @@ from varangian.experiments.sweeps import read_grid
 from varangian.experiments.sweeps.orders import obey
 from varangian.experiments.sweeps.started import begin, resume, started
 
+EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "rules-under-attack.toml"
 SHORT = """
 model = "logistic"
 workers = 5
@@ -75,19 +76,23 @@ def checkpoints(store: Path) -> list[Path]:
     return list(store.glob("batches/*/checkpoint"))
 
 
-def test_a_sweep_runs_once_and_tells_so(grid: Callable[[str], Path]) -> None:
-    path = grid(SHORT)
-    first = process("sweep", str(path), "--jobs", "1")
+def test_the_example_runs_once_and_is_told() -> None:
+    first = process("sweep", str(EXAMPLE), "--jobs", "2")
     assert (first.code, first.err) == (0, "")
     assert first.out.splitlines() == [
-        "2 of 2 runs are finished.",
+        "24 of 24 runs are finished.",
         "See them with: varangian results --store store",
     ]
-    again = process("sweep", str(path))
+    again = process("sweep", str(EXAMPLE))
     assert (again.code, again.err) == (0, "")
-    assert again.out.startswith("2 of 2 runs are finished, 2 of them before.\n")
-    expected = vg.run(read_grid(path))
-    assert all(same(Store("store").read(result.experiment), result) for result in expected)
+    assert again.out.startswith("24 of 24 runs are finished, 24 of them before.\n")
+    told = process("results", "--by", "rule", "--columns", "attack")
+    assert (told.code, told.err) == (0, "")
+    assert [line.split()[0] for line in told.out.splitlines()[1:]] == ["rule", "mean", "trmean", "nnm+trmean"]
+    assert told.out.count("(4)") == 6
+    result = vg.run(read_grid(EXAMPLE)[-1])
+    stored = Store("store").read(result.experiment)
+    assert stored.metrics["loss"] == pytest.approx(result.metrics["loss"], rel=1e-4)
 
 
 def test_a_failed_run_is_told_at_the_end_and_the_others_are_finished(grid: Callable[[str], Path]) -> None:
@@ -178,6 +183,7 @@ def small_disk(elsewhere: Path) -> Iterator[tuple[Path, Callable[[], object]]]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_a_sweep_with_an_error_and_more_room_resumes_it(
     small_disk: tuple[Path, Callable[[], object]], grid: Callable[[str], Path]
 ) -> None:
@@ -248,15 +254,18 @@ def test_a_killed_worker_is_replaced(grid: Callable[[str], Path]) -> None:
     assert (child.returncode, err) == (0, "")
     assert out.startswith("2 of 2 runs are finished.")
     expected = vg.run(read_grid(path))
-    for result in expected:
-        stored = Store("store").read(result.experiment)
-        assert stored.metrics["loss"] == pytest.approx(result.metrics["loss"], rel=1e-4)
+    assert all(same(Store("store").read(result.experiment), result) for result in expected)
 
 
 @pytest.mark.slow
-def test_a_run_that_kills_its_worker_twice_is_told(grid: Callable[[str], Path]) -> None:
+def test_a_run_that_kills_its_workers_is_told(grid: Callable[[str], Path]) -> None:
     path = grid(LONG)
     child = begun(path, "--jobs", "1")
+    (checkpoint,) = checkpoints(Path("store"))
+    before = checkpoint.stat().st_mtime_ns
+    for worker in children(child.pid):
+        os.kill(worker, signal.SIGKILL)
+    until(lambda: checkpoint.stat().st_mtime_ns > before)
     for worker in children(child.pid):
         os.kill(worker, signal.SIGKILL)
     until(lambda: list(Path("store").glob("batches/*/checkpoint-*")))

@@ -22,6 +22,8 @@ LARGEST = 100
 """Runs of a batch at most: it is what is lost between two checkpoints, and what one worker does at a time."""
 PARTS = 10
 """Checkpoints of a run."""
+DEATHS = 2
+"""Workers that may die of a batch before its runs are done one by one: one may die of something else."""
 TRIES = 3
 """Workers that may die of one batch before it began."""
 
@@ -208,7 +210,10 @@ class _Driver:
         self.tally.fail(run)
 
     def _mourn(self, worker: Worker, task: Task | None) -> None:
-        """Go on without a worker that died; what it worked on is done run by run, without what it died of."""
+        """Go on without a worker that died.
+
+        Its batch goes on from its checkpoint, once; then run by run, without what a worker died of.
+        """
         how = self.crew.bury(worker)
         self.tally.rest(worker)
         if not worker.ready:
@@ -220,6 +225,9 @@ class _Driver:
             if task.deaths >= TRIES:
                 raise VarangianError(f"A worker cannot begin a batch: {how}")
             self.tasks.append(task)
+            return
+        if task.deaths < DEATHS and not task.command.get("apart"):
+            self.tasks.append(Task({**self._task(batch=task.batch).command}, task.batch, deaths=task.deaths))
             return
         skip = list(task.command.get("skip", ()))
         if task.alone:
