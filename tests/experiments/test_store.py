@@ -226,6 +226,13 @@ def test_nothing_is_pickled(store: Store, results: list[vg.Result]) -> None:
         store.read(results[0].experiment)
 
 
+def test_files_beside_the_runs_are_nobodys_business(store: Store, results: list[vg.Result]) -> None:
+    (store.runs / "notes.txt").write_text("x", encoding="utf-8")
+    (store.runs / ".hidden").mkdir()
+    scan = store.scan()
+    assert (len(scan.entries), scan.damaged) == (len(results), [])
+
+
 @pytest.mark.parametrize("where", ["file", "nowhere", "bare"])
 def test_what_is_no_store_is_told(tmp_path: Path, where: str) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")

@@ -109,6 +109,21 @@ def test_an_interrupted_batch_goes_on_to_the_same_bits(store: Store) -> None:
     assert started(store) == {}
 
 
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", "other"])
+def test_a_checkpoint_that_is_none_is_left_behind(store: Store, content: bytes | str) -> None:
+    batch, _ = begin(store, SEEDS, every=2)
+    assert batch is not None
+    if isinstance(content, bytes):
+        batch.checkpoint.write_bytes(content)
+    else:
+        simulate([tiny(seed=9)], checkpoint=batch.checkpoint, every=2)
+    batch.leave()
+    events, tell = told()
+    obey({"store": str(store.path), "batch": batch.folder.name}, tell)
+    assert kinds(events) == ["began", "wrote", "wrote", "wrote", "done"]
+    assert all(same(store.read(result.experiment), result) for result in simulate(SEEDS))
+
+
 def test_a_batch_that_lost_a_race_writes_nothing_twice(store: Store) -> None:
     """What is written already when an interrupted batch goes on stays as it is."""
     batch, _ = begin(store, SEEDS, every=1)
@@ -178,11 +193,14 @@ def test_a_damaged_batch_is_told(store: Store, content: str) -> None:
 
 def test_a_sweep_gives_what_run_gives_and_runs_nothing_twice(tmp_path: Path) -> None:
     specs = [*SEEDS, tiny(workers=6), SEEDS[0]]
-    assert all(map(same, sweep(specs, tmp_path, jobs=2), vg.run(specs)))
+    expected = vg.run(specs[:4])
+    expected.append(expected[0])
+    swept = sweep(specs, tmp_path, jobs=1)
+    assert all(map(same, swept, expected))
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("summary.json")}
     assert len(written) == 4
     standings: list[Any] = []
-    assert all(map(same, sweep(specs, tmp_path, jobs=2, watch=standings.append), vg.run(specs)))
+    assert all(map(same, sweep(specs, tmp_path, jobs=2, watch=standings.append), swept))
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("summary.json")} == written
     assert not standings
 

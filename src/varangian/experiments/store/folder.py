@@ -120,5 +120,6 @@ class Store:
 
     def _folders(self) -> list[Path]:
         with told(self.runs, "read", "Check who may read it."):
-            found = [Path(item.path) for item in os.scandir(self.runs) if not item.name.startswith(".")]
+            items = [item for item in os.scandir(self.runs) if item.is_dir()]
+            found = [Path(item.path) for item in items if not item.name.startswith(".")]
             return sorted(found, key=lambda folder: (folder.stat().st_mtime_ns, folder.name))

@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import signal
+import site
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,7 @@ class Worker:
         self.ready = False
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has died
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "varangian.experiments.sweeps.worker"],
+            [sys.executable, "-P", "-m", "varangian.experiments.sweeps.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
@@ -151,7 +152,10 @@ def usable_cores() -> int:
 
 def _environment() -> dict[str, str]:
     """Return this process's environment, one thread each, and the library where this process has it from."""
-    source = str(Path(varangian.__file__).parent.parent)
-    paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
     single = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    return {**os.environ, **single, "PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": "utf-8"}
+    environment = {**os.environ, **single, "PYTHONIOENCODING": "utf-8"}
+    source = str(Path(varangian.__file__).parent.parent)
+    if source not in [*site.getsitepackages(), site.getusersitepackages()]:
+        paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+    return environment

@@ -65,7 +65,11 @@ class Work:
             results = self._simulate(batch.experiments, batch.checkpoint)
         except Exception as error:
             _refuse_if_disk(error, batch.folder)
-            batch.go_apart()
+            if isinstance(error, DataError) and batch.checkpoint.exists():
+                batch.checkpoint.unlink()  # damaged, or of another version: begin the batch again
+                self._together()
+            else:
+                batch.go_apart()
             return
         for result in results:
             self._write(result)
