@@ -191,8 +191,7 @@ class Wasteful(Planted):
 
     def advance(self, points: Points, call: Call) -> Points:
         for _ in range(2):
-            for _ in points.blocks():
-                pass
+            points.over_blocks(lambda block: None)
         return super().advance(points, call)
 
 

@@ -25,9 +25,14 @@ class Moments:
     @classmethod
     def of(cls, vectors: Float[Tensor, "*batch k d"]) -> Moments:
         """Return the moments of k vectors, at least one."""
-        mean = vectors.mean(-2)
+        # One after the other, so that no digit depends on what else is in the batch.
+        first, *others = vectors.unbind(-2)
+        mean = first.clone()
+        for vector in others:
+            mean += vector
+        mean /= vectors.shape[-2]
         squares, gap = torch.zeros_like(mean), torch.empty_like(mean)
-        for vector in vectors.unbind(-2):
+        for vector in (first, *others):
             torch.sub(vector, mean, out=gap)
             squares.addcmul_(gap, gap)
         return cls(vectors.shape[-2], mean, squares)

@@ -7,9 +7,10 @@ coordinates that a later stage asks for are measured beside the first of all pai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import Enum, IntEnum
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,7 +19,10 @@ from torch import Tensor
 from varangian.core.tables import Table
 from varangian.kernels.columns import median
 from varangian.kernels.distances import pairwise, to_each, total
+from varangian.kernels.lanes import each
 from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows
+
+Made = TypeVar("Made")
 
 Program = Callable[[Tensor, slice], Tensor]
 """A column program: ``(*batch, m, c)``, and which columns of the whole these are, to ``(*batch, c)``."""
@@ -151,12 +155,16 @@ class Points:
         """Return the one point whose every column is a function of the column of these points."""
         return Points(1, self.companions, rows=self.rows, mix=self.mix, program=program)
 
-    def blocks(self) -> Iterator[Block]:
-        """Read the points once, combined as they are loaded (then in float64), the extras last."""
+    def over_blocks(self, function: Callable[[Block], Made]) -> list[Made]:
+        """Read the points once, combined as they are loaded (then in float64), the extras last.
+
+        Return what the function makes of each block, in order.
+        """
         if self.rows is None:
             raise NeedsVectors
         narrow = self.program is None or self.mix is not None
-        yield from map(self.seen, self.rows.blocks(BLOCK_ELEMENTS if narrow else WIDE_ELEMENTS))
+        blocks = self.rows.blocks(BLOCK_ELEMENTS if narrow else WIDE_ELEMENTS)
+        return each(lambda block: function(self.seen(block)), blocks)
 
     def seen(self, block: Block) -> Block:
         """Return what a block of the rows is of these points."""
@@ -240,13 +248,13 @@ class Points:
             raise NeedsVectors
         start = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
         views = list(parts)
-        return total(
-            start,
-            (
-                torch.stack([self._block_table(_view(block, view), pivots, level) for view in views], dim=-3)
-                for block in self.blocks()
-            ),
-        )
+
+        def tables(block: Block) -> Tensor:
+            return torch.stack(
+                [self._block_table(_view(block, view), pivots, level) for view in views], dim=-3
+            )
+
+        return total(start, self.over_blocks(tables))
 
     def _block_table(self, values: Tensor, pivots: Sequence[Pivot], level: Reads) -> Tensor:
         points = values[..., : self.m, :].double()

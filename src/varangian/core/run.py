@@ -16,7 +16,7 @@ from varangian.core.points import Pivot, Points, Reads
 from varangian.core.randomness import Stream
 from varangian.core.tables import Table
 from varangian.errors import InputError, WeightsError
-from varangian.kernels.rows import Rows
+from varangian.kernels.rows import Block, Rows
 
 if TYPE_CHECKING:
     from varangian.core.stages import Stage
@@ -156,9 +156,12 @@ def _write(points: Points, many: bool) -> list[Tensor]:
     rows = points.rows
     lead = (*rows.batch, points.m) if many else rows.batch
     outputs = [segment.sample.new_empty(*lead, segment.width) for segment in rows.segments]
-    for block in points.blocks():
+
+    def write(block: Block) -> None:
         values = block.values[..., : points.m, :] if many else block.values[..., 0, :]
         outputs[block.segment][..., block.start : block.stop] = values
+
+    points.over_blocks(write)
     return outputs
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import overload
 
 from varangian.engines import Progress, Result, batches, simulate
+from varangian.kernels.lanes import each
 from varangian.specification import Experiment
 
 Watch = Callable[[Progress], None]
+
+
+class _Over(Exception):  # noqa: N818 (no error, the end of what nobody waits for)
+    """Ends a batch in its lane."""
 
 
 @overload
@@ -18,7 +24,8 @@ def run(experiments: Sequence[Experiment], watch: Watch | None = None) -> list[R
 def run(experiments: Experiment | Sequence[Experiment], watch: Watch | None = None) -> Result | list[Result]:
     """Return the result of an experiment, or one for each of several, those of one shape side by side.
 
-    A run's numbers do not depend on what runs beside it. ``watch`` is told after every step of every batch.
+    A run's numbers do not depend on what runs beside it. ``watch`` is told after every step of every batch;
+    batches take turns, as many at once as PyTorch has threads.
 
     >>> result = run(Experiment(workers=4, steps=3, model="logistic"))
     >>> len(result.metrics["loss"]), result.diverged
@@ -29,7 +36,21 @@ def run(experiments: Experiment | Sequence[Experiment], watch: Watch | None = No
     """
     if isinstance(experiments, Experiment):
         return simulate([experiments], watch)[0]
-    specs, results = list(experiments), dict[int, Result]()
-    for places in batches(specs):
-        results |= dict(zip(places, simulate([specs[place] for place in places], watch), strict=True))
+    specs, over = list(experiments), threading.Event()
+
+    def told(progress: Progress) -> None:
+        if over.is_set():
+            raise _Over
+        if watch is not None:
+            watch(progress)
+
+    def batch(places: list[int]) -> list[Result]:
+        return simulate([specs[place] for place in places], told)
+
+    cut = batches(specs)
+    # A batch by itself shares out its own work.
+    made = [batch(cut[0])] if len(cut) == 1 else each(batch, cut, over)
+    results: dict[int, Result] = {}
+    for places, several in zip(cut, made, strict=True):
+        results |= dict(zip(places, several, strict=True))
     return [results[place] for place in range(len(specs))]

@@ -107,15 +107,15 @@ def _select(values: Tensor, ranks: frozenset[int], *, ordered: bool) -> dict[int
     if n > LONGEST_NETWORK:
         wires = list(values.sort(dim=-2).values.unbind(-2))
         return {rank: wires[rank] for rank in ranks}
-    wires = [row.clone() for row in values.unbind(-2)]
-    if not ranks:
-        return {}
-    spare = torch.empty_like(wires[0])
+    wires = list(values.unbind(-2))
+    spare: list[Tensor] = []
+    ours = [False] * n
     for i, j, low, high in selection_network(n, ranks, ordered=ordered):
+        least, most = wires[i], wires[j]
         if low:
-            torch.minimum(wires[i], wires[j], out=spare)
+            wires[i] = torch.minimum(least, most, out=spare.pop() if spare else torch.empty_like(least))
         if high:
-            torch.maximum(wires[i], wires[j], out=wires[j])
-        if low:
-            wires[i], spare = spare, wires[i]
-    return {rank: wires[rank] for rank in ranks}
+            wires[j] = torch.maximum(least, most, out=spare.pop() if spare else torch.empty_like(most))
+        spare += [old for old, own in ((least, ours[i]), (most, ours[j])) if own]
+        ours[i], ours[j] = low, high
+    return {rank: wires[rank] if ours[rank] else wires[rank].clone() for rank in ranks}

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.core.moments import Moments
-from varangian.engines.simulate.gradients import Slab
+from varangian.engines.simulate.gradients import Place, Slab, Step
 from varangian.engines.world import World
+from varangian.kernels.lanes import each
 
 
 class Arrivals:
@@ -24,69 +25,60 @@ class Arrivals:
         spec = worlds[0].spec
         self.honest, self.computing = spec.honest, len(worlds[0].computing)
         self.rows = first.new_zeros(len(first), max(spec.workers, self.computing), first.shape[-1])
-        self.mu = _column([w.spec.momentum if _keeps(w) else 0.0 for w in worlds], first)
-        self.new = _column([1 - w.spec.dampening if _keeps(w) else 1.0 for w in worlds], first)
-        self._sampled, self._sent = Gathered(), Gathered()
-        self.keeps = torch.tensor([_keeps(world) for world in worlds], device=first.device)[:, None, None]
+        self.kept = [_kept(world) for world in worlds]
+        self._told: list[tuple[int, Moments | None, Moments | None]] = []
 
     @property
     def sent(self) -> Float[Tensor, "runs workers d"]:
         """Return what everyone who computes sends, and last the server's own where it is trusted."""
         return self.rows[:, : self.computing]
 
-    def take(self, slab: Slab) -> None:
-        """Turn the gradients of a slab into what their workers send; slabs come in order."""
-        self._keep(slab)
-        honest = min(slab.workers.stop, self.honest) - slab.workers.start
-        if honest > 0:
-            sent = self.rows[slab.runs, slab.workers]
-            self._sampled.add(slab, Moments.of(slab.gradients[:, :honest]))
-            self._sent.add(slab, Moments.of(sent[:, :honest]))
+    def take(self, step: Step, places: Sequence[Place], first: int) -> None:
+        """Turn the gradients of a step into what their workers send; runs are counted from ``first``."""
+        self._told += each(lambda place: self._taken(step.slab(*place), first), places)
 
     def gathered(self) -> tuple[Moments, Moments]:
         """Return the moments of what the honest sampled and sent since the last call."""
-        moments = self._sampled.all(), self._sent.all()
-        self._sampled, self._sent = Gathered(), Gathered()
-        return moments
+        told, self._told = self._told, []
+        sampled = [(run, moments) for run, moments, _ in told if moments is not None]
+        sent = [(run, moments) for run, _, moments in told if moments is not None]
+        return together(sampled), together(sent)
 
-    def _keep(self, slab: Slab) -> None:
-        rows = self.rows[slab.runs, slab.workers]
-        mu, new, keeps = self.mu[slab.runs], self.new[slab.runs], self.keeps[slab.runs]
-        if not bool(keeps.any()):
-            rows.copy_(slab.gradients)
-        elif len(rows) == 1 and float(new) == 1:
-            torch.add(slab.gradients, rows, alpha=float(mu), out=rows)
-        elif bool(keeps.all()):
-            rows.mul_(mu).add_(slab.gradients * new)
-        else:
-            rows.copy_(torch.where(keeps, rows * mu + slab.gradients * new, slab.gradients))
+    def _taken(self, slab: Slab, first: int) -> tuple[int, Moments | None, Moments | None]:
+        """Return the slab's first run, and the moments of what its honest workers sampled and send."""
+        runs = slice(slab.runs.start + first, slab.runs.stop + first)
+        rows = self.rows[runs, slab.workers]
+        self._keep(runs, rows, slab.gradients)
+        honest = min(slab.workers.stop, self.honest) - slab.workers.start
+        if honest <= 0:
+            return runs.start, None, None
+        sampled = Moments.of(slab.gradients[:, :honest])
+        same = not any(self.kept[runs])
+        return runs.start, sampled, sampled if same else Moments.of(rows[:, :honest])
 
-
-class Gathered:
-    """The moments of every run's rows, gathered slab by slab."""
-
-    def __init__(self) -> None:
-        self._runs: list[tuple[int, Moments]] = []
-
-    def add(self, slab: Slab, moments: Moments) -> None:
-        """Take in a slab's moments; a run that came before is one with what came then."""
-        if self._runs and self._runs[-1][0] == slab.runs.start:
-            moments = self._runs.pop()[1].merged(moments)
-        self._runs.append((slab.runs.start, moments))
-
-    def all(self) -> Moments:
-        """Return the moments of all runs as one."""
-        parts = [moments for _, moments in self._runs]
-        if len(parts) == 1:
-            return parts[0]
-        mean, squares = (torch.cat([getattr(part, name) for part in parts]) for name in ("mean", "squares"))
-        return Moments(parts[0].count, mean, squares)
+    def _keep(self, runs: slice, rows: Tensor, gradients: Tensor) -> None:
+        """Write what is sent over what was sent before, run by run."""
+        for kept, row, gradient in zip(self.kept[runs], rows, gradients, strict=True):
+            if kept is None:
+                row.copy_(gradient)
+            else:
+                mu, new = kept
+                torch.add(gradient if new == 1 else new * gradient, row, alpha=mu, out=row)
 
 
-def _keeps(world: World) -> bool:
-    """Tell whether workers keep momentum of their own."""
-    return world.spec.momentum_at == "worker"
+def together(parts: Sequence[tuple[int, Moments]]) -> Moments:
+    """Return the moments of all runs as one, given those of slabs in order, each with its first run."""
+    whole: list[tuple[int, Moments]] = []
+    for run, moments in parts:
+        joined = whole.pop()[1].merged(moments) if whole and whole[-1][0] == run else moments
+        whole.append((run, joined))
+    if len(whole) == 1:
+        return whole[0][1]
+    mean, squares = (torch.cat([getattr(m, name) for _, m in whole]) for name in ("mean", "squares"))
+    return Moments(whole[0][1].count, mean, squares)
 
 
-def _column(values: Sequence[float], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
+def _kept(world: World) -> tuple[float, float] | None:
+    """Return what a worker keeps of what it sent, and takes of what it sampled; None without momentum there."""
+    spec = world.spec
+    return (spec.momentum, 1 - spec.dampening) if spec.momentum_at == "worker" else None

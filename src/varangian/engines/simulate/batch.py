@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from varangian.core.moments import Moments
 from varangian.engines.simulate.arrivals import Arrivals
-from varangian.engines.simulate.gradients import Differentiation, Slab, differentiation
+from varangian.engines.simulate.gradients import Differentiation, Known, Step, differentiation
 from varangian.engines.simulate.group import Group, GroupState, Intake, kind, scatters
 from varangian.engines.simulate.history import History
 from varangian.engines.simulate.plan import check_alike
@@ -119,25 +119,23 @@ class Batch:
         )
         losses: list[Tensor] = []
         for where, shared, way in self.ways:
-            loss, slabs = way.at(starts[where], step, 0, shared=shared)
+            made = way.at(starts[where], step, 0, shared=shared)
+            losses.append(made.losses)
             if local_steps > 1:
-                slabs = self._walk(way, where, starts[where], slabs, step)
-            losses.append(loss)
-            for slab in slabs:
-                state.arrivals.take(slab.moved(where.start))
+                made = self._walked(way, where, starts[where], made, step)
+            state.arrivals.take(made, way.places, where.start)
         sampled, sent = state.arrivals.gathered()
         return torch.cat(losses), sampled, sent
 
-    def _walk(
-        self, way: Differentiation, where: slice, starts: Tensor, slabs: Iterator[Slab], step: int
-    ) -> Iterator[Slab]:
-        """Yield the sum of each worker's gradients over its local steps."""
+    def _walked(self, way: Differentiation, where: slice, starts: Tensor, first: Step, step: int) -> Step:
+        """Return the sum of each worker's gradients over its local steps."""
         rates = [rate for _, group in self.groups for rate in group.rates(step)][where]
         reach = starts.new_tensor(rates)[:, None, None]
         total = torch.zeros_like(starts, memory_format=torch.contiguous_format)
+        made = first
         for local in range(self.worlds[0].spec.local_steps):
             if local:
-                _, slabs = way.at(starts - reach * total, step, local, shared=False)
-            for slab in slabs:
-                total[slab.runs, slab.workers] += slab.gradients
-        yield Slab(slice(0, len(total)), slice(0, total.shape[1]), total)
+                made = way.at(starts - reach * total, step, local, shared=False)
+            for place in way.places:
+                total[place] += made.slab(*place).gradients
+        return Known(first.losses, total)

@@ -11,7 +11,7 @@ from varangian.engines.loop import Progress
 from varangian.engines.result import Result
 from varangian.engines.simulate.batch import Batch
 from varangian.engines.simulate.checkpoint import read_checkpoint, write_checkpoint
-from varangian.engines.threads import threads_for
+from varangian.kernels.lanes import lanes_instead_of_threads
 from varangian.specification import Experiment
 
 Watch = Callable[[Progress], None]
@@ -38,7 +38,7 @@ def simulate(
     resumed = checkpoint is not None and checkpoint.exists()
     state = read_checkpoint(checkpoint, batch) if checkpoint is not None and resumed else batch.start()
     begun = time.perf_counter() - state.seconds
-    with threads_for(len(specs) * batch.first.shape[-1]):
+    with lanes_instead_of_threads():
         while state.step < batch.steps:
             state = replace(batch.advance(state), seconds=time.perf_counter() - begun)
             if checkpoint is not None and every and state.step % every == 0:

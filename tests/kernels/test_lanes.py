@@ -1,0 +1,94 @@
+"""Pieces of work come back in order; a failure ends the rest; PyTorch's own setting is put back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from varangian.kernels.lanes import each, lanes, lanes_instead_of_threads, threads_instead_of_lanes
+
+
+@pytest.fixture
+def two() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_in_order_whatever_takes_longer(two: None) -> None:
+    def slow_first(number: int) -> int:
+        time.sleep(0.02 if number == 0 else 0)
+        return number
+
+    assert each(slow_first, range(20)) == list(range(20))
+    assert each(slow_first, []) == []
+
+
+def test_two_at_once(two: None) -> None:
+    meeting = threading.Barrier(2, timeout=5)
+    assert len(each(lambda _: meeting.wait(), range(4))) == 4
+
+
+def test_items_are_not_taken_before_they_are_needed(two: None) -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(50):
+            taken.append(number)
+            yield number
+
+    def fail(number: int) -> None:
+        raise ValueError(number)
+
+    with pytest.raises(ValueError, match="0"):
+        each(fail, items())
+    assert len(taken) < 10
+
+
+def test_a_failure_tells_the_others(two: None) -> None:
+    over = threading.Event()
+
+    def work(number: int) -> None:
+        if number == 0:
+            raise ValueError("enough")
+        assert over.wait(5)
+
+    with pytest.raises(ValueError, match="enough"):
+        each(work, range(4), over)
+    assert over.is_set()
+
+
+def test_no_lanes_within_a_lane(two: None) -> None:
+    assert each(lambda _: (lanes(), torch.get_num_threads()), range(3)) == [(1, 1)] * 3
+    assert each(lambda _: each(lambda x: x, [1, 2]), range(2)) == [[1, 2], [1, 2]]
+    assert torch.get_num_threads() == 2
+
+
+def test_settings_are_put_back(two: None) -> None:
+    with lanes_instead_of_threads():
+        assert (lanes(), torch.get_num_threads()) == (2, 1)
+        with threads_instead_of_lanes():
+            assert (lanes(), torch.get_num_threads()) == (2, 2)
+        assert (lanes(), torch.get_num_threads()) == (2, 1)
+    assert (lanes(), torch.get_num_threads()) == (2, 2)
+
+
+def test_one_thread_is_the_callers(two: None) -> None:
+    torch.set_num_threads(1)
+    assert each(lambda _: threading.current_thread(), range(2)) == [threading.current_thread()] * 2
+
+
+def test_rules_give_the_same_bits_on_lanes(two: None) -> None:
+    import varangian as vg
+
+    x = torch.randn(11, 300_001, generator=torch.Generator().manual_seed(1))
+    for rule in (vg.Median(f=3), vg.Krum(f=3), vg.chain(vg.NearestNeighborMixing(f=3), vg.TrimmedMean(f=3))):
+        shared = rule(x)
+        torch.set_num_threads(1)
+        assert torch.equal(rule(x), shared)
+        torch.set_num_threads(2)
