@@ -195,7 +195,7 @@ def test_a_sweep_gives_what_run_gives_and_runs_nothing_twice(tmp_path: Path) -> 
     specs = [*SEEDS, tiny(workers=6), SEEDS[0]]
     expected = vg.run(specs[:4])
     expected.append(expected[0])
-    swept = sweep(specs, tmp_path, jobs=1)
+    swept = sweep(specs, tmp_path, jobs=2)
     assert all(map(same, swept, expected))
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("summary.json")}
     assert len(written) == 4

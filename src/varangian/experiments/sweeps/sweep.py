@@ -58,8 +58,8 @@ def sweep(
     """Return the result of every experiment, each run once and kept in the store.
 
     What the store holds is not run again; what was interrupted continues. The work is done by ``jobs`` other
-    processes (as many as there are usable cores, if not said), in batches that run in lockstep; ``jobs``
-    decides who is in a batch with whom, which may change numbers by rounding.
+    processes (as many as there are usable cores, if not said), in batches that run in lockstep. Neither
+    ``jobs`` nor any interruption changes a bit of a result.
 
     Raises      what ``carry_out`` raises; RunError if runs failed, when all others are finished
 
