@@ -11,19 +11,23 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """How many vectors there were, their mean, and per coordinate their summed squared deviations from it.
+    """How many vectors there were, their mean, and their summed squared deviations from it.
+
+    ``squares`` has a number per coordinate, or one for all of them together, which is cheaper.
 
     >>> moments = Moments.of(torch.tensor([[3.0, 0.0], [3.0, 8.0]]))
     >>> moments.mean, moments.deviation, moments.variance
     (tensor([3., 4.]), tensor([0.0000, 5.6569]), tensor(32.))
+    >>> Moments.of(torch.tensor([[3.0, 0.0], [3.0, 8.0]]), summed=True).variance
+    tensor(32.)
     """
 
     count: int
     mean: Float[Tensor, "*batch d"]
-    squares: Float[Tensor, "*batch d"]
+    squares: Float[Tensor, "*batch e"]
 
     @classmethod
-    def of(cls, vectors: Float[Tensor, "*batch k d"]) -> Moments:
+    def of(cls, vectors: Float[Tensor, "*batch k d"], *, summed: bool = False) -> Moments:
         """Return the moments of k vectors, at least one."""
         # One after the other, so that no digit depends on what else is in the batch.
         first, *others = vectors.unbind(-2)
@@ -31,10 +35,11 @@ class Moments:
         for vector in others:
             mean += vector
         mean /= vectors.shape[-2]
-        squares, gap = torch.zeros_like(mean), torch.empty_like(mean)
+        gap = torch.empty_like(mean)
+        squares = torch.zeros_like(mean[..., :1] if summed else mean)
         for vector in (first, *others):
             torch.sub(vector, mean, out=gap)
-            squares.addcmul_(gap, gap)
+            _add_squares(squares, gap, 1.0)
         return cls(vectors.shape[-2], mean, squares)
 
     @classmethod
@@ -53,7 +58,8 @@ class Moments:
         gap = other.mean - self.mean
         mean = torch.add(self.mean, gap, alpha=other.count / total)
         squares = self.squares + other.squares
-        return Moments(total, mean, squares.addcmul_(gap, gap, value=self.count * other.count / total))
+        _add_squares(squares, gap, self.count * other.count / total)
+        return Moments(total, mean, squares)
 
     def __getitem__(self, where: slice) -> Moments:
         """Return the moments of a part of the batch."""
@@ -66,5 +72,13 @@ class Moments:
 
     @property
     def deviation(self) -> Float[Tensor, "*batch d"]:
-        """Return the standard deviation per coordinate, count - 1 in the denominator."""
+        """Return the standard deviation per coordinate, count - 1 in the denominator; needs all squares."""
         return (self.squares / max(1, self.count - 1)).sqrt()
+
+
+def _add_squares(squares: Tensor, gap: Tensor, factor: float) -> None:
+    """Add the squares of a gap, coordinate by coordinate or all to one number, in place."""
+    if squares.shape[-1] == gap.shape[-1]:
+        squares.addcmul_(gap, gap, value=factor)
+    else:
+        squares.add_((gap[..., None, :] @ gap[..., :, None])[..., 0], alpha=factor)

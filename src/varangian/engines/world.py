@@ -196,7 +196,8 @@ def clipped(
         return gradient
     norm = gradient.norm(dim=-1)
     limit = torch.as_tensor(bound, dtype=norm.dtype, device=norm.device)
-    return gradient * torch.where(norm > limit, limit / norm, 1.0)[..., None]
+    over = norm > limit
+    return gradient * torch.where(over, limit / norm, 1.0)[..., None] if bool(over.any()) else gradient
 
 
 def _refuse_batch_statistics(module: nn.Module) -> None:

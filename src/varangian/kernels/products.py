@@ -13,7 +13,7 @@ ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_li
 On processors that PyTorch's own BLAS was not tuned for, it takes half the time; on others, the same.
 """
 
-WORTHWHILE = 2**15
+WORTHWHILE = 2**18
 """Multiplications below which a product of its own costs more than it saves."""
 
 
@@ -32,7 +32,8 @@ def grouped_linear(
     """Return ``linear`` of every group."""
     if x.shape[1] * x.shape[2] * weight.shape[1] >= WORTHWHILE:
         biases = [None] * len(x) if bias is None else bias
-        return torch.stack([linear(*three) for three in zip(x, weight, biases, strict=True)])
+        made = [linear(*three) for three in zip(x, weight, biases, strict=True)]
+        return made[0][None] if len(made) == 1 else torch.stack(made)
     if bias is None:
         return torch.bmm(x, weight.mT)
     return torch.baddbmm(bias[:, None], x, weight.mT)

@@ -11,7 +11,7 @@ from torch import Tensor
 BLOCK_ELEMENTS = 2**17
 """Numbers in a block: one mebibyte in float64, so that what works on it stays in the cache."""
 
-WIDE_ELEMENTS = 2**20
+WIDE_ELEMENTS = 2**21
 """Numbers in a wide block, for programs that look at two rows at a time."""
 
 WORKING_DTYPES = {

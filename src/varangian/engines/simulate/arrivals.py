@@ -26,7 +26,7 @@ class Arrivals:
         self.honest, self.computing = spec.honest, len(worlds[0].computing)
         self.rows = first.new_zeros(len(first), max(spec.workers, self.computing), first.shape[-1])
         self.kept = [_kept(world) for world in worlds]
-        self._told: list[tuple[int, Moments | None, Moments | None]] = []
+        self._sampled: list[tuple[int, Moments]] = []
 
     @property
     def sent(self) -> Float[Tensor, "runs workers d"]:
@@ -35,26 +35,23 @@ class Arrivals:
 
     def take(self, step: Step, places: Sequence[Place], first: int) -> None:
         """Turn the gradients of a step into what their workers send; runs are counted from ``first``."""
-        self._told += each(lambda place: self._taken(step.slab(*place), first), places)
+        told = each(lambda place: self._taken(step.slab(*place), first), places)
+        self._sampled += [one for one in told if one is not None]
 
     def gathered(self) -> tuple[Moments, Moments]:
         """Return the moments of what the honest sampled and sent since the last call."""
-        told, self._told = self._told, []
-        sampled = [(run, moments) for run, moments, _ in told if moments is not None]
-        sent = [(run, moments) for run, _, moments in told if moments is not None]
-        return together(sampled), together(sent)
+        sent = Moments.of(self.rows[:, : self.honest])
+        sampled, self._sampled = together(self._sampled), []
+        return sampled, sent
 
-    def _taken(self, slab: Slab, first: int) -> tuple[int, Moments | None, Moments | None]:
-        """Return the slab's first run, and the moments of what its honest workers sampled and send."""
+    def _taken(self, slab: Slab, first: int) -> tuple[int, Moments] | None:
+        """Return the slab's first run, and the moments of what its honest workers sampled."""
         runs = slice(slab.runs.start + first, slab.runs.stop + first)
-        rows = self.rows[runs, slab.workers]
-        self._keep(runs, rows, slab.gradients)
+        self._keep(runs, self.rows[runs, slab.workers], slab.gradients)
         honest = min(slab.workers.stop, self.honest) - slab.workers.start
         if honest <= 0:
-            return runs.start, None, None
-        sampled = Moments.of(slab.gradients[:, :honest])
-        same = not any(self.kept[runs])
-        return runs.start, sampled, sampled if same else Moments.of(rows[:, :honest])
+            return None
+        return runs.start, Moments.of(slab.gradients[:, :honest], summed=True)
 
     def _keep(self, runs: slice, rows: Tensor, gradients: Tensor) -> None:
         """Write what is sent over what was sent before, run by run."""
@@ -79,6 +76,6 @@ def together(parts: Sequence[tuple[int, Moments]]) -> Moments:
 
 
 def _kept(world: World) -> tuple[float, float] | None:
-    """Return what a worker keeps of what it sent, and takes of what it sampled; None without momentum there."""
+    """Return the shares of what was sent and of what is sampled; None without momentum at the worker."""
     spec = world.spec
     return (spec.momentum, 1 - spec.dampening) if spec.momentum_at == "worker" else None

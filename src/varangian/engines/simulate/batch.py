@@ -111,21 +111,28 @@ class Batch:
     def _sample(self, state: State) -> tuple[Tensor, Moments, Moments]:
         """Let everyone send; return their losses, and the moments of what the honest sampled and sent."""
         step, local_steps = state.step, self.worlds[0].spec.local_steps
-        starts = torch.cat(
-            [
-                group.starts(state.theta[where], own, state.arrivals.sent[where], step)
-                for (where, group), own in zip(self.groups, state.groups, strict=True)
-            ]
-        )
         losses: list[Tensor] = []
         for where, shared, way in self.ways:
-            made = way.at(starts[where], step, 0, shared=shared)
+            starts = self._starts(state, where, shared)
+            made = way.at(starts, step, 0, shared=shared)
             losses.append(made.losses)
             if local_steps > 1:
-                made = self._walked(way, where, starts[where], made, step)
+                made = self._walked(way, where, starts, made, step)
             state.arrivals.take(made, way.places, where.start)
         sampled, sent = state.arrivals.gathered()
         return torch.cat(losses), sampled, sent
+
+    def _starts(self, state: State, where: slice, shared: bool) -> Float[Tensor, "runs workers d"]:
+        """Return where each worker of some runs takes its first gradient; a view where all stand together."""
+        starts = []
+        for (place, group), own in zip(self.groups, state.groups, strict=True):
+            if where.start <= place.start < where.stop:
+                sent = state.arrivals.sent[place]
+                starts.append(group.starts(state.theta[place], own, sent, state.step))
+        workers = len(self.worlds[0].computing)
+        if not shared:
+            return torch.cat(starts)
+        return torch.cat([start[:, :1] for start in starts]).expand(-1, workers, -1)
 
     def _walked(self, way: Differentiation, where: slice, starts: Tensor, first: Step, step: int) -> Step:
         """Return the sum of each worker's gradients over its local steps."""
