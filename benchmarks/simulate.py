@@ -66,9 +66,9 @@ def plain(data: vg.Dataset, spec: vg.Experiment) -> float:
         aggregated = received.median(0).values
         with torch.no_grad():
             start = 0
-            for p in parameters:
-                p -= RATE * aggregated[start : start + p.numel()].view(p.shape)
-                start += p.numel()
+            for part in parameters:
+                part.sub_(RATE * aggregated[start : start + part.numel()].view(part.shape))
+                start += part.numel()
             if (step + 1) % spec.evaluate_every == 0:
                 right = float((model(data.test_inputs).argmax(-1) == data.test_labels).float().mean())
     return right
@@ -91,6 +91,7 @@ def commit() -> str:
 
 
 def timed(work: Callable[[], object]) -> float:
+    """Return the seconds that some work takes."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
