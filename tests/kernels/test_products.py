@@ -33,18 +33,26 @@ def test_linear(m: int, k: int, n: int, biased: bool, dtype: torch.dtype) -> Non
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (5, 3, 2), (83, 100, 40)])
-def test_groups(m: int, k: int, n: int, dtype: torch.dtype) -> None:
-    x, weight, bias = drawn(4, m, k, dtype=dtype), drawn(4, n, k, dtype=dtype), drawn(4, n, dtype=dtype)
-    got = grouped_linear(x, weight, bias)
-    torch.testing.assert_close(
-        got, torch.stack([linear(*three) for three in zip(x, weight, bias, strict=True)])
-    )
-    torch.testing.assert_close(grouped_linear(x, weight), got - bias[:, None], rtol=1e-4, atol=1e-4)
-    delta, wide = drawn(4, m, n, dtype=dtype), torch.zeros(4, n * k + 3, dtype=dtype)
-    outer_sums(delta, x, wide[:, : n * k].view(4, n, k))
-    want = delta.double().numpy().transpose(0, 2, 1) @ x.double().numpy()
-    np.testing.assert_allclose(wide[:, : n * k].view(4, n, k).double(), want, rtol=1e-4, atol=1e-4)
-    assert (wide[:, n * k :] == 0).all()
+@pytest.mark.parametrize("groups", [1, 3])
+def test_groups(groups: int, m: int, k: int, n: int, dtype: torch.dtype) -> None:
+    x, weight = drawn(4, groups, m, k, dtype=dtype), drawn(4, groups, n, k, dtype=dtype)
+    bias = drawn(4, groups, n, dtype=dtype)
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    want = x.double() @ weight.double().mT
+    torch.testing.assert_close(grouped_linear(x, weight).double(), want, **close)
+    biased = grouped_linear(x, weight, bias)
+    torch.testing.assert_close(biased.double(), want + bias[:, :, None].double(), **close)
+    delta, wide = drawn(4, groups, m, n, dtype=dtype), torch.zeros(4, groups, n * k + 3, dtype=dtype)
+    out = wide[..., : n * k].unflatten(-1, (n, k))
+    outer_sums(delta, x, out)
+    torch.testing.assert_close(out.double(), delta.double().mT @ x.double(), **close)
+    assert (wide[..., n * k :] == 0).all()
+    for run in range(4):
+        here = slice(run, run + 1)
+        assert torch.equal(grouped_linear(x[here], weight[here], bias[here])[0], biased[run])
+        alone = torch.zeros(1, groups, n, k, dtype=dtype)
+        outer_sums(delta[here], x[here], alone)
+        assert torch.equal(alone[0], out[run])
 
 
 def test_this_torch_has_the_fast_product() -> None:

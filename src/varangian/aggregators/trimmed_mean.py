@@ -30,6 +30,7 @@ class TrimmedMean(CoordinateRule):
     Cost        one read, a sorting network per column
     Reference   Yin et al., ICML 2018
 
+    >>> import torch
     >>> TrimmedMean(f=1)(torch.tensor([[1.0], [2.0], [3.0], [9e9]]))
     tensor([2.5000])
     """

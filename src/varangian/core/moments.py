@@ -81,4 +81,4 @@ def _add_squares(squares: Tensor, gap: Tensor, factor: float) -> None:
     if squares.shape[-1] == gap.shape[-1]:
         squares.addcmul_(gap, gap, value=factor)
     else:
-        squares.add_((gap[..., None, :] @ gap[..., :, None])[..., 0], alpha=factor)
+        squares.add_(gap.square().sum(-1, keepdim=True), alpha=factor)

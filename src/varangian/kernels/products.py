@@ -1,4 +1,4 @@
-"""Matrix products by the library that is fastest at them here."""
+"""Matrix products by the library that is fastest at them here, the same to the bit in any company."""
 
 from __future__ import annotations
 
@@ -27,22 +27,39 @@ def linear(
 
 
 def grouped_linear(
-    x: Float[Tensor, "g m k"], weight: Float[Tensor, "g n k"], bias: Float[Tensor, "g n"] | None = None
-) -> Float[Tensor, "g m n"]:
-    """Return ``linear`` of every group."""
-    if x.shape[1] * x.shape[2] * weight.shape[1] >= WORTHWHILE:
-        biases = [None] * len(x) if bias is None else bias
-        made = [linear(*three) for three in zip(x, weight, biases, strict=True)]
-        return made[0][None] if len(made) == 1 else torch.stack(made)
-    if bias is None:
-        return torch.bmm(x, weight.mT)
-    return torch.baddbmm(bias[:, None], x, weight.mT)
+    x: Float[Tensor, "runs g m k"],
+    weight: Float[Tensor, "runs g n k"],
+    bias: Float[Tensor, "runs g n"] | None = None,
+) -> Float[Tensor, "runs g m n"]:
+    """Return ``linear`` of every group of every run."""
+    if x.device.type != "cpu":
+        flat: Tensor = _grouped(
+            x.flatten(0, 1), weight.flatten(0, 1), None if bias is None else bias.flatten(0, 1)
+        )
+        return torch.unflatten(flat, 0, x.shape[:2])
+    # How a library sums may depend on how many products it is given at once: here, on one run's.
+    biases = [None] * len(x) if bias is None else bias
+    made = [_grouped(*three) for three in zip(x, weight, biases, strict=True)]
+    return made[0][None] if len(made) == 1 else torch.stack(made)
 
 
-def outer_sums(delta: Float[Tensor, "g m n"], x: Float[Tensor, "g m k"], out: Float[Tensor, "g n k"]) -> None:
-    """Write the sum over m of the outer products of delta and x, group by group."""
-    if delta.shape[1] * delta.shape[2] * x.shape[2] >= WORTHWHILE:
-        for one, other, target in zip(delta, x, out, strict=True):
-            target.copy_(linear(one.mT, other.mT))
-    else:
-        torch.bmm(delta.mT, x, out=out)
+def outer_sums(
+    delta: Float[Tensor, "runs g m n"], x: Float[Tensor, "runs g m k"], out: Float[Tensor, "runs g n k"]
+) -> None:
+    """Write the sum over m of the outer products of delta and x, for every group of every run."""
+    if delta.device.type != "cpu":
+        out.copy_(torch.matmul(delta.mT, x))
+        return
+    large = delta.shape[2] * delta.shape[3] * x.shape[3] >= WORTHWHILE
+    for one, other, target in zip(delta, x, out, strict=True):
+        if large:
+            for d, y, place in zip(one, other, target, strict=True):
+                place.copy_(linear(d.mT, y.mT))
+        else:
+            torch.bmm(one.mT, other, out=target)
+
+
+def _grouped(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if len(x) == 1:
+        return linear(x[0], weight[0], None if bias is None else bias[0])[None]
+    return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias[:, None], x, weight.mT)

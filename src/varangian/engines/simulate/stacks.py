@@ -141,13 +141,11 @@ class LinearStack:
         self, parts: Sequence[tuple[Tensor, Tensor]], runs: slice, workers: slice, out: Float[Tensor, "r w d"]
     ) -> Float[Tensor, "r w d"]:
         """Write the gradients of some workers of some runs, and return them."""
-        target = out.view(-1, self.d)
         for layer, (x, delta) in zip(self.layers, parts, strict=True):
-            mine = delta[runs, workers].flatten(0, 1)
-            place = target[:, layer.weight].view(len(target), *layer.shape)
-            outer_sums(mine, x[runs, workers].flatten(0, 1), place)
+            mine = delta[runs, workers]
+            outer_sums(mine, x[runs, workers], out[..., layer.weight].unflatten(-1, layer.shape))
             if layer.bias is not None:
-                torch.sum(mine, 1, out=target[:, layer.bias])
+                torch.sum(mine, 2, out=out[..., layer.bias])
         return out
 
     def outputs(self, theta: Float[Tensor, " d"], inputs: Float[Tensor, "samples ..."]) -> Tensor:
@@ -161,12 +159,13 @@ class LinearStack:
     def _linear(self, layer: Layer, theta: Tensor, x: Tensor, shared: bool) -> Tensor:
         """Return x times the layer's weights plus its bias, for all samples of all workers of all runs."""
         weight, bias = _read(layer, theta, shared)
-        return grouped_linear(x.reshape(len(weight), -1, x.shape[-1]), weight, bias).reshape(len(x), -1)
+        groups = weight.shape[:2]
+        return grouped_linear(x.view(*groups, -1, x.shape[-1]), weight, bias).flatten(0, 2)
 
     def _back(self, layer: Layer, theta: Tensor, delta: Tensor, shared: bool) -> Tensor:
         weight, _ = _read(layer, theta, shared)
-        grouped = delta.reshape(len(weight), -1, delta.shape[-1])
-        return grouped_linear(grouped, weight.mT).reshape(len(delta), -1)
+        grouped = delta.view(*weight.shape[:2], -1, delta.shape[-1])
+        return grouped_linear(grouped, weight.mT).flatten(0, 2)
 
     def _clipping(self, seen: Sequence[Tensor], deltas: Sequence[Tensor], clip: Tensor, each: int) -> Tensor:
         """Return min(1, clip / norm) of every sample's gradient; of outer products, norms multiply."""
@@ -179,10 +178,10 @@ class LinearStack:
 
 
 def _read(layer: Layer, theta: Tensor, shared: bool) -> tuple[Tensor, Tensor | None]:
-    """Return the layer's weights and bias, a matrix and a row for every run or every worker."""
-    theta = theta[:, 0] if shared else theta.flatten(0, 1)
-    bias = None if layer.bias is None else theta[:, layer.bias]
-    return theta[:, layer.weight].unflatten(-1, layer.shape), bias
+    """Return the layer's weights and biases, by run, and by worker unless they are shared."""
+    theta = theta[:, :1] if shared else theta
+    bias = None if layer.bias is None else theta[..., layer.bias]
+    return theta[..., layer.weight].unflatten(-1, layer.shape), bias
 
 
 def _places(flat: FlatParameters) -> dict[str, slice]:
