@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+COLUMNS = 2**17
+"""Coordinates that are looked at together."""
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
@@ -29,18 +32,10 @@ class Moments:
     @classmethod
     def of(cls, vectors: Float[Tensor, "*batch k d"], *, summed: bool = False) -> Moments:
         """Return the moments of k vectors, at least one."""
-        # One after the other, so that no digit depends on what else is in the batch.
-        first, *others = vectors.unbind(-2)
-        mean = first.clone()
-        for vector in others:
-            mean += vector
-        mean /= vectors.shape[-2]
-        gap = torch.empty_like(mean)
-        squares = torch.zeros_like(mean[..., :1] if summed else mean)
-        for vector in (first, *others):
-            torch.sub(vector, mean, out=gap)
-            _add_squares(squares, gap, 1.0)
-        return cls(vectors.shape[-2], mean, squares)
+        parts = [_of_columns(columns, summed) for columns in vectors.split(COLUMNS, dim=-1)]
+        mean = torch.cat([mean for mean, _ in parts], dim=-1)
+        squares = torch.cat([squares for _, squares in parts], dim=-1)
+        return cls(vectors.shape[-2], mean, squares.sum(-1, keepdim=True) if summed else squares)
 
     @classmethod
     def copies(cls, vector: Float[Tensor, "*batch d"], count: int) -> Moments:
@@ -74,6 +69,22 @@ class Moments:
     def deviation(self) -> Float[Tensor, "*batch d"]:
         """Return the standard deviation per coordinate, count - 1 in the denominator; needs all squares."""
         return (self.squares / max(1, self.count - 1)).sqrt()
+
+
+def _of_columns(vectors: Tensor, summed: bool) -> tuple[Tensor, Tensor]:
+    """Return the mean and the squares of some columns, few enough to stay in a core's cache."""
+    # One after the other, so that no digit depends on what else is in the batch.
+    first, *others = vectors.unbind(-2)
+    mean = first.clone()
+    for vector in others:
+        mean += vector
+    mean /= vectors.shape[-2]
+    gap = torch.empty_like(mean)
+    squares = torch.zeros_like(mean[..., :1] if summed else mean)
+    for vector in (first, *others):
+        torch.sub(vector, mean, out=gap)
+        _add_squares(squares, gap, 1.0)
+    return mean, squares
 
 
 def _add_squares(squares: Tensor, gap: Tensor, factor: float) -> None:

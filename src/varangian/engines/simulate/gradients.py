@@ -56,7 +56,11 @@ class Differentiation(ABC):
     def __init__(self, worlds: Sequence[World]) -> None:
         self.worlds = tuple(worlds)
         self.computing = worlds[0].computing
-        self.places = list(places(len(worlds), len(self.computing), worlds[0].flat.d))
+        self.places = self.cut(len(worlds), len(self.computing), worlds[0].flat.d)
+
+    def cut(self, runs: int, workers: int, d: int) -> list[Place]:
+        """Return what gradients are made together: here, those of one run."""
+        return [(slice(run, run + 1), slice(0, workers)) for run in range(runs)]
 
     @abstractmethod
     def at(self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool) -> Step:
@@ -132,6 +136,10 @@ class Together(Differentiation):
         self.clip = _bounds([world.spec.clip for world in worlds])
         self.whole = _bounds([p.norm if p is not None and p.clip == "batch" else None for p in private])
         self.each = _bounds([p.norm if p is not None and p.clip == "sample" else None for p in private])
+
+    def cut(self, runs: int, workers: int, d: int) -> list[Place]:
+        """Return as many together as a cache holds."""
+        return list(places(runs, workers, d))
 
     def at(self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool) -> Step:
         """Return losses at once, and gradients as grouped products, slab by slab."""
