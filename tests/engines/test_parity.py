@@ -15,7 +15,9 @@ from torch import nn
 import varangian as vg
 from varangian.engines import Result, batches, simulate, train
 from varangian.engines.simulate.batch import Batch
-from varangian.engines.simulate.gradients import OneByOne, Together
+from varangian.engines.simulate.batched import Stacked
+from varangian.engines.simulate.differentiation import OneByOne
+from varangian.engines.simulate.mapped import Mapped
 from varangian.errors import ParameterError
 from varangian.optim import PLACES
 from varangian.privacy import Privacy
@@ -147,31 +149,62 @@ class Residual(nn.Module):
         return self.outer(x + torch.tanh(self.inner(x)))  # type: ignore[no-any-return]
 
 
+class Chancy(Residual):
+    """A module that draws random numbers where nobody can see it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x + 0.1 * torch.randn_like(x))
+
+
+class Branching(Residual):
+    """A module whose path depends on the values."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x if x.sum() > 0 else 2 * x)
+
+
 STACKS = {
     "deep": layers(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 6, bias=False), nn.GELU(), nn.Linear(6, 4)),
     "linear after linear": layers(nn.Linear(5, 3), nn.Linear(3, 4), nn.LogSoftmax(-1)),
     "flattened, sigmoid": layers(nn.Flatten(), nn.Linear(5, 8), nn.Sigmoid(), nn.Linear(8, 4)),
 }
-OTHERS = {
+FUNCTIONS = {
     "no sequence": Residual(),
+    "normalised samples": layers(nn.Linear(5, 8), nn.LayerNorm(8), nn.Linear(8, 4)),
+    "in place": layers(nn.Linear(5, 8), nn.ReLU(inplace=True), nn.Linear(8, 4)),
+    "frozen": layers(nn.Linear(5, 8).requires_grad_(False), nn.ReLU(), nn.Linear(8, 4)),
+}
+OTHERS = {
     "random layers": layers(nn.Linear(5, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 4)),
     "batch statistics": layers(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4)),
-    "in place": layers(nn.Linear(5, 8), nn.ReLU(inplace=True), nn.Linear(8, 4)),
-    "normalised samples": layers(nn.Linear(5, 8), nn.LayerNorm(8), nn.Linear(8, 4)),
-    "frozen": layers(nn.Linear(5, 8).requires_grad_(False), nn.ReLU(), nn.Linear(8, 4)),
+    "chance of its own": Chancy(),
+    "branches on values": Branching(),
 }
 
 
-@pytest.mark.parametrize("nesterov", [False, True])
-@pytest.mark.parametrize("name", [*STACKS, *OTHERS])
-def test_models_of_every_kind(name: str, nesterov: bool) -> None:
-    model = {**STACKS, **OTHERS}[name]
-    spec = small(model=model, steps=STEPS, rule=vg.Median(f=2), attack=vg.SignFlip(), nesterov=nesterov)
+WAYS = {Stacked: STACKS, Mapped: FUNCTIONS, OneByOne: OTHERS}
+
+
+@pytest.mark.parametrize("privacy", PRIVACY, ids=["plain", "private"])
+@pytest.mark.parametrize("nesterov", [False, True], ids=["", "nesterov"])
+@pytest.mark.parametrize(("way", "name"), [(way, name) for way, models in WAYS.items() for name in models])
+def test_models_of_every_kind(way: type, name: str, nesterov: bool, privacy: Privacy | None) -> None:
+    if name == "batch statistics" and privacy is not None:
+        with pytest.raises(ParameterError, match="mixes the samples of a batch"):
+            simulate([small(model=WAYS[way][name], privacy=privacy)])
+        return
+    fields = {"rule": vg.Median(f=2), "attack": vg.SignFlip(), "nesterov": nesterov, "privacy": privacy}
+    spec = small(model=WAYS[way][name], steps=STEPS, split=vg.Dirichlet(0.3), batch_size=16, **fields)
     two = [spec, replace(spec, seed=2)]
-    way = Batch(two).ways[0][2]
-    assert isinstance(way, Together if name in STACKS else OneByOne)
+    assert isinstance(Batch(two).ways[0][2], way)
     for got, one in zip(simulate(two), two, strict=True):
         assert difference(got, train(one)) <= BOUNDS["float64"]
+
+
+def test_a_large_model_goes_worker_by_worker() -> None:
+    """Mapping a large model takes longer than a loop on a CPU."""
+    wide = nn.Sequential(nn.Linear(5, 20_000), nn.LayerNorm(20_000), nn.Linear(20_000, 4))
+    assert isinstance(Batch([small(model=wide)]).ways[0][2], OneByOne)
 
 
 def test_what_differs_in_shape_is_refused() -> None:

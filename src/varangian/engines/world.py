@@ -159,7 +159,9 @@ class World:
         """Return the share of test samples that the model with these parameters gets right."""
         self.flat.set(theta)
         self.module.eval()
-        share = self.share_right(self.module)
+        with torch.random.fork_rng(devices=[]):  # a module may draw even then
+            torch.default_generator.manual_seed(self.stream.at("evaluation").key())
+            share = self.share_right(self.module)
         self.module.train(not self.spec.evaluation_mode)
         return share
 

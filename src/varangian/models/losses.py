@@ -59,6 +59,16 @@ LOSSES: MappingProxyType[str, Loss] = MappingProxyType(
 """The catalogue of losses."""
 
 
+SAMPLE_LOSSES: MappingProxyType[Loss, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
+    {
+        nll: lambda outputs, labels: functional.nll_loss(outputs, labels, reduction="none"),
+        cross_entropy: lambda outputs, labels: functional.cross_entropy(outputs, labels, reduction="none"),
+        mse: lambda outputs, labels: (outputs - labels).square(),
+    }
+)
+"""The losses of the catalogue before their mean is taken: one number per sample."""
+
+
 def loss_for(model: str | nn.Module | Factory, loss: str | Loss | None = None) -> Loss:
     """Return the loss of that name, or by default the one that the model's outputs are made for.
 

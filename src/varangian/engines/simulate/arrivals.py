@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.core.moments import Moments
-from varangian.engines.simulate.gradients import Place, Slab, Step
+from varangian.engines.simulate.differentiation import Place, Step
 from varangian.engines.world import World
 from varangian.kernels.lanes import each
 
@@ -35,7 +35,7 @@ class Arrivals:
 
     def take(self, step: Step, places: Sequence[Place], first: int) -> None:
         """Turn the gradients of a step into what their workers send; runs are counted from ``first``."""
-        told = each(lambda place: self._taken(step.slab(*place), first), places)
+        told = each(lambda place: self._taken(step.gradients(*place), place, first), places)
         self._sampled += [one for one in told if one is not None]
 
     def gathered(self) -> tuple[Moments, Moments]:
@@ -44,14 +44,14 @@ class Arrivals:
         sampled, self._sampled = together(self._sampled), []
         return sampled, sent
 
-    def _taken(self, slab: Slab, first: int) -> tuple[int, Moments] | None:
+    def _taken(self, gradients: Tensor, place: Place, first: int) -> tuple[int, Moments] | None:
         """Return the slab's first run, and the moments of what its honest workers sampled."""
-        runs = slice(slab.runs.start + first, slab.runs.stop + first)
-        self._keep(runs, self.rows[runs, slab.workers], slab.gradients)
-        honest = min(slab.workers.stop, self.honest) - slab.workers.start
+        runs, workers = slice(place[0].start + first, place[0].stop + first), place[1]
+        self._keep(runs, self.rows[runs, workers], gradients)
+        honest = min(workers.stop, self.honest) - workers.start
         if honest <= 0:
             return None
-        return runs.start, Moments.of(slab.gradients[:, :honest], summed=True)
+        return runs.start, Moments.of(gradients[:, :honest], summed=True)
 
     def _keep(self, runs: slice, rows: Tensor, gradients: Tensor) -> None:
         """Write what is sent over what was sent before, run by run."""

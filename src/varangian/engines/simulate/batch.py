@@ -12,10 +12,11 @@ from torch import Tensor
 
 from varangian.core.moments import Moments
 from varangian.engines.simulate.arrivals import Arrivals
-from varangian.engines.simulate.gradients import Differentiation, Known, Step, differentiation
+from varangian.engines.simulate.differentiation import Differentiation, Known, Step
 from varangian.engines.simulate.group import Group, GroupState, Intake, kind, scatters
 from varangian.engines.simulate.history import History
 from varangian.engines.simulate.plan import check_alike
+from varangian.engines.simulate.ways import differentiation
 from varangian.engines.world import World, load
 from varangian.specification import Experiment
 
@@ -144,5 +145,5 @@ class Batch:
             if local:
                 made = way.at(starts - reach * total, step, local, shared=False)
             for place in way.places:
-                total[place] += made.slab(*place).gradients
+                total[place] += made.gradients(*place)
         return Known(first.losses, total)

@@ -21,7 +21,8 @@ class History:
 
     def add(self, step: int, where: slice, measured: Columns) -> None:
         """Take in what a step, counted from zero, measured of some neighbouring runs."""
-        values = torch.stack([column.double() for column in measured.values()]).cpu()
+        device = measured["curvature"].device
+        values = torch.stack([column.to(device, torch.float64) for column in measured.values()]).cpu()
         for name, column in zip(measured, values, strict=True):
             self._column(name)[step, where] = column
         for names in self.names[where]:

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from varangian.core.parameters import FlatParameters
 from varangian.kernels.products import grouped_linear, linear, outer_sums
-from varangian.models import Loss, cross_entropy, mse, nll
+from varangian.models import SAMPLE_LOSSES, Loss
 
 EVERY_NUMBER = (
     nn.ELU,
@@ -37,13 +36,6 @@ EVERY_NUMBER = (
 
 EVERY_SAMPLE = (nn.LogSoftmax, nn.Softmax)
 """Layers without parameters that treat every sample by itself, along their last axis."""
-
-SAMPLE_LOSSES: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {
-    nll: lambda outputs, labels: functional.nll_loss(outputs, labels, reduction="none"),
-    cross_entropy: lambda outputs, labels: functional.cross_entropy(outputs, labels, reduction="none"),
-    mse: lambda outputs, labels: (outputs - labels).square(),
-}
-"""The losses of the catalogue before their mean is taken."""
 
 
 @dataclass(frozen=True, eq=False)
