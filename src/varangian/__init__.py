@@ -88,6 +88,7 @@ from varangian.experiments import (
 from varangian.mixers import MIXERS, AdaptiveClipping, Bucketing, Clipping, NearestNeighborMixing
 from varangian.models import MODELS
 from varangian.optim import InverseDecay, Piecewise
+from varangian.privacy import Privacy
 from varangian.specification import Experiment, RuleMixture, from_toml, to_toml
 
 __version__ = "0.1.0"
@@ -153,6 +154,7 @@ __all__ = [
     "Phocas",
     "Piecewise",
     "Pooled",
+    "Privacy",
     "Random",
     "RandomLabel",
     "Result",
