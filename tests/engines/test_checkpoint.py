@@ -8,17 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from engines.by_hand import small
+from engines.by_hand import DATA, small
 from torch import nn
 
 import varangian as vg
 from varangian.engines import Progress, simulate
+from varangian.engines.simulate.batch import Batch
 from varangian.errors import DataError, ParameterError
 
 NORMALISED = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.2), nn.Linear(6, 4))
@@ -142,3 +144,62 @@ class Rambling(vg.SignFlip):
 def test_a_memory_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="cannot be written to a checkpoint"):
         simulate([small(attack=Rambling())], checkpoint=tmp_path / "batch.npz", every=1)
+
+
+@dataclass(frozen=True)
+class Diary:
+    """What an attack may remember: a tensor, a number, and nothing yet."""
+
+    rounds: int
+    mean: torch.Tensor
+    last: torch.Tensor | None = None
+
+
+class Remembering(vg.SignFlip):
+    """Flip the sign of a mean over all rounds."""
+
+    memory = Diary
+
+    def vectors(self, scene: Any) -> tuple[torch.Tensor, Any]:
+        seen = Diary(0, torch.zeros_like(scene.mean)) if scene.state is None else scene.state
+        mean = (seen.rounds * seen.mean + scene.mean) / (seen.rounds + 1)
+        last = scene.mean if seen.rounds else None
+        forged = -mean if seen.last is None else -mean - 0.1 * seen.last
+        return forged[..., None, :].expand(*mean.shape[:-1], scene.b, -1), Diary(seen.rounds + 1, mean, last)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 9])
+def test_an_attacks_own_memory_goes_on(step: int, tmp_path: Path) -> None:
+    specs, file = [small(steps=12, attack=Remembering())], tmp_path / "batch.npz"
+    with pytest.raises(Enough):
+        simulate(specs, cut_at(step), checkpoint=file, every=1)
+    (again,) = simulate(specs, checkpoint=file)
+    assert torch.equal(again.parameters, simulate(specs)[0].parameters)
+
+
+class Undeclared(Remembering):
+    """The same, without saying what it remembers."""
+
+    memory = None
+
+
+def test_a_memory_that_was_not_named_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="names as its memory"):
+        simulate([small(attack=Undeclared())], checkpoint=tmp_path / "batch.npz", every=1)
+
+
+def test_other_data_of_the_same_name_are_other_experiments(tmp_path: Path) -> None:
+    file = tmp_path / "batch.npz"
+    simulate([small()], checkpoint=file, every=5)
+    relabelled = replace(DATA, train_labels=(DATA.train_labels + 1) % DATA.classes)
+    with pytest.raises(DataError, match="belongs to other experiments"):
+        simulate([small(data=relabelled)], checkpoint=file)
+
+
+def test_a_model_that_a_function_makes_is_known_again() -> None:
+    assert Batch([small(model=linear_of)]).digest == Batch([small(model=linear_of)]).digest
+    assert " at 0x" not in repr(linear_of.__qualname__)
+
+
+def linear_of(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return nn.Linear(shape[0], classes)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from engines.by_hand import small
+from engines.by_hand import DATA, small
 from torch import nn
 
 import varangian as vg
@@ -18,7 +19,7 @@ from varangian.engines.simulate.batch import Batch
 from varangian.engines.simulate.batched import Stacked
 from varangian.engines.simulate.differentiation import OneByOne
 from varangian.engines.simulate.mapped import Mapped
-from varangian.errors import ParameterError
+from varangian.errors import ParameterError, ShapeError
 from varangian.optim import PLACES
 from varangian.privacy import Privacy
 
@@ -103,9 +104,9 @@ def run_in_batches(specs: Sequence[vg.Experiment]) -> list[Result]:
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
-def test_every_combination_is_the_loops_in_one_batch(dtype: str) -> None:
+def test_every_combination_is_the_loops_side_by_side(dtype: str) -> None:
     specs = [small(steps=STEPS, evaluate_every=7, dtype=dtype, **fields) for fields in GRID]
-    assert len(batches(specs)) == 1
+    assert len(batches(specs)) == len(PRIVACY)
     for spec, got in zip(specs, run_in_batches(specs), strict=True):
         assert difference(got, train(spec)) <= BOUNDS[dtype], spec
 
@@ -163,12 +164,52 @@ class Branching(Residual):
         return super().forward(x if x.sum() > 0 else 2 * x)
 
 
+class Centring(Residual):
+    """A module that mixes the samples of a batch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x - x.mean(0))
+
+
+class Counting(Residual):
+    """A module that remembers how often it was used, and says so."""
+
+    def __init__(self, buffered: bool) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+        self.uses, self.buffered = 0, buffered
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.uses += not self.buffered
+        self.seen = self.seen + self.buffered
+        return super().forward(x + 0.1 * self.seen + 0.1 * self.uses)
+
+
+class Doubling(nn.Sequential):
+    """A sequence that does more than its layers."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(x)
+
+
+def watched() -> nn.Module:
+    model = layers(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 4))
+    model[0].register_forward_hook(lambda layer, given, made: 2 * made)  # type: ignore[operator]
+    return model
+
+
+ACTIVATION = nn.Tanh()
 STACKS = {
+    "a layer at two places": layers(
+        nn.Linear(5, 8), ACTIVATION, nn.Linear(8, 6), ACTIVATION, nn.Linear(6, 4)
+    ),
     "deep": layers(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 6, bias=False), nn.GELU(), nn.Linear(6, 4)),
     "linear after linear": layers(nn.Linear(5, 3), nn.Linear(3, 4), nn.LogSoftmax(-1)),
     "flattened, sigmoid": layers(nn.Flatten(), nn.Linear(5, 8), nn.Sigmoid(), nn.Linear(8, 4)),
 }
 FUNCTIONS = {
+    "more than its layers": Doubling(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 4)),
+    "watched": watched(),
     "no sequence": Residual(),
     "normalised samples": layers(nn.Linear(5, 8), nn.LayerNorm(8), nn.Linear(8, 4)),
     "in place": layers(nn.Linear(5, 8), nn.ReLU(inplace=True), nn.Linear(8, 4)),
@@ -178,10 +219,17 @@ OTHERS = {
     "random layers": layers(nn.Linear(5, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 4)),
     "batch statistics": layers(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4)),
     "chance of its own": Chancy(),
+    "mixes samples": Centring(),
+    "mixes samples without statistics": layers(
+        nn.Linear(5, 8), nn.BatchNorm1d(8, track_running_stats=False), nn.ReLU(), nn.Linear(8, 4)
+    ),
+    "counts in a buffer": Counting(buffered=True),
+    "counts by itself": Counting(buffered=False),
     "branches on values": Branching(),
 }
 
 
+BATCH_NORMALISED = [OTHERS["batch statistics"], OTHERS["mixes samples without statistics"]]
 WAYS = {Stacked: STACKS, Mapped: FUNCTIONS, OneByOne: OTHERS}
 
 
@@ -189,7 +237,7 @@ WAYS = {Stacked: STACKS, Mapped: FUNCTIONS, OneByOne: OTHERS}
 @pytest.mark.parametrize("nesterov", [False, True], ids=["", "nesterov"])
 @pytest.mark.parametrize(("way", "name"), [(way, name) for way, models in WAYS.items() for name in models])
 def test_models_of_every_kind(way: type, name: str, nesterov: bool, privacy: Privacy | None) -> None:
-    if name == "batch statistics" and privacy is not None:
+    if WAYS[way][name] in BATCH_NORMALISED and privacy is not None:
         with pytest.raises(ParameterError, match="mixes the samples of a batch"):
             simulate([small(model=WAYS[way][name], privacy=privacy)])
         return
@@ -222,3 +270,59 @@ def test_batches_keep_to_the_budget() -> None:
     assert 1 < len(cut) < 30
     assert max(map(len, cut)) - min(map(len, cut)) <= 1
     assert batches(specs, budget=1) == [[place] for place in range(30)]
+
+
+class Replay(vg.SignFlip):
+    """Send what an honest worker sent in the step before."""
+
+    def vectors(self, scene: Any) -> tuple[torch.Tensor, Any]:
+        last = scene.honest[..., :1, :] if scene.state is None else scene.state
+        return last.expand(*last.shape[:-2], scene.b, -1), scene.honest[..., :1, :]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_an_attack_remembers_is_not_written_over(place: str) -> None:
+    spec = small(attack=Replay(), momentum_at=place, steps=STEPS, rule=vg.TrimmedMean(f=2))
+    assert difference(simulate([spec])[0], train(spec)) <= BOUNDS["float64"]
+
+
+def spoiled(sample: int, value: float) -> vg.Dataset:
+    inputs = DATA.train_inputs.clone()
+    inputs[sample] = value
+    return replace(DATA, train_inputs=inputs)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1e19])
+@pytest.mark.parametrize("privacy", PRIVACY, ids=["plain", "private"])
+@pytest.mark.parametrize("model", ["logistic", FUNCTIONS["no sequence"]], ids=["stack", "function"])
+def test_one_spoiled_sample_is_the_loops(model: Any, privacy: Privacy | None, value: float) -> None:
+    """Sample 0 fills up no other worker's batch, and privacy counts it as zero."""
+    fields = {"model": model, "split": vg.Dirichlet(0.3), "batch_size": 16, "privacy": privacy}
+    spec = small(data=spoiled(0, value), rule=vg.Median(f=2), attack=vg.SignFlip(), steps=6, **fields)
+    assert difference(simulate([spec])[0], train(spec)) <= BOUNDS["float64"]
+
+
+def test_a_number_is_a_seed_whatever_its_type() -> None:
+    assert vg.Stream(True).key() == vg.Stream(1).key()
+
+
+def test_outputs_of_a_wrong_shape_are_refused_as_in_the_loop() -> None:
+    spec = small(model=nn.Sequential(nn.Linear(5, 1), nn.Sigmoid()), loss="mse")
+    for engine in (train, lambda spec: simulate([spec])):
+        with pytest.raises(ShapeError, match="mse received outputs"):
+            engine(spec)
+
+
+def test_random_layers_are_the_runs_own_on_every_lane() -> None:
+    """PyTorch's generator belongs to the whole process; batches in other threads must not draw from it."""
+    model = OTHERS["random layers"]
+    specs = [small(model=model, batch_size=4 + i, steps=10, seed=i + 1) for i in range(8)]
+    alone = [simulate([spec])[0].parameters for spec in specs]
+    before, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        together = vg.run(specs)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(one, result.parameters) for one, result in zip(alone, together, strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -92,3 +94,20 @@ def test_rules_give_the_same_bits_on_lanes(two: None) -> None:
         torch.set_num_threads(1)
         assert torch.equal(rule(x), shared)
         torch.set_num_threads(2)
+
+
+def test_a_fork_makes_lanes_of_its_own(two: None) -> None:
+    assert each(lambda x: x, range(4)) == [0, 1, 2, 3]
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if each(lambda x: x, range(4)) == [0, 1, 2, 3] else 1)
+    for _ in range(100):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("The child hangs.")
+    assert os.waitstatus_to_exitcode(status) == 0

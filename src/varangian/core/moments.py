@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.kernels.columns import copies_at_end
+
 COLUMNS = 2**17
 """Coordinates that are looked at together."""
 
@@ -32,15 +34,18 @@ class Moments:
     @classmethod
     def of(cls, vectors: Float[Tensor, "*batch k d"], *, summed: bool = False) -> Moments:
         """Return the moments of k vectors, at least one."""
+        if copies_at_end(vectors) == vectors.shape[-2]:  # rounding must leave no spread
+            return cls.copies(vectors[..., 0, :].clone(), vectors.shape[-2], summed=summed)
         parts = [_of_columns(columns, summed) for columns in vectors.split(COLUMNS, dim=-1)]
         mean = torch.cat([mean for mean, _ in parts], dim=-1)
         squares = torch.cat([squares for _, squares in parts], dim=-1)
         return cls(vectors.shape[-2], mean, squares.sum(-1, keepdim=True) if summed else squares)
 
     @classmethod
-    def copies(cls, vector: Float[Tensor, "*batch d"], count: int) -> Moments:
+    def copies(cls, vector: Float[Tensor, "*batch d"], count: int, *, summed: bool = False) -> Moments:
         """Return the moments of copies of one vector."""
-        return cls(count, vector, vector - vector)
+        squares = vector - vector  # zero, but of what is finite
+        return cls(count, vector, squares.sum(-1, keepdim=True) if summed else squares)
 
     def merged(self, other: Moments) -> Moments:
         """Return the moments of these vectors and those together (Chan, Golub and LeVeque, 1983).

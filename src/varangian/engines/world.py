@@ -112,9 +112,8 @@ class World:
         inputs, labels = self.sample(worker, step, local)
         self.flat.set(theta)
         kept = [buffer.clone() for buffer in self.module.buffers()] if self.lies(worker) else []
-        with torch.random.fork_rng(devices=[]):
-            noise = self.stream.at("dropout", worker=worker, step=step, local=local)
-            torch.default_generator.manual_seed(noise.key())
+        chance = self.stream.at("dropout", worker=worker, step=step, local=local)
+        with chance.instead_of_global(theta.device):
             gradient, loss = self._differentiated(inputs, labels)
         for buffer, value in zip(self.module.buffers(), kept, strict=False):
             buffer.copy_(value)
@@ -159,8 +158,7 @@ class World:
         """Return the share of test samples that the model with these parameters gets right."""
         self.flat.set(theta)
         self.module.eval()
-        with torch.random.fork_rng(devices=[]):  # a module may draw even then
-            torch.default_generator.manual_seed(self.stream.at("evaluation").key())
+        with self.stream.at("evaluation").instead_of_global(theta.device):  # a module may draw even then
             share = self.share_right(self.module)
         self.module.train(not self.spec.evaluation_mode)
         return share

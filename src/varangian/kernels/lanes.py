@@ -6,6 +6,7 @@ pieces are shared out. Within a piece nothing is shared out again.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -54,7 +55,8 @@ def each(
         try:
             for item in items:
                 if len(waiting) == 2 * lanes():
-                    made.append(waiting.popleft().result())
+                    made.append(waiting[0].result())
+                    waiting.popleft()
                 waiting.append(pool.submit(function, item))
             made += [one.result() for one in waiting]
         except BaseException:
@@ -99,3 +101,7 @@ def _pool(count: int) -> ThreadPoolExecutor:
 def _enter() -> None:
     _here.lanes = 1
     torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork

@@ -37,9 +37,7 @@ def build(
             "or a function (input_shape, classes) -> torch.nn.Module."
         )
     factory = find(model) if isinstance(model, str) else model
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        # torch.manual_seed would also reseed the accelerators, which nothing puts back.
-        torch.default_generator.manual_seed(stream.key())
+    with stream.instead_of_global(), torch.device("cpu"):
         made = factory(tuple(input_shape), classes)
     if not isinstance(made, nn.Module):
         raise ParameterError(

@@ -25,11 +25,15 @@ def clip_samples(gradients: Float[Tensor, "*batch b d"], norm: float) -> Float[T
         raise ParameterError(f"clip_samples(norm={norm!r}): norm must be above 0.")
     if gradients.shape[-2] == 0:
         raise ShapeError("clip_samples received a batch of no sample; its mean needs at least one.")
-    finite = gradients.isfinite().all(dim=-1)
-    rows = torch.where(finite[..., None], gradients, 0.0)
-    lengths = torch.linalg.vector_norm(rows, dim=-1, dtype=torch.float64)
-    factors = norm / lengths.clamp(min=norm)
-    precise = torch.finfo(rows.dtype).tiny / torch.finfo(rows.dtype).eps
-    wide = rows.dtype if bool((factors >= precise).all()) else torch.float64  # subnormal factors are coarse
-    total = torch.matmul(factors[..., None, :].to(wide), rows.to(wide))[..., 0, :]
-    return (total / rows.shape[-2]).to(rows.dtype)
+    return shortened(gradients, norm).sum(-2) / gradients.shape[-2]
+
+
+def shortened(
+    gradients: Float[Tensor, "*batch b d"], norm: float | Float[Tensor, ""]
+) -> Float[Tensor, "*batch b d"]:
+    """Return every gradient, scaled down to ``norm`` where it is longer, zero where it is not finite."""
+    finite = gradients.isfinite().all(dim=-1, keepdim=True)
+    rows = torch.where(finite, gradients, 0.0)
+    lengths = torch.linalg.vector_norm(rows, dim=-1, keepdim=True, dtype=torch.float64)
+    # In float64: beside the largest numbers the factor would be a denormal, with few digits.
+    return torch.where(lengths > norm, rows * (norm / lengths), rows.double()).to(gradients.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -57,7 +58,6 @@ class Batch:
             start = where.stop
         self.first = torch.stack([world.flat.get() for world in self.worlds])
         self.ways = self._ways()
-        self.digest = self._digest()
 
     def start(self) -> State:
         """Return the state before the first step."""
@@ -90,12 +90,21 @@ class Batch:
             right.append(way.accuracy(run - part.start, one))
         return torch.tensor(right, dtype=torch.float64)
 
-    def _digest(self) -> str:
-        """Return what tells this batch from others: every field of its experiments, and where they start."""
+    @cached_property
+    def digest(self) -> str:
+        """Return what tells this batch from others: experiments, where they start, and the data itself."""
         mark = hashlib.blake2b(digest_size=16)
         for world, theta in zip(self.worlds, self.first, strict=True):
-            mark.update(repr({**vars(world.spec), "data": world.data.name, "data_dir": None}).encode())
+            model = world.spec.model
+            named = (
+                model if isinstance(model, str) else getattr(model, "__qualname__", type(model).__qualname__)
+            )
+            fields = {**vars(world.spec), "data": world.data.name, "data_dir": None, "model": named}
+            mark.update(repr(fields).encode())
             mark.update(theta.cpu().numpy().tobytes())
+        data = self.worlds[0].data
+        for part in (data.train_inputs, data.train_labels, data.test_inputs, data.test_labels):
+            mark.update(part.cpu().contiguous().numpy().data)
         return mark.hexdigest()
 
     def _ways(self) -> list[tuple[slice, bool, Differentiation]]:

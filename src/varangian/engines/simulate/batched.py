@@ -79,6 +79,9 @@ class Stacked(Batched):
     def __init__(self, worlds: Sequence[World], stack: LinearStack) -> None:
         super().__init__(worlds)
         self.stack = stack
+        world = worlds[0]
+        # The loss of a batch refuses outputs of a wrong shape, and says what to change.
+        world.loss(stack.outputs(world.flat.get(), world.data.test_inputs[:1]), world.data.test_labels[:1])
 
     def at(self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool) -> Step:
         """Return losses at once, and gradients as they are asked for."""

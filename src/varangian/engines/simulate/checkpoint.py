@@ -7,7 +7,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +32,12 @@ def write_checkpoint(path: Path, batch: Batch, state: State) -> None:
     """Write the state beside the file, then put it in its place. Raises DataError, ParameterError."""
     worlds = batch.worlds
     arrays: Arrays = {"theta": state.theta, "sent": state.arrivals.sent}
-    for place, group in enumerate(state.groups):
-        arrays |= flatten(f"{place}.memory", group.memory)
-        arrays |= flatten(f"{place}.trail", group.trail)
-        arrays |= flatten(f"{place}.rule", group.rule)
-        arrays |= flatten(f"{place}.attack", group.attack)
+    for place, (group, own) in enumerate(zip(batch.groups, state.groups, strict=True)):
+        attack = group[1].spec.attack
+        arrays |= flatten(f"{place}.memory", own.memory)
+        arrays |= flatten(f"{place}.trail", own.trail, Trail)
+        arrays |= flatten(f"{place}.rule", own.rule)
+        arrays |= flatten(f"{place}.attack", own.attack, attack.memory if attack else None)
     for run, world in enumerate(worlds):
         arrays |= {f"buffer.{run}.{name}": value for name, value in world.module.named_buffers()}
     arrays |= {f"column.{name}": values[: state.step] for name, values in state.history.columns.items()}
@@ -112,8 +113,8 @@ def _restored(arrays: Arrays, about: dict[str, Any], worlds: Sequence[World], st
     return replace(start, step=step, theta=theta, groups=tuple(groups), seconds=float(about["seconds"]))
 
 
-def flatten(name: str, value: Any) -> Arrays:
-    """Return a state as arrays by name: nothing, a tensor, a number, or a dataclass of such.
+def flatten(name: str, value: Any, kind: Any = None) -> Arrays:
+    """Return a state as arrays by name: nothing, a tensor, or a dataclass ``kind`` of tensors and numbers.
 
     Raises      ParameterError for a state of any other kind
     """
@@ -121,27 +122,39 @@ def flatten(name: str, value: Any) -> Arrays:
         return {}
     if isinstance(value, Tensor):
         return {name: value}
-    if isinstance(value, (int, float)):
-        return {name: torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else torch.int64)}
-    if is_dataclass(value):
-        parts: Arrays = {}
-        for field in fields(value):
-            parts |= flatten(f"{name}.{field.name}", getattr(value, field.name))
-        return parts
-    raise ParameterError(
-        f"A state of type {type(value).__name__} ({name}) cannot be written to a checkpoint; keep it in a "
-        "tensor, or in a dataclass of tensors and numbers that the attack names as its memory."
-    )
+    if kind is not None and type(value) is kind:
+        parts = {f"{name}.{field.name}": _leaf(name, getattr(value, field.name)) for field in fields(kind)}
+        return {place: part for place, part in parts.items() if part is not None}
+    raise _unwritable(name, value)
 
 
 def restore(name: str, arrays: Mapping[str, Tensor], kind: Any) -> Any:
-    """Return the state that ``flatten`` turned into arrays; ``kind`` is its dataclass, if it was one."""
-    if kind is None:
+    """Return the state that ``flatten`` turned into arrays; ``kind`` is its dataclass, if it may be one."""
+    if kind is None or name in arrays:
         return arrays.get(name)
-    given: dict[str, Any] = {}
-    for field in fields(kind):
-        value = arrays.get(f"{name}.{field.name}")
-        if value is None:
-            return None
-        given[field.name] = value.item() if field.type in ("int", "float") else value
-    return kind(**given)
+    found = {field.name: arrays.get(f"{name}.{field.name}") for field in fields(kind)}
+    if all(value is None for value in found.values()):
+        return None
+    return kind(**{part: _value(value) for part, value in found.items()})
+
+
+def _leaf(name: str, value: Any) -> Tensor | None:
+    """Return a field as an array; a number has one axis less than any tensor of a state."""
+    if value is None or isinstance(value, Tensor):
+        return None if value is None else value[None]
+    if isinstance(value, (bool, int, float)):
+        return torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
+    raise _unwritable(name, value)
+
+
+def _value(stored: Tensor | None) -> Any:
+    if stored is None:
+        return None
+    return stored[0] if stored.ndim else stored.item()
+
+
+def _unwritable(name: str, value: Any) -> ParameterError:
+    return ParameterError(
+        f"A state of type {type(value).__name__} ({name}) cannot be written to a checkpoint; keep it in a "
+        "tensor, or in a dataclass of tensors and numbers that the attack's class names as its memory."
+    )

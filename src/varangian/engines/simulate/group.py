@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -142,11 +142,26 @@ class Group:
             None if ahead else intake.sent,
         )
         forged, after = attack.vectors(scene)
+        after = apart(after, intake.rows)
         return self.momentum.unreceived(state.memory, forged) if ahead else forged, after
 
     def _column(self, values: Sequence[float]) -> Float[Tensor, "runs 1 1"]:
         like = self.world.data.train_inputs
         return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
+
+
+def apart(state: Any, rows: Tensor) -> Any:
+    """Return what an attack remembers, none of it in rows that the next step writes over."""
+    if isinstance(state, Tensor):
+        shares = state.untyped_storage().data_ptr() == rows.untyped_storage().data_ptr()
+        return state.clone() if shares else state
+    if is_dataclass(state) and not isinstance(state, type):
+        return replace(
+            state, **{field.name: apart(getattr(state, field.name), rows) for field in fields(state)}
+        )
+    if isinstance(state, (list, tuple)):
+        return type(state)(apart(part, rows) for part in state)
+    return {name: apart(part, rows) for name, part in state.items()} if isinstance(state, dict) else state
 
 
 def _moments(forged: Tensor | None) -> Moments | None:

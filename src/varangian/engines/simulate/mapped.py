@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+from varangian.core.parameters import FlatParameters
 from varangian.engines.simulate.batched import Batched, Sampled
 from varangian.engines.simulate.differentiation import Step
 from varangian.engines.world import World
 from varangian.kernels.lanes import threads_instead_of_lanes
 from varangian.models import SAMPLE_LOSSES
+from varangian.privacy import shortened
 
 LARGEST = 100_000
 """Parameters above which a CPU is faster worker by worker: 2 times for a CNN of 1 199 882."""
@@ -22,7 +26,6 @@ TOLERANCE = 1e-3
 """Relative difference from plain differentiation that rounding may explain."""
 
 RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU)
-REMEMBERING = (nn.modules.batchnorm._NormBase,)
 
 
 class Mapped(Batched):
@@ -44,7 +47,7 @@ class Mapped(Batched):
         ) -> tuple[Tensor, Tensor]:
             samples = inputs[:, None], labels[:, None], torch.ones_like(shares)[:, None]
             gradients, losses = vmap(plain, (None, 0, 0, 0))(theta, *samples)
-            return clipped_sum(gradients, shares, bound), (losses * shares).sum()
+            return shares @ shortened(gradients, bound), (losses * shares).sum()
 
         self._of_worker: Callable[..., tuple[Tensor, Tensor]] = plain if self.each is None else private
 
@@ -65,36 +68,42 @@ class Mapped(Batched):
         return Sampled(losses, made, self, theta, step, local, shared)
 
 
-def clipped_sum(
-    gradients: Float[Tensor, "samples d"], shares: Float[Tensor, " samples"], bound: Float[Tensor, ""]
-) -> Float[Tensor, " d"]:
-    """Return the sum of samples' gradients, each shortened to the bound and with its share.
-
-    One with a non-finite coordinate counts as zero, as in ``varangian.privacy.clip_samples``.
-    """
-    finite = gradients.isfinite().all(-1)
-    rows = torch.where(finite[:, None], gradients, 0.0)
-    norms = rows.norm(dim=-1)
-    return torch.where(norms > bound, bound / norms, 1.0) * shares @ rows
-
-
 def can_be_mapped(worlds: Sequence[World]) -> bool:
-    """Tell whether mapping gives a worker's gradient as plain differentiation does, and is worth it."""
+    """Tell whether mapping gives a worker's gradient as plain differentiation does, and is worth it.
+
+    It is tried on a copy of the module: samples must not mix, and using it must not change it.
+    """
     world = worlds[0]
     parts = list(world.module.modules())
-    changing = any(isinstance(part, (*RANDOM, *REMEMBERING)) and part.training for part in parts)
+    changing = any(isinstance(part, RANDOM) and part.training for part in parts)
     large = world.flat.d > LARGEST and world.spec.device == "cpu"
     if changing or large or world.loss not in SAMPLE_LOSSES:
         return False
-    theta = world.flat.get()
-    before = [buffer.clone() for buffer in world.module.buffers()]
-    worker = world.computing[0]
+    module = copy.deepcopy(world.module)
+    trial = replace(world, module=module, flat=FlatParameters(module))
+    theta, before = trial.flat.get(), _memory(module)
+    inputs, _ = trial.sample(world.computing[0], 0, 0)
     try:
-        mapped = Mapped([world])
-        got = mapped.at(theta.expand(1, len(world.computing), -1), 0, 0, shared=True)
-        gradient = got.gradients(slice(0, 1), slice(0, 1))[0, 0]
-    except (RuntimeError, TypeError, ValueError):  # torch.func cannot follow this module
+        together = module(inputs)
+        alone = torch.cat([module(inputs[i : i + 1]) for i in range(len(inputs))])
+        step = Mapped([trial]).at(theta.expand(1, len(world.computing), -1), 0, 0, shared=True)
+        gradient = step.gradients(slice(0, 1), slice(0, 1))[0, 0]
+        want, _ = trial.gradient(theta, world.computing[0], 0, 0)
+    except (RuntimeError, TypeError, ValueError):  # torch.func cannot follow this module, or nobody can
         return False
-    want, _ = world.gradient(theta, worker, 0, 0)
-    same = [torch.equal(*pair) for pair in zip(before, world.module.buffers(), strict=True)]
-    return all(same) and bool((gradient - want).norm() <= TOLERANCE * want.norm())
+    pairs = ((together, alone), (gradient, want))
+    return _memory(module) == before and all(
+        bool((one - other).norm() <= TOLERANCE * other.norm()) for one, other in pairs
+    )
+
+
+def _memory(module: nn.Module) -> list[object]:
+    """Return what a module would change of itself if it remembered: its buffers, and its plain attributes."""
+    buffers = [buffer.detach().cpu().numpy().tobytes() for buffer in module.buffers()]
+    plain = [
+        (name, value)
+        for part in module.modules()
+        for name, value in vars(part).items()
+        if isinstance(value, (bool, int, float, str))
+    ]
+    return [*buffers, *plain]

@@ -28,14 +28,15 @@ SHARED_TOO = ("data", "data_dir", "evaluation_mode", "flip", "dtype", "device")
 def shape(spec: Experiment) -> Hashable:
     """Return what the runs of one batch have in common."""
     named = [_hashable(getattr(spec, name)) for name in (*SHARED, *SHARED_TOO)]
-    return (*named, spec.honest, spec.follows, spec.trusts)
+    by_sample = spec.privacy is not None and spec.privacy.clip == "sample"
+    return (*named, spec.honest, spec.follows, spec.trusts, by_sample)
 
 
 def batches(specs: Sequence[Experiment], budget: int | None = None) -> list[list[int]]:
     """Return the places of experiments that run side by side, each batch within ``budget`` bytes.
 
     Experiments that share data, model, numbers of workers, samples and steps go together; learning rates,
-    seeds, rules, attacks, momentum, privacy and splits may differ. An experiment that exceeds the budget by
+    seeds, rules, attacks, momentum and splits may differ. An experiment that exceeds the budget by
     itself is a batch of its own.
 
     >>> specs = [Experiment(seed=1), Experiment(seed=2, learning_rate=0.1), Experiment(workers=9)]
@@ -68,7 +69,8 @@ def check_alike(specs: Sequence[Experiment]) -> None:
             ]
             raise ParameterError(
                 "Experiments of one batch must agree in their sizes, and these differ in "
-                f"{', '.join(differing) or 'who computes gradients'}; vg.run(list) cuts them into batches."
+                f"{', '.join(differing) or 'who computes gradients, or how'}; vg.run(list) cuts them into "
+                "batches."
             )
 
 

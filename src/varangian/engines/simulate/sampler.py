@@ -43,6 +43,7 @@ class Sampler:
                 continue
             for place, worker in enumerate(self.computing):
                 own = world.drawn(worker, step, local)
+                chosen[run, place] = own[0]  # what fills a batch up must not bring in another's samples
                 chosen[run, place, : len(own)] = own
             drawn[known] = chosen[run]
         index = torch.from_numpy(chosen).to(self.data.train_labels.device)

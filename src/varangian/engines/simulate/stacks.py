@@ -60,13 +60,15 @@ class LinearStack:
     @classmethod
     def of(cls, module: nn.Module, flat: FlatParameters, loss: Loss) -> LinearStack | None:
         """Return the stack that a module is, or None if it is something else."""
-        if not isinstance(module, nn.Sequential) or loss not in SAMPLE_LOSSES:
+        plain = type(module) is nn.Sequential and not any(map(_is_watched, module.modules()))
+        if not plain or loss not in SAMPLE_LOSSES:
             return None
         places = _places(flat)
         before: list[nn.Module] = []
         layers: list[Layer] = []
         idle: nn.Sequential | None = None
-        for name, part in module.named_children():
+        for name, part in module._modules.items():  # a layer may stand at two places
+            assert part is not None
             if type(part) is nn.Linear and f"{name}.weight" in places:
                 bias = None if part.bias is None else places.get(f"{name}.bias")
                 if (bias is None) != (part.bias is None):
@@ -122,7 +124,14 @@ class LinearStack:
         deltas.reverse()
         factors = shares.reshape(count)
         if clip is not None:
-            factors = factors * self._clipping(seen, deltas, clip, workers * samples)
+            norms = self._norms(seen, deltas)
+            limits = clip.to(norms).repeat_interleave(workers * samples)
+            factors = factors * torch.where(norms > limits, limits / norms, 1.0).to(factors)
+            if not bool(norms.isfinite().all()):  # such a sample counts as zero, whatever it was
+                out = ~norms.isfinite()[:, None]
+                seen = [x.masked_fill(out, 0.0) for x in seen]
+                deltas = [delta.masked_fill(out, 0.0) for delta in deltas]
+                factors = factors.masked_fill(out[:, 0], 0.0)
         parts = [
             (x.unflatten(0, labels.shape), (delta * factors[:, None]).unflatten(0, labels.shape))
             for x, delta in zip(seen, deltas, strict=True)
@@ -159,14 +168,13 @@ class LinearStack:
         grouped = delta.view(*weight.shape[:2], -1, delta.shape[-1])
         return grouped_linear(grouped, weight.mT).flatten(0, 2)
 
-    def _clipping(self, seen: Sequence[Tensor], deltas: Sequence[Tensor], clip: Tensor, each: int) -> Tensor:
-        """Return min(1, clip / norm) of every sample's gradient; of outer products, norms multiply."""
-        square = torch.zeros_like(deltas[0][:, 0])
+    def _norms(self, seen: Sequence[Tensor], deltas: Sequence[Tensor]) -> Tensor:
+        """Return the norm of every sample's gradient, in float64; of outer products, norms multiply."""
+        square = torch.zeros(len(deltas[0]), dtype=torch.float64, device=deltas[0].device)
         for layer, x, delta in zip(self.layers, seen, deltas, strict=True):
-            square += delta.square().sum(-1) * (x.square().sum(-1) + (layer.bias is not None))
-        limit = clip.to(square).repeat_interleave(each)
-        norm = square.sqrt()
-        return torch.where(norm > limit, limit / norm, 1.0)
+            length, back = (torch.linalg.vector_norm(v, dim=-1, dtype=torch.float64) for v in (x, delta))
+            square += back.square() * (length.square() + (layer.bias is not None))
+        return square.sqrt()
 
 
 def _read(layer: Layer, theta: Tensor, shared: bool) -> tuple[Tensor, Tensor | None]:
@@ -187,10 +195,16 @@ def _places(flat: FlatParameters) -> dict[str, slice]:
 
 def _is_plain(part: nn.Module, *, first: bool) -> bool:
     """Tell whether a layer is without parameters, and treats every sample by itself."""
-    if isinstance(part, nn.Flatten):
+    if type(part) is nn.Flatten:
         return (first and part.start_dim == 1 and part.end_dim == -1) or (not first and part.start_dim == 0)
-    if isinstance(part, nn.Dropout):
+    if type(part) is nn.Dropout:
         return not part.training
-    if isinstance(part, EVERY_SAMPLE):
+    if type(part) in EVERY_SAMPLE:
         return part.dim in (-1, 1)
-    return isinstance(part, EVERY_NUMBER) and not getattr(part, "inplace", False)
+    return type(part) in EVERY_NUMBER and not getattr(part, "inplace", False)
+
+
+def _is_watched(part: nn.Module) -> bool:
+    """Tell whether somebody has put a hook on a layer, which may change what passes."""
+    kinds = ("forward", "forward_pre", "backward", "backward_pre")
+    return any(getattr(part, f"_{kind}_hooks") for kind in kinds)
