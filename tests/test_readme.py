@@ -198,3 +198,16 @@ def test_a_command_that_fails_fails(tmp_path: Path) -> None:
     run_command("exit 0", tmp_path)
     with pytest.raises(AssertionError, match="no such thing"):
         run_command("echo no such thing; exit 3", tmp_path)
+
+
+def test_every_link_to_a_file_leads_there() -> None:
+    text = README.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    assert targets, "README.md links to no file."
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=README.parent, capture_output=True, text=True, check=False
+    )
+    for target in targets:
+        assert (README.parent / target).is_file(), f"README.md links to {target}, which is not there."
+        if tracked.returncode == 0:
+            assert target in tracked.stdout.splitlines(), f"{target} is linked to, and not kept."
