@@ -3,51 +3,27 @@
 from __future__ import annotations
 
 import math
-import sys
-from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-
+from varangian.cli.bar import Bar
 from varangian.engines.loop import Progress as Stand
 
 
-class Live:
+class Live(Bar):
     """Watches a run: remembers where it stands, and draws it where stderr is a terminal.
 
     Use it as a context, and hand it to the run as its ``watch``.
     """
 
     def __init__(self, label: str, steps: int, *, quiet: bool) -> None:
+        super().__init__(label, steps, "loading", counted=True, quiet=quiet)
         self.stand: Stand | None = None
         self.accuracy = math.nan
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            TextColumn("{task.completed}/{task.total}", markup=False),
-            TextColumn("{task.fields[told]}", markup=False),
-        )
-        hidden = quiet or not sys.stderr.isatty()
-        console = Console(file=sys.stderr, markup=False, highlight=False, emoji=False)
-        self.drawn = Progress(*columns, console=console, transient=True, expand=True, disable=hidden)
-        self.task = self.drawn.add_task(label, total=steps, told="loading")
-
-    def __enter__(self) -> Live:
-        if not self.drawn.disable:
-            self.drawn.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self.drawn.disable:
-            self.drawn.stop()
 
     def __call__(self, stand: Stand) -> None:
         """Take in where the run stands now."""
         self.stand = stand
         self.accuracy = stand.row.get("accuracy", self.accuracy)
-        self.drawn.update(self.task, completed=stand.step, told=told(stand, self.accuracy))
+        self.show(completed=stand.step, told=told(stand, self.accuracy))
 
 
 def told(stand: Stand, accuracy: float) -> str:

@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from types import TracebackType
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-
+from varangian.cli.bar import Bar
 from varangian.cli.live import clock
 from varangian.experiments.sweeps import Standing
 
 
-class LiveSweep:
+class LiveSweep(Bar):
     """Draws how far a sweep is, where stderr is a terminal; a context, and the sweep's ``watch``."""
 
     def __init__(self, runs: int, *, quiet: bool) -> None:
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[told]}", markup=False),
-        )
-        hidden = quiet or not sys.stderr.isatty()
-        console = Console(file=sys.stderr, markup=False, highlight=False, emoji=False)
-        self.drawn = Progress(*columns, console=console, transient=True, expand=True, disable=hidden)
-        self.task = self.drawn.add_task(f"0/{runs} runs", total=None, told="checking")
-
-    def __enter__(self) -> LiveSweep:
-        if not self.drawn.disable:
-            self.drawn.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self.drawn.disable:
-            self.drawn.stop()
+        super().__init__(f"0/{runs} runs", None, "checking", counted=False, quiet=quiet)
 
     def __call__(self, standing: Standing) -> None:
         """Take in where the sweep stands now."""
-        self.drawn.update(
-            self.task,
+        self.show(
             description=f"{standing.finished}/{standing.runs} runs",
             completed=standing.steps_done,
             total=standing.steps,
