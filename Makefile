@@ -30,7 +30,7 @@ test: $(STAMP)
 	@./scripts/gate
 
 slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not real_data"
 
 real-data: $(STAMP)
 	$(BIN)/python -m pytest -m real_data

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,39 +67,49 @@ def test_goes_on_to_the_same_bits(name: str, step: int, tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import sys
+import sys, time
 from pathlib import Path
+import torch
 import varangian as vg
 from varangian.engines import simulate
+
+def watch(progress):
+    print(progress.step, flush=True)
+    time.sleep(0.01)
+
 specs = [
     vg.Experiment(steps=60, workers=11, byzantine=3, rule=rule, attack=vg.ALittleIsEnough(z=1.5), seed=seed)
     for seed, rule in enumerate((vg.Median(f=3), vg.Krum(f=3)), 1)
 ]
-import torch
-results = simulate(specs, checkpoint=Path(sys.argv[1]), every=1)
+results = simulate(specs, watch, checkpoint=Path(sys.argv[1]), every=1)
 torch.save([result.parameters for result in results], sys.argv[2])
 """
 
 
 @pytest.mark.slow
 def test_killed_ten_times_in_ten(tmp_path: Path) -> None:
-    def start(*names: str) -> subprocess.Popen[bytes]:
+    def start(*names: str) -> subprocess.Popen[str]:
         places = [str(tmp_path / name) for name in names]
-        return subprocess.Popen([sys.executable, "-c", SCRIPT, *places])
+        return subprocess.Popen([sys.executable, "-c", SCRIPT, *places], stdout=subprocess.PIPE, text=True)
 
-    assert start("never", "whole.pt").wait() == 0
+    def finish(running: subprocess.Popen[str]) -> list[str]:
+        told, _ = running.communicate()
+        assert running.returncode == 0
+        return told.split()
+
+    assert finish(start("never", "whole.pt")) == [str(step) for step in range(1, 61)]
     whole = torch.load(tmp_path / "whole.pt", weights_only=True)
     when = random.Random(1)
     for trial in range(10):
-        file = tmp_path / f"{trial}.npz"
-        running = start(file.name, f"{trial}.pt")
-        while not file.exists():
-            time.sleep(0.01)
-        time.sleep(when.uniform(0, 0.6))
+        running = start(f"{trial}.npz", f"{trial}.pt")
+        assert running.stdout is not None
+        for _ in range(when.randint(1, 50)):
+            reached = int(running.stdout.readline())
         os.kill(running.pid, signal.SIGKILL)
-        running.wait()
+        running.communicate()
         assert not (tmp_path / f"{trial}.pt").exists(), "The run was over before it was killed."
-        assert start(file.name, f"{trial}.pt").wait() == 0
+        resumed = finish(start(f"{trial}.npz", f"{trial}.pt"))
+        assert int(resumed[0]) >= reached
         again = torch.load(tmp_path / f"{trial}.pt", weights_only=True)
         assert all(torch.equal(one, other) for one, other in zip(whole, again, strict=True))
 
