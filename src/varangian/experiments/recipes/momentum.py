@@ -100,7 +100,7 @@ class MomentumRecipe(Recipe):
         "rate, no Nesterov, seed 1; about 4 minutes on mnist"
     )
     full: ClassVar[str] = (
-        "184 settings of one data set (736 in all four) and 5 seeds; about 4 hours on mnist, weeks on cifar10"
+        "184 settings of one data set (736 in all four) and 5 seeds; about 3 hours on mnist, weeks on cifar10"
     )
     datasets: ClassVar[tuple[str, ...]] = ("mnist", "fashion-mnist", "cifar10", "cifar100")
 
