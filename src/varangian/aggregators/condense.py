@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from varangian.core.citations import Reference
@@ -16,7 +16,7 @@ from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.run import Call
 from varangian.core.stages import CoordinateRule, check_number
-from varangian.kernels.columns import median
+from varangian.kernels.programs import Middle
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,15 @@ class Condense(CoordinateRule):
         """Return where the median is taken."""
         return torch.rand(d, generator=stream.generator(), dtype=torch.float64) < self.p
 
-    def columns(self, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
+    def program(self, n: int) -> Middle:
         """Return the median of every column."""
-        return median(values)
+        return Middle()
 
     def advance(self, points: Points, call: Call) -> Points:
         """Return the one point of masked columns."""
         mask = self.mask(points.d, call.stream)
 
-        def program(values: Tensor, place: slice) -> Tensor:
-            return torch.where(
-                mask[place].to(values.device), self.columns(values), values[..., 0, :].double()
-            )
+        def columns(values: Tensor, place: slice) -> Tensor:
+            return torch.where(mask[place].to(values.device), self.columns(values), values[..., 0, :])
 
-        return points.reduced(program)
+        return points.reduced(columns)

@@ -6,16 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.papers import GENERALIZED
 from varangian.core.stages import CoordinateRule, check_count
 from varangian.errors import ParameterError
-from varangian.kernels.columns import mean_of_nearest, middle, sort_columns
+from varangian.kernels.programs import Middle, Nearest, Trimmed
 
 
 @dataclass(frozen=True)
@@ -63,11 +59,9 @@ class MeanAroundMedian(CoordinateRule):
         """Return 1 / sqrt(10 (n - f)) (recalled)."""
         return 1 / math.sqrt(10 * (n - self.f))
 
-    def columns(self, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
+    def program(self, n: int) -> Nearest:
         """Return the mean around the middle of every sorted column."""
-        ordered = sort_columns(values)
-        keep = ordered.shape[-2] - (self.f if self.drop is None else self.drop)
-        return mean_of_nearest(ordered, middle(ordered, lower=self.as_released), keep)
+        return Nearest(self.f if self.drop is None else self.drop, Middle(lower=self.as_released))
 
 
 @dataclass(frozen=True)
@@ -107,8 +101,6 @@ class Phocas(CoordinateRule):
         f = self.f
         return 1 / math.sqrt(4 + 12 * (f + 1) * (n - f) / (n - 2 * f) ** 2)
 
-    def columns(self, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
+    def program(self, n: int) -> Nearest:
         """Return the mean around the trimmed mean of every sorted column."""
-        ordered = sort_columns(values)
-        trimmed = ordered[..., self.f : ordered.shape[-2] - self.f, :].mean(-2, dtype=torch.float64)
-        return mean_of_nearest(ordered, trimmed, ordered.shape[-2] - self.f)
+        return Nearest(self.f, Trimmed(self.f))

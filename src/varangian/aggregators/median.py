@@ -6,14 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor
-
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.papers import COORDINATE_WISE
 from varangian.core.stages import CoordinateRule
-from varangian.kernels.columns import median
+from varangian.kernels.programs import Middle
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,6 @@ class Median(CoordinateRule):
         """Return 1 / sqrt(n - f)."""
         return 1 / math.sqrt(n - self.f)
 
-    def columns(self, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
+    def program(self, n: int) -> Middle:
         """Return the middle of every sorted column."""
-        return median(values, lower=self.as_released)
+        return Middle(lower=self.as_released)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor
-
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.stages import CoordinateRule
+from varangian.kernels.programs import SignSum
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,6 @@ class SignMajority(CoordinateRule):
         """Return n >= 2f + 1."""
         return Condition(2 * self.f + 1, "n >= 2f + 1")
 
-    def columns(self, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
+    def program(self, n: int) -> SignSum:
         """Return the sign of the sum of the signs."""
-        return values.sign().sum(-2).sign()
+        return SignSum()

@@ -14,7 +14,7 @@ from varangian.core.conditions import Condition
 from varangian.core.papers import COORDINATE_WISE
 from varangian.core.parties import Parties
 from varangian.core.stages import CoordinateRule
-from varangian.kernels.columns import trimmed_mean
+from varangian.kernels.programs import Trimmed
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,15 @@ class TrimmedMean(CoordinateRule):
         """Return (n - 2f) / sqrt(2 (f + 1) (n - f)) (recalled)."""
         return (n - 2 * self.f) / math.sqrt(2 * (self.f + 1) * (n - self.f))
 
+    def program(self, n: int) -> Trimmed:
+        """Return the mean of what is left of every sorted column."""
+        return Trimmed(self.f)
+
     def columns(
         self, values: Float[Tensor, "*batch n c"], parties: Parties | None = None
     ) -> Float[Tensor, "*batch c"]:
-        """Return the mean of what is left of every sorted column."""
-        if parties is not None:
-            return _trim_mass(values, parties)
-        return trimmed_mean(values, self.f)
+        """Return the same, or the mean of what is left when mass is trimmed."""
+        return super().columns(values) if parties is None else _trim_mass(values, parties)
 
 
 def _trim_mass(values: Tensor, parties: Parties) -> Tensor:

@@ -46,7 +46,7 @@ class Sightline:
                 return self.deviation(factors[0])[None]
             half = len(factors) // 2
             return torch.cat([self.deviations(factors[:half]), self.deviations(factors[half:])])
-        if points.program is not None:
+        if points.columns is not None:
             return self._deviations_by_column(points, made)
         return self._deviations_by_distance(points, made)
 
@@ -116,7 +116,7 @@ class Sightline:
         base = self.h + 2 + len(points.extras)
         made = made[..., : self.scene.n, :base]
         mix = made if points.mix is None else points.mix[..., : self.scene.n] @ made
-        real = Points(1, self.companions, rows=self.rows, mix=mix, program=points.program)
+        real = Points(1, self.companions, rows=self.rows, mix=mix, columns=points.columns)
         result = made.new_zeros(made.shape[:-2])
         for block in self.rows.blocks():
             apart = real.seen(block).values[..., 0, :].double() - block.values[..., self.h, :]

@@ -14,7 +14,8 @@ import torch
 import varangian
 from varangian.data import DATASETS, Source
 from varangian.data.find import locate
-from varangian.data.folders import CACHE, DATA, folders_to_search, known_cache_folder
+from varangian.data.folders import DATA, folders_to_search
+from varangian.folders import CACHE, cache_folder
 
 Line = tuple[str, str]
 NEEDED = ("torch", "numpy", "click", "rich")
@@ -49,11 +50,8 @@ def data() -> Iterator[Line]:
         named = os.environ.get(variable)
         missing = "" if not named or Path(named).expanduser().is_dir() else " (no such folder)"
         yield variable, f"{named}{missing}" if named else "not set"
-    cache = known_cache_folder()
-    yield (
-        "cache folder",
-        f"{cache}, {_writable(cache)}" if cache else f"none: set {CACHE}, or {_install('data')}",
-    )
+    cache = cache_folder()
+    yield "cache folder", f"{cache}, {_writable(cache)}" if cache else f"none: set {CACHE}"
     for source in DATASETS:
         yield source.name, _whereabouts(source)
 
@@ -68,7 +66,7 @@ def _whereabouts(source: Source) -> str:
     if folders:
         lacking = [part.name for part, place in zip(source.parts, places, strict=True) if not place]
         return f"found in {' and '.join(folders)}, but not {', '.join(lacking)}"
-    return "not here; train downloads it" if known_cache_folder() else "not here"
+    return "not here; train downloads it" if cache_folder() else "not here"
 
 
 def _version(package: str) -> str | None:

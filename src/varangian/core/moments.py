@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.kernels.columns import copies_at_end
+from varangian.kernels.rows import copies_at_end
 
 COLUMNS = 2**17
 """Coordinates that are looked at together."""

@@ -17,15 +17,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from varangian.core.tables import Table
-from varangian.kernels.columns import median
+from varangian.kernels.columns import reduced
 from varangian.kernels.distances import pairwise, to_each, total
 from varangian.kernels.lanes import each
+from varangian.kernels.programs import Middle, Program
 from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows
 
 Made = TypeVar("Made")
 
-Program = Callable[[Tensor, slice], Tensor]
-"""A column program: ``(*batch, m, c)``, and which columns of the whole these are, to ``(*batch, c)``."""
+Columns = Callable[[Tensor, slice], Tensor]
+"""What reduces columns: ``(*batch, m, c)``, and which columns of the whole these are, to ``(*batch, c)``."""
 
 
 class Reads(IntEnum):
@@ -56,7 +57,7 @@ class Points:
     Without ``rows`` the points live in distance space only. ``companions`` are the pivots that the table
     carries, in the order of its last rows and columns; those that are vectors of their own (the extras)
     also stand below the rows. ``mix`` is None as long as the points are the rows themselves. ``subsets``
-    are those of the coordinates on which a later stage plans.
+    are those of the coordinates on which a later stage plans. ``columns`` reduces the points to one.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Points:
         known: Reads = Reads.NOTHING,
         subsets: Bool[Tensor, "s d"] | None = None,
         on_subsets: Table | None = None,
+        columns: Columns | None = None,
         program: Program | None = None,
     ) -> None:
         self.m = m
@@ -78,6 +80,7 @@ class Points:
         self.mix = mix
         self.known = known
         self.subsets = subsets
+        self.columns = columns
         self.program = program
         self._table = table
         self._on_subsets = on_subsets
@@ -151,9 +154,12 @@ class Points:
                     mix[..., 0, column] = mix[..., 0, column] + weights[..., self.m + place]
         return self._successor(mix)
 
-    def reduced(self, program: Program) -> Points:
-        """Return the one point whose every column is a function of the column of these points."""
-        return Points(1, self.companions, rows=self.rows, mix=self.mix, program=program)
+    def reduced(self, columns: Columns, program: Program | None = None) -> Points:
+        """Return the one point whose every column is a function of the column of these points.
+
+        ``program``, if there is one, says the same in a way that can be compiled.
+        """
+        return Points(1, self.companions, rows=self.rows, mix=self.mix, columns=columns, program=program)
 
     def over_blocks(self, function: Callable[[Block], Made]) -> list[Made]:
         """Read the points once, combined as they are loaded (then in float64), the extras last.
@@ -162,7 +168,7 @@ class Points:
         """
         if self.rows is None:
             raise NeedsVectors
-        narrow = self.program is None or self.mix is not None
+        narrow = self.columns is None or self.mix is not None
         blocks = self.rows.blocks(BLOCK_ELEMENTS if narrow else WIDE_ELEMENTS)
         return each(lambda block: function(self.seen(block)), blocks)
 
@@ -175,10 +181,10 @@ class Points:
             if self.extras:
                 below = base[..., self.n :, :].expand(*values.shape[:-2], -1, -1)
                 values = torch.cat([values, below], dim=-2)
-        if self.program is not None:
+        if self.columns is not None:
             count = values.shape[-2] - len(self.extras)
             place = slice(block.offset, block.end)
-            values = self.program(values[..., :count, :], place)[..., None, :]
+            values = self.columns(values[..., :count, :], place)[..., None, :]
         return replace(block, values=values)
 
     @property
@@ -283,7 +289,7 @@ def _pivot_row(pivot: Pivot, points: Tensor, extra_rows: Tensor, extras: Sequenc
     if pivot is Pivot.ORIGIN:
         return torch.zeros_like(points[..., :1, :])
     if pivot is Pivot.MEDIAN:
-        return median(points)[..., None, :]
+        return reduced(Middle(), points)[..., None, :]
     place = extras.index(pivot)
     return extra_rows[..., place : place + 1, :].double()
 

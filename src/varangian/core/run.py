@@ -16,6 +16,7 @@ from varangian.core.points import Pivot, Points, Reads
 from varangian.core.randomness import Stream
 from varangian.core.tables import Table
 from varangian.errors import InputError, WeightsError
+from varangian.kernels.columns import reduce, reducible
 from varangian.kernels.rows import Block, Rows
 
 if TYPE_CHECKING:
@@ -157,6 +158,10 @@ def _write(points: Points, many: bool) -> list[Tensor]:
     lead = (*rows.batch, points.m) if many else rows.batch
     outputs = [segment.sample.new_empty(*lead, segment.width) for segment in rows.segments]
 
+    if points.program is not None and points.mix is None and reducible(rows):
+        reduce(points.program, rows, outputs)
+        return outputs
+
     def write(block: Block) -> None:
         values = block.values[..., : points.m, :] if many else block.values[..., 0, :]
         outputs[block.segment][..., block.start : block.stop] = values
@@ -166,7 +171,7 @@ def _write(points: Points, many: bool) -> list[Tensor]:
 
 
 def _shares_of_rows(points: Points, n: int, many: bool) -> Tensor | None:
-    if points.program is not None or points.mix is None:
+    if points.columns is not None or points.mix is None:
         return None
     mix = points.mix[..., :n]
     return mix if many else mix[..., 0, :]

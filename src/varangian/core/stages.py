@@ -21,6 +21,8 @@ from varangian.core.run import Aggregation, Call, aggregate
 from varangian.core.spans import Drawing, Span
 from varangian.core.values import Value
 from varangian.errors import ParameterError
+from varangian.kernels.columns import reduced
+from varangian.kernels.programs import Program
 
 
 class Stage(Value, ABC):
@@ -222,19 +224,27 @@ class SubsampledRule(GeometricRule):
 
 
 class CoordinateRule(Stage):
-    """Treats every coordinate by itself."""
+    """Treats every coordinate by itself: says how in a ``program``, or else in ``columns``."""
 
     reads = Reads.NOTHING
 
-    @abstractmethod
+    def program(self, n: int) -> Program | None:
+        """Return what is made of a column of n values in a way that can be compiled, if it can be said so."""
+        return None
+
     def columns(self, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
-        """Return one value per column."""
+        """Return one value per column, of finite values."""
+        program = self.program(values.shape[-2])
+        if program is None:
+            raise NotImplementedError(f"{type(self).__name__} has neither a program nor columns.")
+        return reduced(program, values)
 
     def advance(self, points: Points, call: Call) -> Points:
         """Return the one point of reduced columns."""
         columns: Any = self.columns
         options = call.options(self)
-        return points.reduced(lambda values, _: columns(values, **options))
+        program = None if options else self.program(points.m)
+        return points.reduced(lambda values, _: columns(values, **options), program)
 
 
 class Composite(Stage):

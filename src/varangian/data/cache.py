@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from varangian.data.folders import known_cache_folder
+from varangian.folders import cache_folder, write_whole
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -39,12 +37,13 @@ def keep(source: Path, part: str, content: UInt8[np.ndarray, "bytes"]) -> None:
     digest = np.frombuffer(hashlib.sha256(content.data).digest(), np.uint8)
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        _write(kept, np.concatenate([content, digest]))
+        whole = np.concatenate([content, digest])
+        write_whole(kept, lambda stream: np.save(stream, whole, allow_pickle=False))
 
 
 def _place(source: Path, part: str) -> Path | None:
     """Return the path for a part of a file as it is now: another size or time is another path."""
-    folder = known_cache_folder()
+    folder = cache_folder()
     if folder is None:
         return None
     try:
@@ -53,15 +52,3 @@ def _place(source: Path, part: str) -> Path | None:
         return None
     name = repr((str(source.resolve()), status.st_size, status.st_mtime_ns, part)).encode()
     return folder / "arrays" / f"{hashlib.sha256(name).hexdigest()[:32]}.npy"
-
-
-def _write(path: Path, array: UInt8[np.ndarray, "bytes"]) -> None:
-    """Write beside the path, then rename, so that nobody ever reads half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.save(stream, array, allow_pickle=False)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -18,9 +18,10 @@ from varangian.data.decode import Content, decode
 from varangian.data.digits import read_digits
 from varangian.data.fetch import fetch
 from varangian.data.find import SUFFIXES, Location, locate
-from varangian.data.folders import CACHE, DATA, cache_folder, folders_to_search
+from varangian.data.folders import DATA, folders_to_search
 from varangian.data.source import Source
 from varangian.errors import DataError, UnknownNameError
+from varangian.folders import CACHE, cache_folder
 
 
 def load_dataset(name: str | Source, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
@@ -72,8 +73,9 @@ def _contents(source: Source, data_dir: str | os.PathLike[str] | None) -> list[C
     """Return the content of every part, from where it lies or from where it was fetched to."""
     folders = folders_to_search(source.name, data_dir)
     places = locate(source, folders)
-    if not all(places) and data_dir is None:
-        fetch(source, cache_folder() / source.name, folders)
+    cache = cache_folder()
+    if not all(places) and data_dir is None and cache is not None:
+        fetch(source, cache / source.name, folders)
         places = locate(source, folders)
     found = [place for place in places if place]
     if len(found) < len(places):

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.kernels.columns import copies_at_end
+from varangian.kernels.rows import copies_at_end
 
 
 def pairwise(values: Float[Tensor, "*batch k c"]) -> Float[Tensor, "*batch k k"]:

@@ -45,20 +45,18 @@ def pairwise_network(n: int) -> tuple[tuple[int, int], ...]:
 
 
 @cache
-def selection_network(n: int, ranks: frozenset[int], *, ordered: bool = True) -> tuple[Comparator, ...]:
-    """Return the comparators that bring some ranks of n values to their wires.
+def selection_network(labels: tuple[Hashable, ...]) -> tuple[Comparator, ...]:
+    """Return the comparators that bring the ranks that are read to their wires.
 
-    Unless ``ordered``, these ranks may end in any order among each other.
+    ``labels`` has an entry per rank: None if it is not read; ranks with one label may be interchanged.
 
-    >>> selection_network(2, frozenset({1}))
+    >>> selection_network((None, "largest"))
     (Comparator(i=0, j=1, low=False, high=True),)
     """
-    # Backwards: a wire that nothing reads needs no comparator, and neither do two that end in one heap.
-    read: list[Hashable] = [None] * n
-    for rank in ranks:
-        read[rank] = rank if ordered else "heap"
+    # Backwards: a wire that nothing reads needs no comparator, and neither do two that end as one label.
+    read = list(labels)
     kept: list[Comparator] = []
-    for i, j in reversed(pairwise_network(n)):
+    for i, j in reversed(pairwise_network(len(labels))):
         if read[i] == read[j]:
             continue
         kept.append(Comparator(i, j, read[i] is not None, read[j] is not None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,6 +50,19 @@ class Segment:
             block = torch.stack([vector[start:stop] for vector in self.vectors])
         return block.to(WORKING_DTYPES[block.dtype])
 
+    def of_run(self, run: int) -> Segment:
+        """Return the rows of one problem of the batch, the problems counted through all axes."""
+        if not isinstance(self.vectors, Tensor):
+            return self
+        place = np.unravel_index(run, self.vectors.shape[:-2])
+        return Segment(self.vectors[tuple(map(int, place))])
+
+    @property
+    def adjacent(self) -> bool:
+        """Tell whether, in every row, each number lies beside the next in the memory of this process."""
+        each = (self.vectors,) if isinstance(self.vectors, Tensor) else self.vectors
+        return all(v.device.type == "cpu" and (v.stride(-1) == 1 or v.shape[-1] < 2) for v in each)
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -92,6 +106,16 @@ class Rows:
         """Return the number of coordinates of a vector."""
         return sum(segment.width for segment in self.segments)
 
+    @property
+    def adjacent(self) -> bool:
+        """Tell whether compiled code may read the rows where they lie."""
+        return all(segment.adjacent for segment in self.segments)
+
+    def count(self, run: int, counts: Tensor) -> None:
+        """Count values of a run's rows that are not finite, if this is the first time they are read."""
+        if self.reads == 1:
+            self.nonfinite.view(-1, self.n)[run] += counts
+
     def blocks(self, elements: int = BLOCK_ELEMENTS) -> Iterator[Block]:
         """Read every row once, from the first column to the last, about so many numbers at a time."""
         self.reads += 1
@@ -101,7 +125,9 @@ class Rows:
         for index, segment in enumerate(self.segments):
             for start in range(0, segment.width, step):
                 stop = min(start + step, segment.width)
-                values = self._guarded(segment.columns(start, stop))
+                values, counts = sound(segment.columns(start, stop), replace=self.sanitise)
+                if counts is not None and self.reads == 1:
+                    self.nonfinite += counts
                 if self.extras:
                     values = torch.cat([values, *self._extra_rows(index, start, stop, values)], dim=-2)
                 yield Block(index, start, stop, offset + start, values)
@@ -112,18 +138,36 @@ class Rows:
         """Return the number of independent problems."""
         return int(torch.Size(self.batch).numel())
 
-    def _guarded(self, values: Tensor) -> Tensor:
-        # A sum over anything non-finite is non-finite, and it takes a fraction of the time to look at.
-        if not values.sum().isfinite():
-            finite = values.isfinite()
-            if self.reads == 1:
-                self.nonfinite += (~finite).sum(-1)
-            if self.sanitise:
-                values = torch.where(finite, values, 0.0)
-        if self.sanitise and values.dtype == torch.float64:
-            values = values.clamp(-LARGEST, LARGEST)
-        return values
-
     def _extra_rows(self, index: int, start: int, stop: int, like: Tensor) -> list[Tensor]:
         shape = (*self.batch, 1, stop - start)
         return [extra[index][..., None, start:stop].to(like.dtype).expand(shape) for extra in self.extras]
+
+
+def sound(values: Tensor, *, replace: bool = True) -> tuple[Tensor, Tensor | None]:
+    """Return the values with zero for what is not finite, and how many of those each row has, if any.
+
+    They are counted only, and not replaced, if ``replace`` is off.
+    """
+    counts = None
+    # A sum over anything non-finite is non-finite, and it takes a fraction of the time to look at.
+    if not values.sum().isfinite():
+        finite = values.isfinite()
+        counts = (~finite).sum(-1)
+        if replace:
+            values = torch.where(finite, values, 0.0)
+    if replace and values.dtype == torch.float64:
+        values = values.clamp(-LARGEST, LARGEST)
+    return values, counts
+
+
+def copies_at_end(values: Tensor) -> int:
+    """Return how many rows at the end equal the last one in every column, itself included.
+
+    >>> copies_at_end(torch.tensor([[1.0], [3.0], [3.0]]))
+    2
+    """
+    last, n = values[..., -1, :], values.shape[-2]
+    count = 1
+    while count < n and torch.equal(values[..., n - 1 - count, :], last):
+        count += 1
+    return count

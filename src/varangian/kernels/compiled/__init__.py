@@ -1,0 +1,1 @@
+"""Compiled kernels: a program -> LLVM's language -> machine code, made once and kept."""

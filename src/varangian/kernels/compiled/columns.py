@@ -1,0 +1,216 @@
+"""Column programs as machine code: load a column of n, sort what must be sorted, compute, store.
+
+Columns are done as many at a time as a register holds. Up to about as many rows as there are registers the
+whole column stays in them; above, the network runs in blocks over a tile of columns that the first cache
+holds.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+
+from varangian.kernels.compiled.assembly import Assembly
+from varangian.kernels.compiled.blocks import Block, partition
+from varangian.kernels.compiled.elements import ELEMENTS, Element
+from varangian.kernels.compiled.processor import Processor, processor
+from varangian.kernels.compiled.registers import Registers
+from varangian.kernels.networks import selection_network
+from varangian.kernels.programs import Program
+from varangian.kernels.rows import LARGEST
+
+SPARE = 4
+"""Registers that a block leaves to what is loaded, compared with, and counted."""
+SMALL, VECTORS_SMALL, VECTORS_LARGE = 64, 4, 8
+"""Up to so many rows, tiles and blocks are small: the vectors of a tile, below and above."""
+AHEAD = 8
+"""Vectors ahead that a straight column asks memory for; a tile asks for the next but one."""
+
+
+def tile_columns(n: int, element: str) -> int:
+    """Return how many columns the function does at a time."""
+    chip = processor()
+    vectors = 1 if _straight(n, chip) else VECTORS_SMALL if n <= SMALL else VECTORS_LARGE
+    return vectors * chip.lanes(ELEMENTS[element].working_bytes)
+
+
+def column_code(program: Program, n: int, element: str) -> str:
+    """Return ``i32 kernel(ptr rows, i64 first, i64 last, ptr out, ptr scratch)`` in LLVM's language.
+
+    It does columns ``first`` to ``last``, whose number is a multiple of ``tile_columns``, and returns 1 if it
+    met a value that is not finite (or too large, in float64): then what it wrote is worth nothing.
+    """
+    return _Writer(_Shape(program, n, ELEMENTS[element], processor())).text()
+
+
+class _Shape:
+    """How a program is laid out on a processor."""
+
+    def __init__(self, program: Program, n: int, element: Element, chip: Processor) -> None:
+        self.program, self.n, self.element, self.chip = program, n, element, chip
+        self.lanes = chip.lanes(element.working_bytes)
+        network = selection_network(program.labels(n))
+        self.straight = _straight(n, chip)
+        registers = n if self.straight else min(chip.registers - SPARE, 16 if n <= SMALL else 24)
+        self.blocks = partition(network, n, registers)
+        self.width = tile_columns(n, element.name)
+        self.read = {rank for rank, label in enumerate(program.labels(n)) if label is not None}
+
+
+def _straight(n: int, chip: Processor) -> bool:
+    """Tell whether a whole column fits into the registers."""
+    return n <= chip.registers - SPARE
+
+
+class _Writer:
+    """Writes the function."""
+
+    def __init__(self, shape: _Shape) -> None:
+        self.shape = shape
+        self.at = Assembly()
+        self.kind = shape.element.working
+        self.on = Registers(self.at, self.kind, shape.lanes)
+        self.wide = Registers(self.at, "double", shape.lanes, self.kind)
+        self.vector = self.on.vector
+        self.rows: list[str] = []
+        self.stored: set[int] = set()
+
+    def text(self) -> str:
+        """Return the whole module."""
+        at, shape = self.at, self.shape
+        at.enter("entry")
+        at.do(f"%seen = alloca {self.vector}, align 64")
+        at.do(f"store {self.vector} zeroinitializer, ptr %seen, align 64")
+        for row in range(shape.n):
+            at.lines.append(f"  %row{row} = load ptr, ptr {at.index('%rows', str(row), 'ptr')}")
+            self.rows.append(f"%row{row}")
+        before = "entry"
+        at.label("tile")
+        at.do(f"%c = phi i64 [%first, %{before}], [%cn, %tileend]")
+        if shape.straight:
+            self._column()
+            at.label("tileend")
+        else:
+            self._tile()
+        at.next_of("%c", shape.width, "%last", "tile", "done")
+        seen = at.get(f"load {self.vector}, ptr %seen, align 64")
+        lost = at.get(f"fcmp uno {self.vector} {seen}, zeroinitializer")
+        found = at.get(f"call i1 @llvm.vector.reduce.or.v{shape.lanes}i1(<{shape.lanes} x i1> {lost})")
+        at.do(f"ret i32 {at.get(f'zext i1 {found} to i32')}")
+        return "\n".join(
+            [
+                "define i32 @kernel(ptr %rows, i64 %first, i64 %last, ptr %out, ptr noalias %scratch) #0 {",
+                *at.lines,
+                "}",
+                "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
+                f"declare i1 @llvm.vector.reduce.or.v{shape.lanes}i1(<{shape.lanes} x i1>)",
+                *dict.fromkeys(self.on.declarations() + self.wide.declarations()),
+                shape.chip.attributes,
+            ]
+        )
+
+    def _column(self) -> None:
+        """Do as many columns as a register holds, without a look at the cache."""
+        shape, (block,) = self.shape, self.shape.blocks
+        values = {row: self._loaded(row, "%c", AHEAD) for row in range(shape.n)}
+        self._watch(list(values.values()))
+        self._network(block, values)
+        self._finish(values, "%c")
+
+    def _tile(self) -> None:
+        """Do a tile of columns block by block; what is between blocks waits in the scratch."""
+        at, shape = self.at, self.shape
+        blocks = shape.blocks
+        last = {wire: place for place, block in enumerate(blocks) for wire in block.wires}
+        before = "tile"
+        for place, block in enumerate(blocks):
+            with_k = self._loop(f"block{place}", before)
+            before = f"block{place}end"
+            for row in range(place * shape.n // len(blocks), (place + 1) * shape.n // len(blocks)):
+                self._ask(row, with_k, 2)
+            fresh = [wire for wire in block.wires if wire not in self.stored]
+            values = {wire: self._wire(wire, with_k, f"%k{place}") for wire in block.wires}
+            self._watch([values[wire] for wire in fresh])
+            self._network(block, values)
+            for wire in block.wires:
+                if last[wire] > place or wire in shape.read:
+                    target = self._scratch(wire, f"%k{place}")
+                    at.do(f"store {self.vector} {values[wire]}, ptr {target}, align 64")
+            self.stored |= set(block.wires)
+            at.next_of(f"%k{place}", shape.lanes, str(shape.width), f"block{place}", before)
+        place = len(blocks)
+        column = self._loop(f"block{place}", before)
+        untouched = [wire for wire in range(shape.n) if wire not in self.stored]
+        values = _Lazily(lambda wire: self._wire(wire, column, f"%k{place}"))
+        self._watch([values[wire] for wire in untouched])
+        self._finish(values, column)
+        at.next_of(f"%k{place}", shape.lanes, str(shape.width), f"block{place}", f"block{place}end")
+        at.label("tileend")
+
+    def _loop(self, name: str, before: str) -> str:
+        """Begin to go over the vectors of a tile; return the column."""
+        at, counter = self.at, f"%k{name.removeprefix('block')}"
+        at.label(name)
+        at.do(f"{counter} = phi i64 [0, %{before}], [{counter}n, %{name}]")
+        return at.get(f"add i64 %c, {counter}")
+
+    def _wire(self, wire: int, column: str, offset: str) -> str:
+        if wire in self.stored:
+            return self.at.get(f"load {self.vector}, ptr {self._scratch(wire, offset)}, align 64")
+        return self._loaded(wire, column)
+
+    def _scratch(self, wire: int, offset: str) -> str:
+        start = self.at.index("%scratch", str(wire * self.shape.width), self.kind)
+        return self.at.index(start, offset, self.kind)
+
+    def _loaded(self, row: int, column: str, ahead: int = 0) -> str:
+        address = self.at.index(self.rows[row], column, self.shape.element.memory)
+        if ahead:
+            self._ask(row, column, ahead)
+        return self.shape.element.load(self.at, address, self.shape.lanes)
+
+    def _ask(self, row: int, column: str, tiles: int) -> None:
+        """Ask memory for what comes so many tiles later."""
+        start = self.at.index(self.rows[row], column, self.shape.element.memory)
+        later = self.at.index(start, str(tiles * self.shape.width), self.shape.element.memory)
+        level = 3 if self.shape.straight else 2
+        self.at.do(f"call void @llvm.prefetch.p0(ptr {later}, i32 0, i32 {level}, i32 1)")
+
+    def _watch(self, values: list[str]) -> None:
+        """Let a value that is not finite leave a NaN behind: then so is the sum, and the sum less itself."""
+        if not values:
+            return
+        at = self.at
+        if self.kind == "double":
+            values = [self.on.size(value) for value in values]
+        total = self.on.sum(values)
+        if self.kind == "double":
+            total = at.get(f"fmul {self.vector} {total}, {self.on.splat(sys.float_info.max / LARGEST)}")
+        seen = at.get(f"load {self.vector}, ptr %seen, align 64")
+        seen = self.on.add(seen, self.on.sub(total, total))
+        at.do(f"store {self.vector} {seen}, ptr %seen, align 64")
+
+    def _network(self, block: Block, values: dict[int, str]) -> None:
+        for i, j, low, high in block.comparators:
+            one, other = values[i], values[j]
+            if low:
+                values[i] = self.on.least(one, other)
+            if high:
+                values[j] = self.on.most(one, other)
+
+    def _finish(self, values: Mapping[int, str], column: str) -> None:
+        shape = self.shape
+        result = shape.program.value(values, shape.n, self.wide)
+        address = self.at.index("%out", column, shape.element.memory)
+        shape.element.store(self.at, result, address, shape.lanes)
+
+
+class _Lazily(dict[int, str]):
+    """Values that are loaded when they are first asked for."""
+
+    def __init__(self, load: Callable[[int], str]) -> None:
+        self.load = load
+
+    def __missing__(self, wire: int) -> str:
+        self[wire] = self.load(wire)
+        return self[wire]

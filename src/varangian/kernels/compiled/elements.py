@@ -1,0 +1,64 @@
+"""How numbers of each dtype are loaded into registers, and stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from varangian.kernels.compiled.assembly import Assembly
+
+
+@dataclass(frozen=True)
+class Element:
+    """A dtype in memory, and what it is worked with in registers."""
+
+    name: str
+    memory: str
+    bytes: int
+    working: str
+
+    @property
+    def working_bytes(self) -> int:
+        """Return how many bytes a working number takes."""
+        return 8 if self.working == "double" else 4
+
+    def load(self, at: Assembly, address: str, lanes: int) -> str:
+        """Return ``lanes`` numbers in working precision."""
+        stored = at.get(f"load <{lanes} x {self.memory}>, ptr {address}, align {self.bytes}")
+        working = f"<{lanes} x {self.working}>"
+        if self.name == "bfloat16":
+            wide = at.get(f"zext <{lanes} x i16> {stored} to <{lanes} x i32>")
+            high = at.get(f"shl <{lanes} x i32> {wide}, splat (i32 16)")
+            return at.get(f"bitcast <{lanes} x i32> {high} to {working}")
+        if self.name == "float16":
+            return at.get(f"fpext <{lanes} x half> {stored} to {working}")
+        return stored
+
+    def store(self, at: Assembly, value: str, address: str, lanes: int) -> None:
+        """Write ``lanes`` numbers that are given in float64."""
+        if self.working == "float":
+            value = at.get(f"fptrunc <{lanes} x double> {value} to <{lanes} x float>")
+        if self.name == "bfloat16":
+            value = _rounded_to_bfloat16(at, value, lanes)
+        elif self.name == "float16":
+            value = at.get(f"fptrunc <{lanes} x float> {value} to <{lanes} x half>")
+        at.do(f"store <{lanes} x {self.memory}> {value}, ptr {address}, align {self.bytes}")
+
+
+def _rounded_to_bfloat16(at: Assembly, value: str, lanes: int) -> str:
+    """Round to nearest, ties to even, in whole numbers; NaN must not arrive."""
+    bits = at.get(f"bitcast <{lanes} x float> {value} to <{lanes} x i32>")
+    high = at.get(f"lshr <{lanes} x i32> {bits}, splat (i32 16)")
+    odd = at.get(f"and <{lanes} x i32> {high}, splat (i32 1)")
+    half = at.get(f"add <{lanes} x i32> {odd}, splat (i32 32767)")
+    up = at.get(f"add <{lanes} x i32> {bits}, {half}")
+    cut = at.get(f"lshr <{lanes} x i32> {up}, splat (i32 16)")
+    return at.get(f"trunc <{lanes} x i32> {cut} to <{lanes} x i16>")
+
+
+ELEMENTS = {
+    "float16": Element("float16", "half", 2, "float"),
+    "bfloat16": Element("bfloat16", "i16", 2, "float"),
+    "float32": Element("float32", "float", 4, "float"),
+    "float64": Element("float64", "double", 8, "double"),
+}
+"""Every dtype that kernels read, by name."""

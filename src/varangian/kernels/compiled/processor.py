@@ -1,0 +1,43 @@
+"""What this machine's processor is, and what its registers hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True)
+class Processor:
+    """A processor by LLVM's names, how many bytes a register holds, and how many there are."""
+
+    name: str
+    features: str
+    register_bytes: int
+    registers: int
+
+    def lanes(self, number_bytes: int) -> int:
+        """Return how many numbers a register holds."""
+        return self.register_bytes // number_bytes
+
+    @property
+    def attributes(self) -> str:
+        """Return what tells LLVM to use whole registers."""
+        bits = 8 * self.register_bytes
+        return f'attributes #0 = {{ "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}" }}'
+
+
+@cache
+def processor() -> Processor:
+    """Return this machine's processor."""
+    from llvmlite import binding
+
+    has = binding.get_host_cpu_features()
+    if has.get("avx512f") and has.get("avx512dq"):
+        size, count = 64, 32
+    elif has.get("avx2"):
+        size, count = 32, 16
+    elif has.get("neon"):
+        size, count = 16, 32
+    else:
+        size, count = 16, 16
+    return Processor(binding.get_host_cpu_name(), has.flatten(), size, count)

@@ -1,0 +1,72 @@
+"""Arithmetic on the registers of a processor: a value is the name of a vector of one number per column."""
+
+from __future__ import annotations
+
+from varangian.kernels.compiled.assembly import Assembly, splat
+from varangian.kernels.programs import Arithmetic
+
+
+class Registers(Arithmetic[str]):
+    """Vectors of ``lanes`` numbers of one kind; what is widened comes as ``narrow``."""
+
+    def __init__(self, at: Assembly, kind: str, lanes: int, narrow: str | None = None) -> None:
+        self.at, self.kind, self.lanes = at, kind, lanes
+        self.vector = f"<{lanes} x {kind}>"
+        self.narrow = narrow or kind
+
+    def widened(self, x: str) -> str:
+        """Return x in this kind."""
+        if self.narrow == self.kind:
+            return x
+        return self.at.get(f"fpext <{self.lanes} x {self.narrow}> {x} to {self.vector}")
+
+    def add(self, x: str, y: str) -> str:
+        """Return x + y."""
+        return self.at.get(f"fadd {self.vector} {x}, {y}")
+
+    def sub(self, x: str, y: str) -> str:
+        """Return x - y."""
+        return self.at.get(f"fsub {self.vector} {x}, {y}")
+
+    def divided(self, x: str, by: int) -> str:
+        """Return x over a number."""
+        return self.at.get(f"fdiv {self.vector} {x}, {self.splat(by)}")
+
+    def size(self, x: str) -> str:
+        """Return |x|."""
+        letters = "f64" if self.kind == "double" else "f32"
+        return self.at.get(f"call {self.vector} @llvm.fabs.v{self.lanes}{letters}({self.vector} {x})")
+
+    def sign(self, x: str) -> str:
+        """Return 1, -1, or 0."""
+        nothing = self.splat(0.0)
+        below = self.if_less(x, nothing, self.splat(-1.0), nothing)
+        return self.if_less(nothing, x, self.splat(1.0), below)
+
+    def if_less(self, x: str, y: str, then: str, other: str) -> str:
+        """Return ``then`` where x < y, ``other`` elsewhere."""
+        held = self.at.get(f"fcmp olt {self.vector} {x}, {y}")
+        mask = f"<{self.lanes} x i1> {held}"
+        return self.at.get(f"select {mask}, {self.vector} {then}, {self.vector} {other}")
+
+    def least(self, x: str, y: str) -> str:
+        """Return the lesser, by one instruction: a NaN may be lost."""
+        return self._chosen("olt", x, y)
+
+    def most(self, x: str, y: str) -> str:
+        """Return the larger, likewise."""
+        return self._chosen("ogt", x, y)
+
+    def _chosen(self, order: str, x: str, y: str) -> str:
+        held = self.at.get(f"fcmp nnan nsz {order} {self.vector} {x}, {y}")
+        mask = f"<{self.lanes} x i1> {held}"
+        return self.at.get(f"select nnan nsz {mask}, {self.vector} {x}, {self.vector} {y}")
+
+    def splat(self, number: float) -> str:
+        """Return a vector of one number."""
+        return splat(number, self.kind, self.lanes)
+
+    def declarations(self) -> list[str]:
+        """Return what LLVM must know of beforehand."""
+        letters = "f64" if self.kind == "double" else "f32"
+        return [f"declare {self.vector} @llvm.fabs.v{self.lanes}{letters}({self.vector})"]

@@ -1,0 +1,87 @@
+"""Rows cut into stretches of columns that a compiled function does in one call, shared out among lanes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from varangian.kernels.lanes import each, lanes
+from varangian.kernels.rows import Rows
+
+Made = TypeVar("Made")
+
+STRETCH = 2**20
+"""Numbers in a stretch, and in what a lane takes at a time: enough that a thread is worth waking."""
+
+
+class Stretch(NamedTuple):
+    """Columns ``start`` to ``stop`` of one run's rows in one segment."""
+
+    segment: int
+    run: int
+    start: int
+    stop: int
+
+
+def stretches(rows: Rows, tiles: Sequence[int]) -> Iterator[Stretch]:
+    """Yield all columns of all runs, whole tiles together, of which each segment has its own width.
+
+    Where stretches are cut depends on nothing but the rows' number and length.
+    """
+    for segment, (part, tile) in enumerate(zip(rows.segments, tiles, strict=True)):
+        step = max(1, STRETCH // (rows.n * tile)) * tile
+        for run in range(rows.batch_size):
+            for start in range(0, part.width, step):
+                yield Stretch(segment, run, start, min(start + step, part.width))
+
+
+def carry_out(work: Callable[[Stretch], Made], parts: Sequence[Stretch], n: int) -> list[Made]:
+    """Return what the work makes of every stretch of n rows, in order; a lane takes several small ones at once."""
+    bundles: list[list[Stretch]] = [[]]
+    size = 0
+    for part in parts:
+        if size >= STRETCH:
+            bundles.append([])
+            size = 0
+        bundles[-1].append(part)
+        size += n * (part.stop - part.start)
+    if len(bundles) == 1 or lanes() == 1:
+        return [work(part) for part in parts]
+    return [one for made in each(lambda bundle: [work(part) for part in bundle], bundles) for one in made]
+
+
+class _Here(threading.local):
+    """What this thread works in between the loads and the stores."""
+
+    room: NDArray[np.uint8] = np.empty(0, np.uint8)
+
+
+_here = _Here()
+
+
+def scratch(size: int) -> int:
+    """Return the address of so many bytes that are this thread's until it asks again."""
+    if len(_here.room) < size + 64:
+        _here.room = np.empty(size + 64, np.uint8)
+    return -(-int(_here.room.ctypes.data) // 64) * 64
+
+
+def addresses(vectors: Tensor | Sequence[Tensor]) -> NDArray[np.uint64]:
+    """Return where each vector begins, ``(batch, n)``, of a tensor ``(*batch, n, d)`` or of n vectors."""
+    if not isinstance(vectors, Tensor):
+        return np.array([[vector.data_ptr() for vector in vectors]], dtype=np.uint64)
+    places = np.zeros((), dtype=np.int64)
+    for size, stride in zip(vectors.shape[:-1], vectors.stride()[:-1], strict=True):
+        places = places[..., None] + np.arange(size) * (stride * vectors.element_size())
+    return (places.reshape(-1, vectors.shape[-2]) + vectors.data_ptr()).astype(np.uint64)
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """Return a dtype's name."""
+    return str(dtype).removeprefix("torch.")
