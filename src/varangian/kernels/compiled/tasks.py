@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ def stretches(rows: Rows, tiles: Sequence[int]) -> Iterator[Stretch]:
 
 
 def carry_out(work: Callable[[Stretch], Made], parts: Sequence[Stretch], n: int) -> list[Made]:
-    """Return what the work makes of every stretch of n rows, in order; a lane takes several small ones at once."""
+    """Return what the work makes of every stretch of n rows, in order; a lane takes several small ones."""
     bundles: list[list[Stretch]] = [[]]
     size = 0
     for part in parts:
