@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from varangian.kernels.products import ONEDNN, grouped_linear, linear, outer_sums
+from varangian.kernels.products import ONEDNN, gram, grouped_linear, linear, outer_sums
 
 SIZES = [(1, 1, 1), (5, 3, 2), (83, 100, 40), (0, 3, 2), (7, 0, 4)]
 
@@ -42,17 +42,20 @@ def test_groups(groups: int, m: int, k: int, n: int, dtype: torch.dtype) -> None
     torch.testing.assert_close(grouped_linear(x, weight).double(), want, **close)
     biased = grouped_linear(x, weight, bias)
     torch.testing.assert_close(biased.double(), want + bias[:, :, None].double(), **close)
-    delta, wide = drawn(4, groups, m, n, dtype=dtype), torch.zeros(4, groups, n * k + 3, dtype=dtype)
-    out = wide[..., : n * k].unflatten(-1, (n, k))
-    outer_sums(delta, x, out)
-    torch.testing.assert_close(out.double(), delta.double().mT @ x.double(), **close)
-    assert (wide[..., n * k :] == 0).all()
     for run in range(4):
         here = slice(run, run + 1)
         assert torch.equal(grouped_linear(x[here], weight[here], bias[here])[0], biased[run])
-        alone = torch.zeros(1, groups, n, k, dtype=dtype)
-        outer_sums(delta[here], x[here], alone)
-        assert torch.equal(alone[0], out[run])
+    delta, wide = drawn(groups, m, n, dtype=dtype), torch.zeros(groups, n * k + 3, dtype=dtype)
+    out = wide[:, : n * k].unflatten(-1, (n, k))
+    outer_sums(delta, x[0], out)
+    torch.testing.assert_close(out.double(), delta.double().mT @ x[0].double(), **close)
+    assert (wide[:, n * k :] == 0).all()
+
+
+def test_gram() -> None:
+    vectors = drawn(2, 3, 500, dtype=torch.float32)
+    torch.testing.assert_close(gram(vectors), vectors @ vectors.mT, rtol=1e-4, atol=1e-3)
+    assert torch.equal(gram(vectors[1]), gram(vectors)[1])
 
 
 def test_this_torch_has_the_fast_product() -> None:

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64, UInt64
 
 _one_at_a_time = threading.RLock()
+
+
+class _Here(threading.local):
+    """The generator that this thread uses again and again, and its state at the start of a stream."""
+
+    generator: np.random.Generator | None = None
+    start: Mapping[str, Any] = {}
+
+
+_here = _Here()
+
+
+def _key(number: int) -> UInt64[np.ndarray, "2"]:
+    """Return a key of Philox."""
+    return np.array([number, 0], dtype=np.uint64)
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,21 @@ class Stream:
 
     def numpy(self) -> np.random.Generator:
         """Return a fresh NumPy generator at the start of this stream."""
-        return np.random.Generator(np.random.Philox(self.key()))
+        return np.random.Generator(np.random.Philox(key=self.key()))
+
+    def chosen(self, of: int, count: int) -> Int64[np.ndarray, "count"]:
+        """Return ``count`` different numbers below ``of``, in random order, as ``numpy`` would draw them.
+
+        >>> sorted(Stream(1).chosen(4, 4).tolist())
+        [0, 1, 2, 3]
+        """
+        if _here.generator is None:
+            _here.generator = np.random.Generator(np.random.Philox(key=0))
+            _here.start = _here.generator.bit_generator.state
+        # Setting a generator back takes a fifth of the time of making one.
+        start = _here.start
+        _here.generator.bit_generator.state = {**start, "state": {**start["state"], "key": _key(self.key())}}
+        return _here.generator.choice(of, count, replace=False)
 
     @contextmanager
     def instead_of_global(self, device: str | torch.device = "cpu") -> Iterator[None]:

@@ -54,13 +54,15 @@ class World:
         loss = loss_for(spec.model, spec.loss)
         if spec.privacy is not None and spec.privacy.clip == "sample":
             _refuse_batch_statistics(module)
-        return cls(spec, data, tuple(shards), module, FlatParameters(module), loss, stream)
+        return cls(
+            spec, data, tuple(shard.cpu() for shard in shards), module, FlatParameters(module), loss, stream
+        )
 
     def drawn(self, worker: int, step: int, local: int) -> Tensor:
         """Return which samples a worker takes: some of its shard, without repeats; the server, of all."""
-        random = self.stream.at("batch", worker=worker, step=step, local=local).numpy()
-        chosen = random.choice(self.holds(worker), self.samples(worker), replace=False)
-        return torch.from_numpy(chosen) if worker == ROOT else self.shards[worker][chosen]
+        stream = self.stream.at("batch", worker=worker, step=step, local=local)
+        chosen = stream.chosen(self.holds(worker), self.samples(worker))
+        return torch.from_numpy(chosen if worker == ROOT else self.shards[worker].numpy()[chosen])
 
     def holds(self, worker: int) -> int:
         """Return how many samples a worker draws from."""
@@ -192,12 +194,18 @@ def clipped(
     gradient: Float[Tensor, "*batch d"], bound: Float[Tensor, "*batch"] | float | None
 ) -> Float[Tensor, "*batch d"]:
     """Return the gradients, scaled down to norm ``bound`` where they are longer."""
-    if bound is None:
-        return gradient
+    factors = None if bound is None else clipping(gradient, bound)
+    return gradient if factors is None else gradient * factors[..., None]
+
+
+def clipping(
+    gradient: Float[Tensor, "*batch d"], bound: Float[Tensor, "*#batch"] | float
+) -> Float[Tensor, "*batch"] | None:
+    """Return what scales the gradients down to norm ``bound`` where they are longer; None if none is."""
     norm = gradient.norm(dim=-1)
     limit = torch.as_tensor(bound, dtype=norm.dtype, device=norm.device)
     over = norm > limit
-    return gradient * torch.where(over, limit / norm, 1.0)[..., None] if bool(over.any()) else gradient
+    return torch.where(over, limit / norm, 1.0) if bool(over.any()) else None
 
 
 def _refuse_batch_statistics(module: nn.Module) -> None:

@@ -43,20 +43,23 @@ def grouped_linear(
     return made[0][None] if len(made) == 1 else torch.stack(made)
 
 
-def outer_sums(
-    delta: Float[Tensor, "runs g m n"], x: Float[Tensor, "runs g m k"], out: Float[Tensor, "runs g n k"]
-) -> None:
-    """Write the sum over m of the outer products of delta and x, for every group of every run."""
+def outer_sums(delta: Float[Tensor, "g m n"], x: Float[Tensor, "g m k"], out: Float[Tensor, "g n k"]) -> None:
+    """Write the sum over m of the outer products of delta and x, for every group."""
     if delta.device.type != "cpu":
         out.copy_(torch.matmul(delta.mT, x))
-        return
-    large = delta.shape[2] * delta.shape[3] * x.shape[3] >= WORTHWHILE
-    for one, other, target in zip(delta, x, out, strict=True):
-        if large:
-            for d, y, place in zip(one, other, target, strict=True):
-                place.copy_(linear(d.mT, y.mT))
-        else:
-            torch.bmm(one.mT, other, out=target)
+    elif delta.shape[1] * delta.shape[2] * x.shape[2] >= WORTHWHILE:
+        for d, y, place in zip(delta, x, out, strict=True):
+            place.copy_(linear(d.mT, y.mT))
+    else:
+        torch.bmm(delta.mT, x, out=out)
+
+
+def gram(vectors: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch k k"]:
+    """Return the inner products of every two of the vectors, each group's by itself."""
+    groups = vectors.reshape(-1, *vectors.shape[-2:])
+    return torch.stack([linear(group, group) for group in groups]).view(
+        *vectors.shape[:-1], vectors.shape[-2]
+    )
 
 
 def _grouped(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

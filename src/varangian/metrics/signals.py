@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import torch
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.core.moments import Moments
+from varangian.kernels.products import gram
 
 Columns = dict[str, Tensor]
 """Numbers by name, each ``(*batch,)``: one for every run."""
@@ -23,7 +25,7 @@ def describe(name: str, vectors: Moments) -> Columns:
     return {
         f"{name}_variance": vectors.variance,
         f"{name}_norm": vectors.mean.norm(dim=-1),
-        f"{name}_largest": vectors.mean.abs().amax(-1),
+        f"{name}_largest": torch.linalg.vector_norm(vectors.mean, math.inf, dim=-1),
     }
 
 
@@ -38,8 +40,17 @@ def cosine(a: Float[Tensor, "*batch d"], b: Float[Tensor, "*batch d"]) -> Float[
 
 
 def cosines(means: dict[str, Float[Tensor, "*batch d"]]) -> Columns:
-    """Return the cosine of every two of the named vectors, as ``one_to_other``."""
-    return {f"{one}_to_{other}": cosine(means[one], means[other]) for one, other in combinations(means, 2)}
+    """Return the cosine of every two of the named vectors, as ``one_to_other``.
+
+    >>> cosines({"sent": torch.tensor([1.0, 0.0]), "aggregated": torch.tensor([2.0, 0.0])})
+    {'sent_to_aggregated': tensor(1.)}
+    """
+    products = gram(torch.stack([mean.to(next(iter(means.values()))) for mean in means.values()], dim=-2))
+    lengths = products.diagonal(dim1=-2, dim2=-1).sqrt()
+    scale = lengths[..., None] * lengths[..., None, :]
+    table = torch.where(scale > 0, products / scale, torch.nan)
+    places = {name: place for place, name in enumerate(means)}
+    return {f"{a}_to_{b}": table[..., places[a], places[b]] for a, b in combinations(means, 2)}
 
 
 def variance_to_norm(columns: Columns, name: str) -> Float[Tensor, "*batch"]:
@@ -63,7 +74,7 @@ def measure(
     for name, vectors in stages.items():
         columns |= describe(name, vectors)
     columns["aggregated_norm"] = aggregated.norm(dim=-1)
-    columns["aggregated_largest"] = aggregated.abs().amax(-1)
+    columns["aggregated_largest"] = torch.linalg.vector_norm(aggregated, math.inf, dim=-1)
     columns |= cosines({name: vectors.mean for name, vectors in stages.items()} | {"aggregated": aggregated})
     columns["variance_to_norm"] = variance_to_norm(columns, "sent")
     return columns

@@ -128,7 +128,7 @@ class Batch:
             losses.append(made.losses)
             if local_steps > 1:
                 made = self._walked(way, where, starts, made, step)
-            state.arrivals.take(made, way.places, where.start)
+            state.arrivals.take(made, len(way.worlds), where.start)
         sampled, sent = state.arrivals.gathered()
         return torch.cat(losses), sampled, sent
 
@@ -153,6 +153,6 @@ class Batch:
         for local in range(self.worlds[0].spec.local_steps):
             if local:
                 made = way.at(starts - reach * total, step, local, shared=False)
-            for place in way.places:
-                total[place] += made.gradients(*place)
+            for run in range(len(total)):
+                total[run] += made.gradients(run).whole()
         return Known(first.losses, total)

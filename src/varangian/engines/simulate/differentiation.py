@@ -1,14 +1,11 @@
-"""Ways to every worker's gradient in every run of a batch.
-
-Gradients come in slabs: those of neighbouring workers, or of whole runs of them, as many as a core's cache
-holds where they are made as they are asked for. What is done to a gradient next is done while it is there.
-"""
+"""Ways to every worker's gradient in every run of a batch."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -17,18 +14,26 @@ from torch import Tensor
 from varangian.engines.world import World
 from varangian.kernels.lanes import threads_instead_of_lanes
 
-Place = tuple[slice, slice]
-"""The runs and the workers of a slab: neighbouring workers of one run, or all workers of several."""
+
+class Clipped(NamedTuple):
+    """Gradients, a row per worker, and what each has yet to be multiplied by, if by anything."""
+
+    rows: Float[Tensor, "workers d"]
+    factors: Float[Tensor, " workers"] | None = None
+
+    def whole(self) -> Float[Tensor, "workers d"]:
+        """Return the gradients themselves."""
+        return self.rows if self.factors is None else self.rows * self.factors[:, None]
 
 
 class Step(ABC):
-    """What a step's forward pass left behind: the losses, and all it takes to make any slab of gradients."""
+    """What a step's forward pass left behind: the losses, and all it takes to make any run's gradients."""
 
     losses: Float[Tensor, "runs workers"]
 
     @abstractmethod
-    def gradients(self, runs: slice, workers: slice) -> Float[Tensor, "r w d"]:
-        """Return the gradients of some workers of some runs, as ``World.gradient`` gives them."""
+    def gradients(self, run: int) -> Clipped:
+        """Return the gradients of a run's workers, as ``World.gradient`` gives them."""
 
 
 class Differentiation(ABC):
@@ -37,11 +42,6 @@ class Differentiation(ABC):
     def __init__(self, worlds: Sequence[World]) -> None:
         self.worlds = tuple(worlds)
         self.computing = worlds[0].computing
-        self.places = self.cut(len(worlds), len(self.computing), worlds[0].flat.d)
-
-    def cut(self, runs: int, workers: int, d: int) -> list[Place]:
-        """Return the slabs: here, the workers of one run each."""
-        return [(slice(run, run + 1), slice(0, workers)) for run in range(runs)]
 
     @abstractmethod
     def at(self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool) -> Step:
@@ -63,9 +63,9 @@ class Known(Step):
     losses: Float[Tensor, "runs workers"]
     made: Float[Tensor, "runs workers d"]
 
-    def gradients(self, runs: slice, workers: slice) -> Float[Tensor, "r w d"]:
-        """Return a part of them."""
-        return self.made[runs, workers]
+    def gradients(self, run: int) -> Clipped:
+        """Return those of a run."""
+        return Clipped(self.made[run])
 
 
 class OneByOne(Differentiation):

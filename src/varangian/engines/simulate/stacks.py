@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from varangian.core.parameters import FlatParameters
+from varangian.kernels.lanes import each
 from varangian.kernels.products import grouped_linear, linear, outer_sums
 from varangian.models import SAMPLE_LOSSES, Loss
 
@@ -36,6 +37,10 @@ EVERY_NUMBER = (
 
 EVERY_SAMPLE = (nn.LogSoftmax, nn.Softmax)
 """Layers without parameters that treat every sample by itself, along their last axis."""
+
+
+TOGETHER = 2**18
+"""Numbers of the gradients that are written together: one mebibyte in float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,14 +144,20 @@ class LinearStack:
         return (losses.detach().unflatten(0, labels.shape) * shares).sum(-1), parts
 
     def products(
-        self, parts: Sequence[tuple[Tensor, Tensor]], runs: slice, workers: slice, out: Float[Tensor, "r w d"]
-    ) -> Float[Tensor, "r w d"]:
-        """Write the gradients of some workers of some runs, and return them."""
-        for layer, (x, delta) in zip(self.layers, parts, strict=True):
-            mine = delta[runs, workers]
-            outer_sums(mine, x[runs, workers], out[..., layer.weight].unflatten(-1, layer.shape))
-            if layer.bias is not None:
-                torch.sum(mine, 2, out=out[..., layer.bias])
+        self, parts: Sequence[tuple[Tensor, Tensor]], run: int, out: Float[Tensor, "workers d"]
+    ) -> Float[Tensor, "workers d"]:
+        """Write the gradients of a run's workers, and return them."""
+
+        def write(first: int) -> None:
+            some = slice(first, first + together)
+            for layer, (x, delta) in zip(self.layers, parts, strict=True):
+                mine, rows = delta[run, some], out[some]
+                outer_sums(mine, x[run, some], rows[:, layer.weight].unflatten(-1, layer.shape))
+                if layer.bias is not None:
+                    torch.sum(mine, 1, out=rows[:, layer.bias])
+
+        together = max(1, TOGETHER // self.d)
+        each(write, range(0, len(out), together))
         return out
 
     def outputs(self, theta: Float[Tensor, " d"], inputs: Float[Tensor, "samples ..."]) -> Tensor:

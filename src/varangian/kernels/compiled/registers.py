@@ -28,6 +28,10 @@ class Registers(Arithmetic[str]):
         """Return x - y."""
         return self.at.get(f"fsub {self.vector} {x}, {y}")
 
+    def times(self, x: str, y: str) -> str:
+        """Return x y."""
+        return self.at.get(f"fmul {self.vector} {x}, {y}")
+
     def divided(self, x: str, by: int) -> str:
         """Return x over a number."""
         return self.at.get(f"fdiv {self.vector} {x}, {self.splat(by)}")
@@ -63,8 +67,20 @@ class Registers(Arithmetic[str]):
         return self.at.get(f"select nnan nsz {mask}, {self.vector} {x}, {self.vector} {y}")
 
     def splat(self, number: float) -> str:
-        """Return a vector of one number."""
+        """Return a vector of one number, known beforehand."""
         return splat(number, self.kind, self.lanes)
+
+    def spread(self, scalar: str) -> str:
+        """Return a vector of one number, known in a register."""
+        one = self.at.get(f"insertelement {self.vector} poison, {self.kind} {scalar}, i64 0")
+        every = f"<{self.lanes} x i32> zeroinitializer"
+        return self.at.get(f"shufflevector {self.vector} {one}, {self.vector} poison, {every}")
+
+    def narrowed(self, x: str) -> str:
+        """Return x as what is widened comes."""
+        if self.narrow == self.kind:
+            return x
+        return self.at.get(f"fptrunc {self.vector} {x} to <{self.lanes} x {self.narrow}>")
 
     def declarations(self) -> list[str]:
         """Return what LLVM must know of beforehand."""
