@@ -20,7 +20,7 @@ from varangian.kernels.rows import LARGEST, WORKING_DTYPES, Rows, Segment
 
 PROGRAMS = [Middle(), Trimmed(2), Nearest(3, Middle()), SignSum()]
 SIZES = [5, 11, 29]
-"""Rows: two numbers for which columns stay in registers, on most processors, and one for which they cannot."""
+"""Numbers of rows: of two the columns stay in registers on most processors, of one they cannot."""
 
 
 @pytest.fixture(autouse=True)
