@@ -1,8 +1,9 @@
-"""What all tests share: deterministic hypothesis, and the folder of published data."""
+"""What all tests share: deterministic hypothesis, kept kernels, and the folder of published data."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,41 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("varangian")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_kernels(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Keep what is compiled beside pytest's own cache, for all processes of this run and for the next run."""
+    from varangian.kernels.compiled import jit
+
+    folder = pytestconfig.cache.mkdir("varangian") if pytestconfig.cache else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jit, "cache_folder", lambda: folder)
+        yield
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compile kernels, whatever the environment says."""
+    from varangian.kernels.compiled import jit
+
+    monkeypatch.delenv(jit.SWITCH, raising=False)
+    jit.available.cache_clear()
+    assert jit.available(), "llvmlite is missing, or may not make code that runs."
+    yield
+    jit.available.cache_clear()
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compile nothing, as on a machine that cannot."""
+    from varangian.kernels.compiled import jit
+
+    monkeypatch.setenv(jit.SWITCH, "0")
+    jit.available.cache_clear()
+    assert not jit.available()
+    yield
+    jit.available.cache_clear()
 
 
 @pytest.fixture(scope="session")

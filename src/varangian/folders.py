@@ -14,11 +14,14 @@ CACHE = "VARANGIAN_CACHE"
 
 def cache_folder() -> Path | None:
     """Return the folder, or None if nothing tells where the user's is: then nothing is kept."""
-    if chosen := os.environ.get(CACHE):
-        return Path(chosen).expanduser()
-    import platformdirs
+    try:
+        if chosen := os.environ.get(CACHE):
+            return Path(chosen).expanduser()
+        import platformdirs
 
-    folder = platformdirs.user_cache_path("varangian")
+        folder = platformdirs.user_cache_path("varangian")
+    except RuntimeError:  # the user has no home
+        return None
     return folder if folder.is_absolute() else None
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
 
 import varangian as vg
+from varangian import kernels
 from varangian.core.stages import Stage
 from varangian.errors import ToleranceError
+from varangian.kernels.compiled import tasks
+from varangian.kernels.compiled.tasks import Stretch
 from varangian.kernels.rows import Segment
 
 N, D, F = 15, 400, 2
@@ -47,31 +55,64 @@ PLANNED = [
 
 
 class Counter:
-    """The share of the vectors that was loaded."""
+    """The columns of the vectors that were loaded: as blocks, or in stretches by compiled code.
+
+    A stretch counts once. Within it, columns may be looked at again to repair what is not finite.
+    """
 
     def __init__(self) -> None:
         self.columns = 0
+        self.compiled = 0
+        self._lock = threading.Lock()
+        self._here = threading.local()
+
+    def block(self, width: int) -> None:
+        if not getattr(self._here, "in_stretch", False):
+            with self._lock:
+                self.columns += width
+
+    @contextmanager
+    def stretch(self, part: Stretch) -> Iterator[None]:
+        with self._lock:
+            self.columns += part.stop - part.start
+            self.compiled += part.stop - part.start
+        self._here.in_stretch = True
+        try:
+            yield
+        finally:
+            self._here.in_stretch = False
 
 
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> Counter:
     counter = Counter()
-    plain = Segment.columns
+    plain, carry_out = Segment.columns, tasks.carry_out
 
     def counted(segment: Segment, start: int, stop: int) -> Any:
-        counter.columns += min(stop, segment.width) - start
+        counter.block(min(stop, segment.width) - start)
         return plain(segment, start, stop)
 
+    def counted_out(work: Callable[[Stretch], Any], parts: Sequence[Stretch], n: int) -> Any:
+        def counted_work(part: Stretch) -> Any:
+            with counter.stretch(part):
+                return work(part)
+
+        return carry_out(counted_work, parts, n)
+
     monkeypatch.setattr(Segment, "columns", counted)
+    for found in pkgutil.iter_modules(kernels.__path__, f"{kernels.__name__}."):
+        module = importlib.import_module(found.name)
+        if getattr(module, "carry_out", None) is carry_out:
+            monkeypatch.setattr(module, "carry_out", counted_out)
     return counter
 
 
-def measured(stage: Stage, counter: Counter, x: torch.Tensor | None = None) -> int:
+def measured(stage: Stage, counter: Counter, x: Any = None) -> int:
     """Return the passes of one call, as counted at the load; the call must report the same."""
     vectors = gradients() if x is None else x
     needs = any(pivot.name == "GIVEN" for part in stage.stages() for pivot in part.pivots)
     given = {"pivot": vectors[-3:].mean(0)} if needs else {}
-    counter.columns = 0
+    counter.columns = counter.compiled = 0
     reported = stage.aggregate(vectors, **given).reads
     passes, rest = divmod(counter.columns, D)
     assert rest == 0, f"{stage!r} read a part of the vectors"
@@ -163,6 +204,29 @@ def test_outliers_cost_other_rules_nothing(rule: Stage, loaded: Counter) -> None
     x = gradients()
     x[-F:] *= 1e10
     assert measured(rule, loaded, x) == 2
+
+
+@pytest.mark.parametrize("rule", COLUMNS, ids=name)
+def test_compiled_columns_are_read_once(rule: Stage, loaded: Counter, compiled: None) -> None:
+    """And so they are in two segments, as vectors that lie apart, and with values that are not finite."""
+    x = gradients()
+    broken = x.clone()
+    broken[0, 3], broken[-1, -1] = torch.nan, torch.inf
+    halves = [[row[:30].clone(), row[30:].double()] for row in x]
+    for vectors in (x, broken, list(x), halves):
+        assert measured(rule, loaded, vectors) == 1
+        assert loaded.compiled == (0 if isinstance(rule, vg.Condense) else D)
+
+
+@pytest.mark.parametrize("rule", COLUMNS, ids=name)
+def test_columns_are_read_once_without_a_compiler(rule: Stage, loaded: Counter, no_compiler: None) -> None:
+    assert measured(rule, loaded) == 1
+    assert loaded.compiled == 0
+
+
+def test_many_vectors_are_read_once(loaded: Counter) -> None:
+    x = torch.randn(300, D, generator=torch.Generator().manual_seed(0))
+    assert measured(vg.Median(f=2), loaded, x) == 1
 
 
 def test_a_refusal_reads_nothing(loaded: Counter) -> None:

@@ -40,7 +40,7 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     rows.reads += 1
     kernels = [_kernel(program, rows.n, name_of(segment.sample.dtype)) for segment in rows.segments]
     tables = [addresses(segment.vectors) for segment in rows.segments]
-    targets = [output.view(-1, output.shape[-1]) for output in outputs]
+    targets = [output.view(rows.batch_size, output.shape[-1]) for output in outputs]
 
     def work(stretch: Stretch) -> Tensor | None:
         segment, run, start, stop = stretch
@@ -80,11 +80,11 @@ class _Kernel:
         self.call = _compiled(program, n, element)
 
     def cover(self, table: NDArray[np.uint64], start: int, stop: int, out: Tensor) -> bool:
-        """Do some columns, and again a few before them; tell whether all went well.
+        """Do some columns, a few of them twice to fill the last tile; tell whether all went well.
 
         It does not where there are fewer columns than a tile has, or where a value is not finite.
         """
-        if stop < self.tile:
+        if stop - start < self.tile:
             return False
         rows, target, room = table.ctypes.data, out.data_ptr(), scratch(self.room)
         whole = start + (stop - start) // self.tile * self.tile

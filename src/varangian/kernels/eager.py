@@ -12,6 +12,7 @@ from torch import Tensor
 
 from varangian.kernels.networks import Comparator, selection_network
 from varangian.kernels.programs import Arithmetic, Program
+from varangian.kernels.rows import WORKING_DTYPES
 
 LONGEST_NETWORK = 256
 """Rows above which sorting is less work than a network."""
@@ -20,6 +21,7 @@ LONGEST_NETWORK = 256
 def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
     """Return what a program makes of every column, in float64."""
     n = values.shape[-2]
+    values = values.detach().to(WORKING_DTYPES[values.dtype])
     on = Arrays()
     if n > LONGEST_NETWORK:
         ordered = values.sort(dim=-2).values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from functools import cache
 
@@ -28,15 +29,18 @@ class Processor:
 
 @cache
 def processor() -> Processor:
-    """Return this machine's processor."""
+    """Return this machine's processor. Raises RuntimeError if it does not convert float16 by itself."""
     from llvmlite import binding
 
     has = binding.get_host_cpu_features()
+    arm = platform.machine().lower() in ("arm64", "aarch64")
+    if not arm and not has.get("f16c"):
+        raise RuntimeError("This processor does not convert float16.")
     if has.get("avx512f") and has.get("avx512dq"):
         size, count = 64, 32
     elif has.get("avx2"):
         size, count = 32, 16
-    elif has.get("neon"):
+    elif arm:
         size, count = 16, 32
     else:
         size, count = 16, 16

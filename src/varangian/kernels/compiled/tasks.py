@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -32,13 +33,15 @@ class Stretch(NamedTuple):
 def stretches(rows: Rows, tiles: Sequence[int]) -> Iterator[Stretch]:
     """Yield all columns of all runs, whole tiles together, of which each segment has its own width.
 
-    Where stretches are cut depends on nothing but the rows' number and length.
+    No stretch is shorter than a tile, unless the segment is: what is done again to fill the last tile lies in
+    the same stretch. Where stretches are cut depends on nothing but the rows' number and length.
     """
     for segment, (part, tile) in enumerate(zip(rows.segments, tiles, strict=True)):
         step = max(1, STRETCH // (rows.n * tile)) * tile
+        starts = [*range(0, part.width - tile + 1, step)] or [0][: part.width]
         for run in range(rows.batch_size):
-            for start in range(0, part.width, step):
-                yield Stretch(segment, run, start, min(start + step, part.width))
+            for start, stop in pairwise([*starts, part.width]):
+                yield Stretch(segment, run, start, stop)
 
 
 def carry_out(work: Callable[[Stretch], Made], parts: Sequence[Stretch], n: int) -> list[Made]:

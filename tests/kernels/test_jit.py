@@ -1,0 +1,308 @@
+"""What is compiled is kept, found by the next process, and made again where it is damaged or missing."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from varangian import folders
+from varangian.kernels.compiled import jit
+from varangian.kernels.compiled.columns import column_code
+from varangian.kernels.compiled.jit import SWITCH, Compiler
+from varangian.kernels.programs import Middle, Nearest, Program, Trimmed
+
+DIGEST = hashlib.sha256().digest_size
+
+
+@pytest.fixture(autouse=True)
+def cache(compiled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep kernels where users do, in a folder of one's own."""
+    folder = tmp_path / "cache"
+    written.clear()
+    monkeypatch.setenv(folders.CACHE, str(folder))
+    monkeypatch.setattr(jit, "cache_folder", folders.cache_folder)
+    return folder
+
+
+written: list[int] = []
+"""What was really written, and not found."""
+
+
+def text(number: int) -> str:
+    """Return a module that knows a number."""
+    written.append(number)
+    return f"define i32 @kernel() {{\n  ret i32 {number}\n}}"
+
+
+def compiler() -> Compiler:
+    """Return a compiler that remembers nothing, as that of a process that has just begun."""
+    return Compiler(text, ctypes.c_int32)
+
+
+def test_a_function_is_made_once() -> None:
+    make = compiler()
+    assert [make(7)(), make(7)(), make(8)(), make(7)()] == [7, 7, 8, 7]
+    assert make(7) is make(7)
+    assert written == [7, 8]
+
+
+def test_a_function_is_kept(cache: Path) -> None:
+    assert compiler()(7)() == compiler()(7)() == 7
+    assert written == [7]
+    (kept,) = (cache / "kernels").iterdir()
+    stored = kept.read_bytes()
+    assert hashlib.sha256(stored[:-DIGEST]).digest() == stored[-DIGEST:]
+
+
+def test_functions_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler()(7)
+    monkeypatch.setattr(jit, "_generation", lambda: "another release")
+    compiler()(7)
+    assert written == [7, 7]
+
+
+def test_another_release_or_processor_is_another_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+    import llvmlite
+
+    before = jit._generation.__wrapped__()
+    assert jit._generation.__wrapped__() == before
+    with monkeypatch.context() as patch:
+        patch.setattr(llvmlite, "__version__", "0")
+        assert jit._generation.__wrapped__() != before
+    monkeypatch.setattr(jit, "processor", lambda: "another")
+    assert jit._generation.__wrapped__() != before
+
+
+def damaged(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """Return what changes the code, and gives the change a digest that holds."""
+
+    def changed(stored: bytes) -> bytes:
+        code = change(stored[:-DIGEST])
+        return code + hashlib.sha256(code).digest()
+
+    return changed
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda stored: b"",
+    "truncated": lambda stored: stored[:-1],
+    "half": lambda stored: stored[: len(stored) // 2],
+    "a digest and no more": lambda stored: stored[-DIGEST:],
+    "one bit": lambda stored: bytes([stored[0] ^ 1]) + stored[1:],
+    "one bit of the digest": lambda stored: stored[:-1] + bytes([stored[-1] ^ 1]),
+    "longer": lambda stored: stored + b"x",
+    "garbage with a digest": damaged(lambda code: b"no machine code" * 50),
+    "zeros with a digest": damaged(lambda code: bytes(2000)),
+    "half with a digest": damaged(lambda code: code[: len(code) // 2]),
+    "nothing with a digest": damaged(lambda code: b""),
+    "another function with a digest": damaged(
+        lambda code: jit._machine_code("define i32 @other() {\n  ret i32 3\n}")
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_made_again(damage: str, cache: Path) -> None:
+    compiler()(7)
+    (kept,) = (cache / "kernels").iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(DAMAGES[damage](whole))
+    assert compiler()(7)() == 7
+    assert written == [7, 7]
+    assert kept.read_bytes() == whole
+    assert compiler()(7)() == 7
+    assert written == [7, 7]
+
+
+def test_a_folder_in_place_of_a_file_is_passed_over(cache: Path) -> None:
+    compiler()(7)
+    (kept,) = (cache / "kernels").iterdir()
+    kept.unlink()
+    kept.mkdir()
+    assert compiler()(7)() == 7
+    assert list((cache / "kernels").iterdir()) == [kept]
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
+def test_a_cache_that_cannot_be_written_is_no_error(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv(folders.CACHE, str(tmp_path / place))
+    assert compiler()(7)() == compiler()(7)() == 7
+    assert written == [7, 7]
+
+
+def test_a_folder_that_may_only_be_read_is_no_error(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(folders.tempfile, "mkstemp", refuse)
+    assert compiler()(7)() == compiler()(7)() == 7
+    assert written == [7, 7]
+    assert not list((cache / "kernels").iterdir())
+
+
+def test_a_full_disk_leaves_nothing_behind(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert compiler()(7)() == 7
+    assert not list((cache / "kernels").iterdir())
+
+
+def test_without_a_folder_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit, "cache_folder", lambda: None)
+    assert compiler()(7)() == compiler()(7)() == 7
+    assert written == [7, 7]
+
+
+def test_a_mistake_in_the_text_is_no_damage(cache: Path) -> None:
+    def wrong() -> str:
+        return "define i32 @kernel() { ret i32 %nowhere }"
+
+    with pytest.raises(RuntimeError, match="nowhere"):
+        Compiler(wrong, ctypes.c_int32)()
+    assert not cache.exists()
+
+
+# Whole processes
+
+PROGRAM = """
+import sys, time, torch
+import varangian as vg
+from varangian.kernels import columns
+from varangian.kernels.compiled import jit
+if len(sys.argv) > 1:
+    def refuse(*wanted):
+        raise SystemExit("written again")
+    jit._machine_code = refuse
+x = torch.randn(25, 1003, generator=torch.Generator().manual_seed(0))
+rules = [vg.Median(f=5), vg.TrimmedMean(f=5), vg.MeanAroundMedian(f=5), vg.Phocas(f=5), vg.SignMajority(f=5)]
+results = [rule(x) for rule in rules]
+print(jit.available(), *(value.item().hex() for result in results for value in result[:20]))
+"""
+
+
+def started(*arguments: str, code: str = PROGRAM, **environment: str) -> subprocess.Popen[str]:
+    variables = {name: value for name, value in os.environ.items() if name != SWITCH}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=variables | {"OMP_NUM_THREADS": "1"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> list[str]:
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return out.split()
+
+
+def test_the_next_process_compiles_nothing(cache: Path) -> None:
+    first = said(started())
+    kept = {file: file.stat().st_mtime_ns for file in (cache / "kernels").iterdir()}
+    assert first[0] == "True"
+    assert said(started("only from the cache")) == first
+    assert {file: file.stat().st_mtime_ns for file in (cache / "kernels").iterdir()} == kept
+
+
+def test_processes_may_fill_the_cache_at_once(cache: Path) -> None:
+    first, *others = [said(process) for process in [started() for _ in range(3)]]
+    assert all(other == first for other in others)
+    assert {file.suffix for file in (cache / "kernels").iterdir()} == {".o"}
+    assert said(started("only from the cache")) == first
+
+
+def test_compiled_or_not_it_is_the_same() -> None:
+    without = said(started(**{SWITCH: "0"}))
+    assert without[0] == "False"
+    assert said(started())[1:] == without[1:]
+
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "llvmlite":
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def test_llvmlite_may_be_missing(cache: Path) -> None:
+    without = said(started(code=BLOCKED + PROGRAM))
+    assert without[0] == "False"
+    assert not cache.exists()
+    assert said(started())[1:] == without[1:]
+
+
+def test_llvm_may_be_forbidden_to_run_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    from llvmlite import binding
+
+    def refuse() -> None:
+        raise OSError("cannot allocate executable memory")
+
+    monkeypatch.setattr(binding, "check_jit_execution", refuse)
+    jit.available.cache_clear()
+    assert not jit.available()
+
+
+@pytest.mark.parametrize(("value", "expected"), [("0", False), ("1", True), ("", True)])
+def test_the_switch(value: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, value)
+    jit.available.cache_clear()
+    assert jit.available() is expected
+
+
+# Time
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.thread_time()
+    work()
+    return time.thread_time() - start
+
+
+def test_loading_takes_little_time(cache: Path) -> None:
+    place = cache / "kernel.o"
+    cache.mkdir()
+    jit._keep(place, jit._machine_code(column_code(Trimmed(5), 25, "float32")))
+
+    def load() -> None:
+        code = jit._recall(place)
+        assert code
+        jit._load(code)
+
+    assert min(seconds(load) for _ in range(5)) < 0.04
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "most"), [(11, 0.06), (25, 0.06), (51, 0.8), (101, 3.0)])
+@pytest.mark.parametrize("program", [Middle(), Trimmed(2), Nearest(2, Middle())], ids=str)
+def test_compiling_takes_little_time(n: int, most: float, program: Program) -> None:
+    """In a process of its own: here every call of a function is checked for its types, which takes longer."""
+    code = f"""
+import time
+from varangian.kernels.compiled import jit
+from varangian.kernels.compiled.columns import column_code
+from varangian.kernels.programs import Middle, Nearest, Trimmed
+assert jit.available()
+jit._machine_code(column_code(Middle(), 3, "float32"))
+start = time.thread_time()
+jit._machine_code(column_code({program!r}, {n}, "float32"))
+print(time.thread_time() - start)
+"""
+    (took,) = said(started(code=code))
+    assert float(took) < 2 * most

@@ -1,0 +1,192 @@
+"""Programs mean what their definitions say; compiled or not, they give the same bits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from kernels.examples import DTYPES, every, grid, normal, some, truth
+
+from varangian.kernels import eager
+from varangian.kernels.columns import reduced
+from varangian.kernels.compiled import columns as writer
+from varangian.kernels.compiled.processor import processor
+from varangian.kernels.programs import Middle, Nearest, Program, SignSum, Trimmed
+from varangian.kernels.rows import WORKING_DTYPES
+
+STRAIGHT = processor().registers - writer.SPARE
+"""The most rows that are held in registers all at once."""
+
+
+def same(program: Program, values: torch.Tensor) -> None:
+    """Check the compiled program against the library's operations, bit by bit (but of two zeros any)."""
+    got, want = reduced(program, values), eager.reduced(program, values)
+    assert got.dtype == values.dtype
+    assert torch.equal(got, want.to(values.dtype)), program
+
+
+def close(got: torch.Tensor, want: np.ndarray) -> None:
+    np.testing.assert_allclose(got.double().numpy(), want, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_all_programs_mean_their_definitions(n: int) -> None:
+    values = torch.cat([normal(n, 30, seed=n), grid(n, 30, seed=n)], dim=-1)
+    for program in every(n):
+        close(eager.reduced(program, values), truth(program, values))
+
+
+@pytest.mark.parametrize("n", [*range(8, 13), 25, 28, 29, 51, 64, 65, 101, 256, 257, 300])
+def test_programs_mean_their_definitions(n: int) -> None:
+    for dtype in (torch.float32, torch.float64):
+        values = torch.cat([normal(n, 30, dtype=dtype, seed=n), grid(n, 30, dtype=dtype, seed=n)], dim=-1)
+        for program in some(n):
+            close(eager.reduced(program, values), truth(program, values))
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+def test_all_programs_are_the_same_compiled(n: int, compiled: None) -> None:
+    values = torch.cat([normal(n, 64, seed=n), grid(n, 65, seed=n)], dim=-1)
+    for program in every(n):
+        same(program, values)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("n", sorted({*range(1, 13), 25, 28, 29, STRAIGHT, STRAIGHT + 1}))
+def test_programs_are_the_same_compiled(n: int, dtype: torch.dtype, compiled: None) -> None:
+    values = torch.cat([normal(n, 500, dtype=dtype, seed=n), grid(n, 501, dtype=dtype, seed=n)], dim=-1)
+    for program in some(n):
+        for width in (1, 7, 16, 17, 1000, 1001):
+            same(program, values[:, :width])
+
+
+LARGE = [
+    (51, torch.float32, Middle()),
+    (51, torch.float64, Trimmed(10)),
+    (51, torch.bfloat16, Nearest(10, Middle())),
+    (51, torch.float32, Nearest(30, Trimmed(12))),
+    (51, torch.float32, SignSum()),
+    (64, torch.float16, Middle(lower=True)),
+    (64, torch.float32, Nearest(20, Middle())),
+    (65, torch.float32, Trimmed(13)),
+    (65, torch.float64, Middle()),
+    (101, torch.float32, Nearest(25, Middle())),
+]
+
+
+@pytest.mark.parametrize(("n", "dtype", "program"), LARGE, ids=str)
+def test_large_programs_are_the_same_compiled(
+    n: int, dtype: torch.dtype, program: Program, compiled: None
+) -> None:
+    values = torch.cat([normal(n, 500, dtype=dtype, seed=n), grid(n, 501, dtype=dtype, seed=n)], dim=-1)
+    for width in (1, 17, 129, 1001):
+        same(program, values[:, :width])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [Middle(), Trimmed(51), Nearest(51, Middle())], ids=str)
+@pytest.mark.parametrize("n", [101, 200, eager.LONGEST_NETWORK])
+def test_the_largest_programs_are_the_same_compiled(n: int, program: Program, compiled: None) -> None:
+    same(replace(program, trim=n // 5) if isinstance(program, Trimmed) else program, normal(n, 1001))
+
+
+@pytest.mark.parametrize("dtype", DTYPES[:3], ids=str)
+def test_results_are_rounded_from_float64(dtype: torch.dtype, compiled: None) -> None:
+    """A mean of halves in half precision would be off by far more than its last bit."""
+    values = normal(25, 2000, dtype=dtype)
+    want = torch.from_numpy(truth(Trimmed(5), values))
+    assert torch.equal(reduced(Trimmed(5), values), want.to(WORKING_DTYPES[dtype]).to(dtype))
+
+
+@pytest.mark.parametrize("n", [2, 25, 29])
+def test_the_largest_numbers_have_a_finite_mean(n: int, compiled: None) -> None:
+    for dtype in DTYPES[:3]:
+        most = torch.finfo(dtype).max
+        values = torch.full((n, 40), most, dtype=dtype)
+        for program in (Middle(), Trimmed((n - 1) // 5), Nearest((n - 1) // 5, Middle())):
+            assert torch.equal(reduced(program, values), values[0])
+            assert torch.equal(reduced(program, -values), -values[0])
+
+
+@pytest.mark.parametrize("n", [3, 25, 29])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_smallest_numbers_are_no_zeros(n: int, dtype: torch.dtype, compiled: None) -> None:
+    tiny = torch.finfo(dtype).smallest_normal / 8
+    values = (normal(n, 100) * 20).to(dtype) * tiny
+    assert values.abs().max() < torch.finfo(dtype).smallest_normal * 16
+    for program in (Middle(), Trimmed((n - 1) // 5), Nearest((n - 1) // 5, Middle()), SignSum()):
+        same(program, values)
+    assert (reduced(Trimmed(0), values) != 0).any()
+
+
+def test_zeros_of_both_signs_are_zero(compiled: None) -> None:
+    values = torch.zeros(25, 64)
+    values[::2] = -0.0
+    for program in some(25):
+        assert (reduced(program, values) == 0).all()
+        assert (eager.reduced(program, values) == 0).all()
+
+
+def test_of_two_as_near_the_lower_is_kept(compiled: None) -> None:
+    values = torch.tensor([[1.0], [-1.0], [0.0]])
+    for result in (reduced, eager.reduced):
+        assert float(result(Nearest(2, Middle()), values)) == 0.0
+        assert float(result(Nearest(1, Middle()), values)) == -0.5
+        assert float(result(Nearest(1, Middle()), torch.tensor([[1.0], [-1.0]]))) == -1.0
+
+
+def test_a_huge_value_that_left_leaves_no_rounding(compiled: None) -> None:
+    values = torch.tensor([[-3e38], [0.1], [-3e38], [0.3], [0.2]])
+    for result in (reduced, eager.reduced):
+        assert float(result(Nearest(2, Middle(lower=True)), values)) == pytest.approx(0.2, rel=1e-6)
+
+
+def test_a_median_is_one_of_the_values(compiled: None) -> None:
+    values = normal(24, 1000)
+    assert torch.equal(reduced(Middle(lower=True), values), values.median(dim=0).values)
+
+
+@pytest.mark.parametrize("shape", [(5, 0), (0, 5, 2), (2, 0, 5, 3), (1, 1)])
+def test_no_columns_and_no_problems(shape: tuple[int, ...], compiled: None) -> None:
+    expected = shape[:-2] + shape[-1:]
+    assert reduced(Middle(), torch.zeros(shape)).shape == expected
+    assert eager.reduced(Middle(), torch.zeros(shape)).shape == expected
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_block_may_be_anything(dtype: torch.dtype, compiled: None) -> None:
+    """A block of a batch, with strides, of which somebody wants gradients, and which must stay as it is."""
+    values = normal(2, 40, 3, 9, dtype=dtype).permute(2, 0, 3, 1)[..., ::2].requires_grad_()
+    before = values.detach().clone()
+    for program in some(9):
+        got = reduced(program, values)
+        assert got.shape == (3, 2, 20)
+        want = torch.stack([truth_of(program, part) for part in before.flatten(0, 1)]).view(3, 2, 20)
+        assert torch.allclose(got.double(), want, rtol=torch.finfo(dtype).eps, atol=1e-6)
+        assert torch.equal(eager.reduced(program, values).to(dtype), got)
+    assert torch.equal(values, before)
+
+
+def truth_of(program: Program, values: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(truth(program, values))
+
+
+def test_what_is_not_finite_is_left_to_the_slow_twin(compiled: None) -> None:
+    """Nothing is replaced here; it is where rows are read that it is."""
+    values = normal(9, 50)
+    values[2, 3], values[4, 49] = torch.nan, torch.inf
+    got, want = reduced(Trimmed(1), values), eager.reduced(Trimmed(1), values)
+    assert torch.equal(got.isnan(), want.isnan())
+    assert torch.equal(got[~got.isnan()].float(), want[~want.isnan()].float())
+    huge = values.nan_to_num(0.0, 0.0).double() * 1e200
+    assert torch.equal(reduced(Trimmed(1), huge), eager.reduced(Trimmed(1), huge))
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 300])
+def test_without_a_compiler(n: int, no_compiler: None) -> None:
+    for dtype in DTYPES:
+        values = normal(n, 33, dtype=dtype)
+        for program in some(n):
+            close(reduced(program, values), truth(program, values))
