@@ -29,14 +29,14 @@ class Stretch(NamedTuple):
     stop: int
 
 
-def stretches(rows: Rows, tiles: Sequence[int]) -> Iterator[Stretch]:
-    """Yield all columns of all runs, whole tiles together, of which each segment has its own width.
+def stretches(rows: Rows, tiles: Sequence[int], runs: Sequence[int] | None = None) -> Iterator[Stretch]:
+    """Yield all columns of all runs, or of some; whole tiles together, whose width each segment has its own.
 
     Where stretches are cut depends on nothing but the rows' number and length.
     """
     for segment, (part, tile) in enumerate(zip(rows.segments, tiles, strict=True)):
         step = max(1, STRETCH // (rows.n * tile)) * tile
-        for run in range(rows.batch_size):
+        for run in range(rows.batch_size) if runs is None else runs:
             for start in range(0, part.width, step):
                 yield Stretch(segment, run, start, min(start + step, part.width))
 
