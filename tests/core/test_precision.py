@@ -60,7 +60,7 @@ def agree_with_exact_distances(rms: float, seeds: range) -> int:
         rows = Rows((Segment(torch.from_numpy(x)),))
         table = Points(N, rows=rows).table(Reads.PAIRS)
         exact = torch.from_numpy(exact_distances(x))
-        assert torch.allclose(table, exact, rtol=1e-9, atol=0.0)
+        assert torch.allclose(table, exact, rtol=1e-7, atol=0.0)
         agreed += all(torch.equal(stage.weights(table), stage.weights(exact)) for stage in PLANNED)
     return agreed
 

@@ -20,6 +20,7 @@ from varangian.core.tables import Table
 from varangian.kernels.columns import reduced
 from varangian.kernels.distances import pairwise, to_each, total
 from varangian.kernels.lanes import each
+from varangian.kernels.measuring import measurable, measured
 from varangian.kernels.programs import Middle, Program
 from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows
 
@@ -252,8 +253,11 @@ class Points:
         """Measure in one read the tables over parts of the coordinates, None being all of them."""
         if self.rows is None:
             raise NeedsVectors
-        start = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
         views = list(parts)
+        if views == [None] and self._compiled(pivots):
+            beside = [self.extras.index(pivot) if pivot in self.extras else None for pivot in pivots]
+            return measured(self.rows, beside, all_pairs=level is Reads.PAIRS)[..., None, :, :]
+        start = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
 
         def tables(block: Block) -> Tensor:
             return torch.stack(
@@ -261,6 +265,12 @@ class Points:
             )
 
         return total(start, self.over_blocks(tables))
+
+    def _compiled(self, pivots: Sequence[Pivot]) -> bool:
+        """Tell whether compiled code can measure these points and pivots."""
+        assert self.rows is not None
+        plain = self.mix is None and self.columns is None and Pivot.MEDIAN not in pivots
+        return plain and measurable(self.rows)
 
     def _block_table(self, values: Tensor, pivots: Sequence[Pivot], level: Reads) -> Tensor:
         points = values[..., : self.m, :].double()

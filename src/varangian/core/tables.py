@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-CANCELLATION = 1e-4
+CANCELLATION = 1e-2
 """A folded squared distance below this share of its largest terms is inexact."""
 
 

@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+
+class Loop:
+    """A loop as it is written: its counter, and the values that go round with it.
+
+    What the body leaves in ``values`` is what the next round begins with. After the loop they are the last.
+    """
+
+    def __init__(self, counter: str, values: list[str]) -> None:
+        self.counter = counter
+        self.values = values
 
 
 class Assembly:
@@ -10,6 +23,7 @@ class Assembly:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.stretch = ""
         self._made = 0
 
     def do(self, line: str) -> None:
@@ -31,10 +45,38 @@ class Assembly:
     def enter(self, name: str) -> None:
         """Begin a stretch that is jumped to only."""
         self.lines.append(f"{name}:")
+        self.stretch = name
 
     def index(self, array: str, place: str, kind: str) -> str:
         """Return the address of an entry."""
         return self.get(f"getelementptr {kind}, ptr {array}, i64 {place}")
+
+    @contextmanager
+    def counted(
+        self, name: str, end: str, *, start: str = "0", step: int = 1, carried: Sequence[tuple[str, str]] = ()
+    ) -> Iterator[Loop]:
+        """Write a loop around what is written meanwhile, round and round while the counter is below the end.
+
+        ``carried`` are the kinds and the first values of what goes round.
+        """
+        before, counter = self.stretch, f"%{name}"
+        self.label(f"{name}.head")
+        self.do(f"{counter} = phi i64 [{start}, %{before}], [{counter}.next, %{name}.last]")
+        values = [f"{counter}.{place}" for place in range(len(carried))]
+        for value, (kind, first) in zip(values, carried, strict=True):
+            self.do(f"{value} = phi {kind} [{first}, %{before}], [{value}.next, %{name}.last]")
+        more = self.get(f"icmp ult i64 {counter}, {end}")
+        self.do(f"br i1 {more}, label %{name}.body, label %{name}.after")
+        self.enter(f"{name}.body")
+        loop = Loop(counter, list(values))
+        yield loop
+        self.label(f"{name}.last")
+        for value, (kind, _), left in zip(values, carried, loop.values, strict=True):
+            self.do(f"{value}.next = bitcast {kind} {left} to {kind}")
+        self.do(f"{counter}.next = add i64 {counter}, {step}")
+        self.do(f"br label %{name}.head")
+        self.enter(f"{name}.after")
+        loop.values = values
 
     def next_of(self, counter: str, step: int, end: str, loop: str, after: str) -> None:
         """End a loop: count on, and go round again while below the end; the next count is ``counter``n."""

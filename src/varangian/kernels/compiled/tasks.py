@@ -30,8 +30,8 @@ class Stretch(NamedTuple):
     stop: int
 
 
-def stretches(rows: Rows, tiles: Sequence[int]) -> Iterator[Stretch]:
-    """Yield all columns of all runs, whole tiles together, of which each segment has its own width.
+def stretches(rows: Rows, tiles: Sequence[int], runs: Sequence[int] | None = None) -> Iterator[Stretch]:
+    """Yield all columns of all runs, or of some; whole tiles together, whose width each segment has its own.
 
     No stretch is shorter than a tile, unless the segment is: what is done again to fill the last tile lies in
     the same stretch. Where stretches are cut depends on nothing but the rows' number and length.
@@ -39,7 +39,7 @@ def stretches(rows: Rows, tiles: Sequence[int]) -> Iterator[Stretch]:
     for segment, (part, tile) in enumerate(zip(rows.segments, tiles, strict=True)):
         step = max(1, STRETCH // (rows.n * tile)) * tile
         starts = [*range(0, part.width - tile + 1, step)] or [0][: part.width]
-        for run in range(rows.batch_size):
+        for run in range(rows.batch_size) if runs is None else runs:
             for start, stop in pairwise([*starts, part.width]):
                 yield Stretch(segment, run, start, stop)
 
