@@ -13,8 +13,8 @@ from torch import Tensor
 
 from varangian.kernels.compiled.tasks import name_of
 from varangian.kernels.cuda.ptx import ptx_block
-from varangian.kernels.cuda.tables import TYPES, readable, table_of
-from varangian.kernels.cuda.words import Words, loaded, rounded, working
+from varangian.kernels.cuda.tables import readable, table_of
+from varangian.kernels.cuda.words import TYPES, Words, counting, indented, loaded, rounded
 from varangian.kernels.cuda.written import available, heading, interpreted, launch, takes_ptx
 from varangian.kernels.networks import selection_network
 from varangian.kernels.programs import Program
@@ -83,9 +83,9 @@ def column_source(program: Program, n: int, element: str, *, ptx: bool) -> str:
     for line in rounded(result, element):
         at.do(line)
     at.do("tl.store(out + run * stride + c, rounded, mask=inside)")
-    return heading("table", "out", "counts", "stride", "d", "blocks", constants=("COLUMNS",)) + "\n".join(
-        [*at.lines, *_counting(n, element), ""]
-    )
+    arguments = ("table", "out", "counts", "stride", "d", "blocks")
+    body = indented([*at.lines, *counting(str(n), element)], 1)
+    return heading(*arguments, constants=("COLUMNS",)) + body
 
 
 def _spelled(program: Program, n: int, at: Words) -> str:
@@ -97,14 +97,3 @@ def _spelled(program: Program, n: int, at: Words) -> str:
         if high:
             wires[j] = at.most(one, other)
     return program.value(wires, n, at)
-
-
-def _counting(n: int, element: str) -> list[str]:
-    return [
-        "    if tl.min(sound.to(tl.int32), 0) == 0:",
-        f"        for i in range({n}):",
-        f"            row = tl.load(rows + i).to(tl.pointer_type({TYPES[element]}))",
-        f"            x = tl.load(row + c, mask=inside, other=0.0).to({working(element)})",
-        '            lost = tl.sum((tl.abs(x) < float("inf")).to(tl.int64), 0)',
-        f"            tl.atomic_add(counts + run * {n} + i, COLUMNS - lost, mask=lost < COLUMNS)",
-    ]

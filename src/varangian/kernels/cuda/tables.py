@@ -7,14 +7,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from varangian.kernels.compiled.tasks import addresses, name_of
+from varangian.kernels.cuda.words import TYPES
 from varangian.kernels.rows import Rows
-
-TYPES = {"float16": "tl.float16", "bfloat16": "tl.bfloat16", "float32": "tl.float32", "float64": "tl.float64"}
-"""Every dtype that kernels read, by name, and what Triton calls it."""
-
-SLAB = 2**20
-"""Addresses in a table at most: runs are done so many at a time."""
-
 
 def readable(rows: Rows) -> bool:
     """Tell whether kernels may read the rows, and what rides along below them, where they lie."""

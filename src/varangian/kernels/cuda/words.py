@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from varangian.kernels.programs import Arithmetic
 from varangian.kernels.rows import LARGEST
+
+TYPES = {"float16": "tl.float16", "bfloat16": "tl.bfloat16", "float32": "tl.float32", "float64": "tl.float64"}
+"""Every dtype that kernels read, by name, and what Triton calls it."""
 
 
 class Words(Arithmetic[str]):
@@ -15,7 +20,7 @@ class Words(Arithmetic[str]):
 
     def do(self, line: str) -> None:
         """Write a line that makes nothing."""
-        self.lines.append(f"    {line}")
+        self.lines.append(line)
 
     def get(self, expression: str) -> str:
         """Write an expression, and return the name of what it makes."""
@@ -87,3 +92,20 @@ def rounded(value: str, element: str) -> list[str]:
             "rounded = bits.to(tl.float32, bitcast=True)",
         ]
     return [*lines, f"rounded = rounded.to(tl.{element})"]
+
+
+def counting(n: str, element: str, condition: str = "True") -> list[str]:
+    """Return the lines that count, row by row, what was not finite, if ``sound`` says that anything was not."""
+    return [
+        f"if ({condition}) & (tl.min(sound.to(tl.int32), 0) == 0):",
+        f"    for i in range({n}):",
+        f"        row = tl.load(rows + i).to(tl.pointer_type({TYPES[element]}))",
+        *(f"        {line}" for line in loaded("x", "row + c", "inside", element)[:2]),
+        "        lost = tl.sum((1 - x_ok.to(tl.int32)).to(tl.int64), 0)",
+        f"        tl.atomic_add(counts + run * {n} + i, lost, mask=lost > 0)",
+    ]
+
+
+def indented(lines: Iterable[str], depth: int) -> str:
+    """Return the text of lines that stand so deep."""
+    return "".join(f"{'    ' * depth}{line}\n" for line in lines)

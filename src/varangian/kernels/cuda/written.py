@@ -7,7 +7,6 @@ keeps what it compiles itself.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.util
 import linecache
 import os
@@ -19,15 +18,6 @@ import torch
 
 INTERPRETER = "TRITON_INTERPRET"
 """Names the environment variable by which Triton runs kernels on the processor, slowly, if it is 1."""
-
-HEADER = """import triton
-import triton.language as tl
-
-
-@triton.jit(do_not_specialize={whole})
-def kernel({arguments}):
-"""
-
 
 @cache
 def available() -> bool:
@@ -46,18 +36,27 @@ def interpreted() -> bool:
 
 
 def heading(*arguments: str, constants: tuple[str, ...] = ()) -> str:
-    """Return what comes before a kernel's body; the constants are known when it is compiled.
+    """Return what comes before the body of the function ``kernel``; constants are known when it is compiled.
 
-    Kernels are not compiled anew for arguments that a larger number divides, as Triton would.
+    It is not compiled anew for arguments that a larger number divides, as Triton would by itself.
     """
-    told = [*arguments, *(f"{name}: tl.constexpr" for name in constants)]
-    return HEADER.format(whole=list(arguments), arguments=", ".join(told))
+    return _definition(f"triton.jit(do_not_specialize={list(arguments)})", "kernel", arguments, constants)
+
+
+def helper(name: str, *arguments: str, constants: tuple[str, ...] = ()) -> str:
+    """Return what comes before the body of a function that a kernel calls."""
+    return _definition("triton.jit", name, arguments, constants)
+
+
+def _definition(decorator: str, name: str, arguments: tuple[str, ...], constants: tuple[str, ...]) -> str:
+    told = [*arguments, *(f"{constant}: tl.constexpr" for constant in constants)]
+    return f"@{decorator}\ndef {name}({', '.join(told)}):\n"
 
 
 @cache
 def module_of(text: str) -> ModuleType:
     """Return the module that a text is; Triton reads a function's text again by the name of its file."""
-    importlib.import_module("triton")
+    text = f"import triton\nimport triton.language as tl\n\n\n{text}"
     name = f"varangian_kernel_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     file = f"{name}.py"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
