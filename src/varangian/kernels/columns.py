@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -15,24 +15,23 @@ from torch.nn import functional
 from varangian.kernels import eager
 from varangian.kernels.compiled.columns import column_code, tile_columns
 from varangian.kernels.compiled.jit import Compiler, available
+from varangian.kernels.compiled.radix import selection_code, selection_columns, span_of
 from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows, sound
 
-_compiled = Compiler(
-    column_code,
-    ctypes.c_int32,
-    ctypes.c_void_p,
-    ctypes.c_int64,
-    ctypes.c_int64,
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-)
+FEW_RANKS_NETWORK = 150
+"""Rows above which searching for one or two ranks is less work than a network."""
+
+_POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
+
+_network = Compiler(column_code, ctypes.c_int32, _POINTER, *[_NUMBER] * 2, *[_POINTER] * 2)
+_selection = Compiler(selection_code, ctypes.c_int32, _POINTER, *[_NUMBER] * 5, *[_POINTER] * 2)
 
 
 def reducible(rows: Rows) -> bool:
-    """Tell whether programs over these rows can be compiled."""
-    return rows.n <= eager.LONGEST_NETWORK and rows.sanitise and rows.adjacent and available()
+    """Tell whether compiled code can read these rows where they lie."""
+    return rows.sanitise and rows.adjacent and available()
 
 
 def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
@@ -45,13 +44,14 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     def work(stretch: Stretch) -> Tensor | None:
         segment, run, start, stop = stretch
         out = targets[segment][run]
-        if kernels[segment].cover(tables[segment][run], start, stop, out):
+        kernel = kernels[segment]
+        if kernel is not None and kernel.cover(tables[segment][run], start, stop, out):
             return None
         values, counts = sound(rows.segments[segment].of_run(run).columns(start, stop))
         out[start:stop] = reduced(program, values)
         return counts
 
-    parts = list(stretches(rows, [kernel.tile for kernel in kernels]))
+    parts = list(stretches(rows, [kernel.tile if kernel else 1 for kernel in kernels]))
     for part, counts in zip(parts, carry_out(work, parts, rows.n), strict=True):
         if counts is not None:
             rows.count(part.run, counts)
@@ -60,9 +60,10 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
 def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
     """Return what a program makes of every column of a block, in the block's dtype or in float64."""
     *batch, n, width = values.shape
-    if values.device.type != "cpu" or n > eager.LONGEST_NETWORK or not available():
+    possible = values.device.type == "cpu" and available()
+    kernel = _kernel(program, n, name_of(values.dtype)) if possible else None
+    if kernel is None:
         return eager.reduced(program, values)
-    kernel = _kernel(program, n, name_of(values.dtype))
     padded = functional.pad(values, (0, max(0, kernel.tile - width))).contiguous()
     out = padded.new_empty(*batch, padded.shape[-1])
     for table, target in zip(addresses(padded), out.view(-1, out.shape[-1]), strict=True):
@@ -72,12 +73,11 @@ def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tens
 
 
 class _Kernel:
-    """The function for a program over n rows of a dtype."""
+    """A function that does columns of n rows of a dtype, with what it is told besides."""
 
-    def __init__(self, program: Program, n: int, element: str) -> None:
-        self.tile = tile_columns(n, element)
-        self.room = 8 * n * self.tile
-        self.call = _compiled(program, n, element)
+    def __init__(self, call: Callable[..., int], n: int, tile: int, *told: int) -> None:
+        self.call, self.tile, self.told = call, tile, told
+        self.room = 8 * n * tile
 
     def cover(self, table: NDArray[np.uint64], start: int, stop: int, out: Tensor) -> bool:
         """Do some columns, a few of them twice to fill the last tile; tell whether all went well.
@@ -88,11 +88,17 @@ class _Kernel:
             return False
         rows, target, room = table.ctypes.data, out.data_ptr(), scratch(self.room)
         whole = start + (stop - start) // self.tile * self.tile
-        bad = self.call(rows, start, whole, target, room) if whole > start else 0
-        bad += self.call(rows, stop - self.tile, stop, target, room) if whole < stop else 0
+        bad = self.call(rows, *self.told, start, whole, target, room) if whole > start else 0
+        bad += self.call(rows, *self.told, stop - self.tile, stop, target, room) if whole < stop else 0
         return not bad
 
 
 @cache
-def _kernel(program: Program, n: int, element: str) -> _Kernel:
-    return _Kernel(program, n, element)
+def _kernel(program: Program, n: int, element: str) -> _Kernel | None:
+    """Return a network up to so many rows, a search above; None if only sorting will do."""
+    span = span_of(program, n)
+    if span and n > (FEW_RANKS_NETWORK if span.high - span.low < 2 else eager.LONGEST_NETWORK):
+        return _Kernel(_selection(element), n, selection_columns(element), n, *span)
+    if n > eager.LONGEST_NETWORK:
+        return None
+    return _Kernel(_network(program, n, element), n, tile_columns(n, element))

@@ -1,0 +1,73 @@
+"""Functions in Triton's language, made from text: the only place that knows Triton.
+
+Triton comes with PyTorch's builds for graphics processors. It is not imported before a kernel is launched, and
+keeps what it compiles itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import linecache
+import os
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import torch
+
+INTERPRETER = "TRITON_INTERPRET"
+"""Names the environment variable by which Triton runs kernels on the processor, slowly, if it is 1."""
+
+@cache
+def available() -> bool:
+    """Tell whether kernels can be launched here: there is a graphics processor, and Triton."""
+    return torch.cuda.is_available() and importlib.util.find_spec("triton") is not None
+
+
+def takes_ptx() -> bool:
+    """Tell whether kernels may hold instructions of NVIDIA's processors."""
+    return torch.version.cuda is not None and torch.version.hip is None and not interpreted()
+
+
+def interpreted() -> bool:
+    """Tell whether Triton runs kernels on the processor."""
+    return os.environ.get(INTERPRETER, "0") == "1"
+
+
+def heading(*arguments: str, constants: tuple[str, ...] = ()) -> str:
+    """Return what comes before the body of the function ``kernel``; constants are known when it is compiled.
+
+    It is not compiled anew for arguments that a larger number divides, as Triton would by itself.
+    """
+    return _definition(f"triton.jit(do_not_specialize={list(arguments)})", "kernel", arguments, constants)
+
+
+def helper(name: str, *arguments: str, constants: tuple[str, ...] = ()) -> str:
+    """Return what comes before the body of a function that a kernel calls."""
+    return _definition("triton.jit", name, arguments, constants)
+
+
+def _definition(decorator: str, name: str, arguments: tuple[str, ...], constants: tuple[str, ...]) -> str:
+    told = [*arguments, *(f"{constant}: tl.constexpr" for constant in constants)]
+    return f"@{decorator}\ndef {name}({', '.join(told)}):\n"
+
+
+@cache
+def module_of(text: str) -> ModuleType:
+    """Return the module that a text is; Triton reads a function's text again by the name of its file."""
+    text = f"import triton\nimport triton.language as tl\n\n\n{text}"
+    name = f"varangian_kernel_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    file = f"{name}.py"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    module = ModuleType(name)
+    module.__file__ = file
+    exec(compile(text, file, "exec"), module.__dict__)
+    return module
+
+
+def launch(text: str, programs: int, *arguments: Any, warps: int = 4, **constants: int) -> None:
+    """Run so many programs of the function ``kernel`` of a text."""
+    if programs:
+        with torch.cuda.device_of(arguments[0]):
+            module_of(text).kernel[(programs,)](*arguments, **constants, num_warps=warps, enable_fp_fusion=False)
