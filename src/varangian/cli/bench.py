@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import torch
@@ -32,13 +32,23 @@ from varangian.experiments.bench import (
 )
 
 INTERRUPTED = 130
-FULL = {"n": (11, 25, 51, 101), "d": 1_000_000, "seconds": 3.0}
-QUICK = {"n": (11, 25), "d": 100_000, "seconds": 0.25}
+
+
+class Grid(NamedTuple):
+    """The sizes that nobody has to say, and the seconds that a case may take beyond one call of everyone."""
+
+    n: tuple[int, ...]
+    d: int
+    seconds: float
+
+
+FULL = Grid((11, 25, 51, 101), 1_000_000, 3.0)
+QUICK = Grid((11, 25), 100_000, 0.25)
 FEWEST = 1000
 """Shorter vectors than this measure the call, not the rule."""
 
 
-class Count(click.ParamType):
+class Count(click.ParamType[int]):
     """A whole number, in digits or as 1e6."""
 
     name = "count"
@@ -87,11 +97,12 @@ def bench(
     """Measure rules on this machine.
 
     Beside each rule: the time in which its input is read once and nothing else is done, PyTorch's own
-    operators, and ByzFL, ByzPy, Flower and krum where they are installed. All take turns, on the same numbers,
-    of which nearly a fifth lie, and with the same threads; the medians are printed. After Ctrl-C, what was measured is.
+    operators, and ByzFL, ByzPy, Flower and krum where they are installed. All take turns, with the same
+    threads and the same vectors, of which nearly a fifth lie; medians are printed. After Ctrl-C, those of
+    what was measured.
     """
     grid = QUICK if quick else FULL
-    todo = cases(rules or RULES, ns or grid["n"], ds or (grid["d"],), dtypes or ("float32",))
+    todo = cases(rules or RULES, ns or grid.n, ds or (grid.d,), dtypes or ("float32",))
     if json_path:
         check_writable(json_path)
     if plot:
@@ -99,7 +110,7 @@ def bench(
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
-        return _bench(todo, float(grid["seconds"]), json_path, plot, quiet=quiet)
+        return _bench(todo, grid.seconds, json_path, plot, quiet=quiet)
     finally:
         torch.set_num_threads(before)
 

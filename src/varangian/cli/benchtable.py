@@ -14,11 +14,12 @@ def legend(found: Sequence[Measured]) -> list[str]:
     """Return what the columns mean."""
     ways = ", ".join(dict.fromkeys(one.way for one in found if one.way))
     return [
-        "ms, CPU ms: median of a call, on the wall and of all cores. GB/s: of the input, as if it were read once.",
-        f"% of floor: the time to read the input once and do nothing else ({ways or 'not measured'}), over ours; "
-        "100 is as fast as memory. reads: how often a rule must read the input.",
-        "first, from disk: the first call in a new process (ms), before and after its machine code is on disk.",
-        "Then others, and how many times as long as ours they took; * where their result is another.",
+        "ms, CPU ms: a call, on the wall and of all cores. GB/s: of the input, as if it were read once.",
+        "% of floor: the time in which the input is read once and nothing else is done, over ours, on the "
+        f"wall and of all cores. Read by: {ways or 'nothing'}.",
+        "reads: how often a rule reads the input.",
+        "first, from disk: the first call in a new process, before and after its code is on disk, in ms.",
+        "Others: how many times as long as ours they took; * where their result is another.",
     ]
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from varangian.core.points import Pivot
+from varangian.core.run import Aggregation
 from varangian.core.stages import Stage
 from varangian.errors import VarangianError
 from varangian.experiments.bench.cases import DTYPES, Case, vectors
-from varangian.experiments.bench.floor import fastest_way
+from varangian.experiments.bench.floor import ways
 from varangian.experiments.bench.operators import operators
 from varangian.experiments.bench.peers import LeftOut, Peer
 from varangian.experiments.bench.timing import Times, alternate, timed
@@ -65,10 +67,10 @@ def measured(
 
 def _measure(case: Case, peers: Sequence[Peer], seconds: float) -> Measured:
     rule, x, found = case.rule, vectors(case.n, case.d, case.dtype), Measured(case)
-    options = {"pivot": x[0]} if any(Pivot.GIVEN in stage.pivots for stage in rule.stages()) else {}
+    pivot = x[0] if any(Pivot.GIVEN in stage.pivots for stage in rule.stages()) else None
 
-    def ours() -> Any:
-        return rule.aggregate(x, **options)
+    def ours() -> Aggregation:
+        return rule.aggregate(x, pivot=pivot)
 
     try:
         result = ours()
@@ -76,12 +78,14 @@ def _measure(case: Case, peers: Sequence[Peer], seconds: float) -> Measured:
         found.notes[OURS] = _words(error)
         return found
     found.reads = result.reads
-    found.way, floor = fastest_way(x)
-    works: dict[str, Callable[[], object]] = {OURS: ours, FLOOR: floor}
+    floors = ways(x)
+    works: dict[str, Callable[[], object]] = {OURS: ours, **floors}
+    for work in works.values():
+        work()
     for name, work, comparable in _candidates(rule, x, peers, found.notes):
+        made: list[Any] = []
         try:
-            made: list[object] = []
-            spent = timed(lambda work=work, made=made: made.append(work()))
+            spent = timed(partial(_keep, work, made))
         except Exception as error:  # whatever goes wrong in there is theirs
             found.notes[name] = f"failed: {_words(error)}"
             continue
@@ -91,8 +95,15 @@ def _measure(case: Case, peers: Sequence[Peer], seconds: float) -> Measured:
             found.times[name] = Times((spent,))
         else:
             works[name] = work
-    found.times = {**alternate(works, seconds), **found.times}
+    times = alternate(works, seconds)
+    found.way = min(floors, key=lambda way: times[way].wall)
+    kept = {name: times[name] for name in works if name not in (OURS, *floors)}
+    found.times = {OURS: times[OURS], FLOOR: times[found.way], **kept, **found.times}
     return found
+
+
+def _keep(work: Callable[[], object], made: list[Any]) -> None:
+    made.append(work())
 
 
 def _candidates(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -91,11 +91,9 @@ def byzfl() -> Peer:
             ours.MultiKrum: lambda rule, n: kit.MultiKrum(f=rule.f),
             ours.GeometricMedian: lambda rule, n: kit.GeometricMedian(),
             ours.CAF: lambda rule, n: kit.CAF(f=rule.f),
-            ours.CenteredClipping: lambda rule, n: (
-                lambda x: kit.CenteredClipping(L=rule.steps, tau=float(rule.radius))(x)
-            ),
-            ours.MinimumDiameterAveraging: lambda rule, n: _few(n, rule.f) and kit.MDA(f=rule.f),
-            ours.SMEA: lambda rule, n: _few(n, rule.f) and kit.SMEA(f=rule.f),
+            ours.CenteredClipping: lambda rule, n: partial(_afresh, kit.CenteredClipping, rule),
+            ours.MinimumDiameterAveraging: _few(lambda rule, n: kit.MDA(f=rule.f)),
+            ours.SMEA: _few(lambda rule, n: kit.SMEA(f=rule.f)),
             NearestNeighborMixing: lambda rule, n: kit.NNM(f=rule.f),
         },
     )
@@ -104,42 +102,36 @@ def byzfl() -> Peer:
 @cache
 def byzpy() -> Peer:
     """Return ByzPy."""
-    columns, geometric, norms, before = (
-        lambda name, room=room: import_module(f"byzpy.{room}.{name}")
-        for room in (
-            "aggregators.coordinate_wise",
-            "aggregators.geometric_wise",
-            "aggregators.norm_wise",
-            "pre_aggregators",
-        )
-    )
-    krum, mda = geometric("krum"), geometric("minimum_diameter_average")
+    columns = partial(_member, "byzpy.aggregators.coordinate_wise")
+    geometric = partial(_member, "byzpy.aggregators.geometric_wise")
+    norms = partial(_member, "byzpy.aggregators.norm_wise")
+    nearest = _member("byzpy.pre_aggregators", "nnm.NearestNeighborMixing")
+    median = columns("median.CoordinateWiseMedian")
+    trimmed = columns("trimmed_mean.CoordinateWiseTrimmedMean")
+    krum, multikrum = geometric("krum.Krum"), geometric("krum.MultiKrum")
+    centre = geometric("geometric_median.GeometricMedian")
+    smallest = geometric("minimum_diameter_average.MinimumDiameterAveraging")
+    spread, filtered = geometric("smea.SMEA"), norms("caf.CAF")
+    clipping = norms("center_clipping.CenteredClipping")
+    shortest = norms("comparative_gradient_elimination.ComparativeGradientElimination")
     return Peer(
         "ByzPy",
         "byzpy",
         lambda x: list(x.unbind()),
         {
-            ours.Median: lambda rule, n: columns("median").CoordinateWiseMedian().aggregate,
-            ours.TrimmedMean: lambda rule, n: (
-                columns("trimmed_mean").CoordinateWiseTrimmedMean(rule.f).aggregate
-            ),
-            ours.Krum: lambda rule, n: krum.Krum(rule.f).aggregate,
-            ours.MultiKrum: lambda rule, n: krum.MultiKrum(rule.f, rule.m or n - rule.f - 2).aggregate,
-            ours.GeometricMedian: lambda rule, n: geometric("geometric_median").GeometricMedian().aggregate,
-            ours.CAF: lambda rule, n: norms("caf").CAF(rule.f).aggregate,
+            ours.Median: lambda rule, n: median().aggregate,
+            ours.TrimmedMean: lambda rule, n: trimmed(rule.f).aggregate,
+            ours.Krum: lambda rule, n: krum(rule.f).aggregate,
+            ours.MultiKrum: lambda rule, n: multikrum(rule.f, rule.m or n - rule.f - 2).aggregate,
+            ours.GeometricMedian: lambda rule, n: centre().aggregate,
+            ours.CAF: lambda rule, n: filtered(rule.f).aggregate,
             ours.CenteredClipping: lambda rule, n: (
-                norms("center_clipping")
-                .CenteredClipping(c_tau=float(rule.radius), M=rule.steps, init="zero")
-                .aggregate
+                clipping(c_tau=float(rule.radius), M=rule.steps, init="zero").aggregate
             ),
-            ours.ComparativeGradientElimination: lambda rule, n: (
-                norms("comparative_gradient_elimination").ComparativeGradientElimination(rule.f).aggregate
-            ),
-            ours.MinimumDiameterAveraging: lambda rule, n: (
-                _few(n, rule.f) and mda.MinimumDiameterAveraging(rule.f).aggregate
-            ),
-            ours.SMEA: lambda rule, n: _few(n, rule.f) and geometric("smea").SMEA(rule.f).aggregate,
-            NearestNeighborMixing: lambda rule, n: before("nnm").NearestNeighborMixing(rule.f).pre_aggregate,
+            ours.ComparativeGradientElimination: lambda rule, n: shortest(rule.f).aggregate,
+            ours.MinimumDiameterAveraging: _few(lambda rule, n: smallest(rule.f).aggregate),
+            ours.SMEA: _few(lambda rule, n: spread(rule.f).aggregate),
+            NearestNeighborMixing: lambda rule, n: nearest(rule.f).pre_aggregate,
         },
     )
 
@@ -209,7 +201,7 @@ def krum() -> Peer:
             ours.Bulyan: plain("bulyan", "Bulyan", n=count, f=liars, m=lambda rule, n: 1),
             ours.Aksel: plain("aksel", "Aksel", f=liars),
             ours.GeometricMedian: plain("geometric_median", "GeometricMedian", n=count, f=liars),
-            ours.MinimumDiameterAveraging: lambda rule, n: _few(n, rule.f) and brute(rule, n),
+            ours.MinimumDiameterAveraging: _few(brute),
         },
     )
 
@@ -217,11 +209,25 @@ def krum() -> Peer:
 LIBRARIES: dict[str, Callable[[], Peer]] = {"byzfl": byzfl, "byzpy": byzpy, "flwr": flower, "krum": krum}
 
 
-def _few(n: int, f: int) -> bool:
-    """Refuse what tries all subsets of n - f vectors if there are many."""
-    if math.comb(n, f) > SUBSETS:
-        raise LeftOut(f"tries {math.comb(n, f)} subsets one by one")
-    return True
+def _few(maker: Maker) -> Maker:
+    """Leave out what tries all subsets of n - f vectors if there are many."""
+
+    def make(rule: Any, n: int) -> Made:
+        if math.comb(n, rule.f) > SUBSETS:
+            raise LeftOut(f"tries {math.comb(n, rule.f)} subsets one by one")
+        return maker(rule, n)
+
+    return make
+
+
+def _afresh(kind: Any, rule: Any, x: Tensor) -> Any:
+    """Clip from the origin; theirs would go on from its last output."""
+    return kind(L=rule.steps, tau=float(rule.radius))(x)
+
+
+def _member(room: str, path: str) -> Any:
+    module, name = path.split(".")
+    return getattr(import_module(f"{room}.{module}"), name)
 
 
 def _check_room(peer: Peer, rule: Stage, x: Tensor) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,7 +70,7 @@ def main() -> None:
         x.sum()
         rule = case.rule
         try:
-            taken.append(timed(lambda rule=rule, x=x: rule(x)).wall)
+            taken.append(timed(partial(rule, x)).wall)
         except VarangianError:
             taken.append(None)
     json.dump(taken, sys.stdout)

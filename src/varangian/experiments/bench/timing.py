@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 REST = 0.003
-"""Seconds between candidates: threads that still wait for work on a core would run on the next one's clock."""
+"""Seconds between candidates: threads that wait by turning round would be on the next one's clock."""
 MOST_ROUNDS = 25
 
 

@@ -21,8 +21,9 @@ def strip_bytes(wide: bool) -> int:
 def reading_code(wide: bool) -> str:
     """Return ``i32 kernel(ptr rows, i64 n, i64 first, i64 last, ptr sink)`` in LLVM's language.
 
-    It reads bytes ``first`` to ``last`` of n rows, whose number is a multiple of ``strip_bytes``, strip by strip
-    through all rows, and asks memory for the next strip of each. Their exclusive or goes to the sink.
+    It reads bytes ``first`` to ``last`` of n rows, whose number is a multiple of ``strip_bytes``, strip by
+    strip through all rows, and asks memory for the next strip of each. A register full, the exclusive or of
+    all that was read, goes to the sink.
     """
     chip, strip, at = processor(), strip_bytes(wide), Assembly()
     vector = f"<{chip.register_bytes // 4} x i32>"
