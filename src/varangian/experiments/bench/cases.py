@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,14 +28,20 @@ RULES = (
     "caf",
     "mda",
     "bulyan",
-    "cc:radius=1000",
-    "aksel",
+    "cc:radius=1",
+    "aksel:keep=n-f",
 )
 """What is measured unless somebody says otherwise."""
-DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float32, torch.bfloat16)}
-DTYPES |= {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float16, torch.float64)}
+DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
 SPREAD = 0.2
-"""Honest vectors are up to so much noisier than each other, so that rounding decides nobody's rank."""
+"""Vectors are up to so much noisier than each other, so that rounding decides nobody's rank."""
+
+COPIES = 4
 
 
 @dataclass(frozen=True)
@@ -69,18 +76,32 @@ class Case:
 
 def cases(rules: Sequence[str], ns: Sequence[int], ds: Sequence[int], dtypes: Sequence[str]) -> list[Case]:
     """Return every combination, those of one size together. Raises VarangianError for an impossible one."""
-    made = [Case(rule, n, d, dtype) for dtype in dtypes for d in ds for n in ns for rule in rules]
-    for case in made:
+    wanted = [Case(rule, n, d, dtype) for dtype in dtypes for d in ds for n in ns for rule in rules]
+    for case in wanted:
         admit(case.rule, case.n)
-    return made
+        _check_room(case)
+    return list(dict.fromkeys(wanted))
 
 
 @lru_cache(maxsize=1)
 def vectors(n: int, d: int, dtype: str) -> Float[Tensor, "n d"]:
-    """Return standard normal vectors, some noisier than others, of which f are moved by one everywhere."""
+    """Return normal vectors of about unit length, some noisier than others; f are moved by a deviation."""
     generator = torch.Generator().manual_seed(n)
     x = torch.empty(n, d, dtype=torch.float32).normal_(generator=generator)
     order = torch.randperm(n, generator=generator)
     x *= (1 + SPREAD * order / n)[:, None]
     x[order >= n - (n - 1) // 5] += 1
-    return x.to(DTYPES[dtype])
+    return x.mul_(d**-0.5).to(DTYPES[dtype])
+
+
+def _check_room(case: Case) -> None:
+    """Refuse vectors that memory cannot hold a few copies of, which others make."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return
+    if COPIES * case.bytes > memory:
+        raise ParameterError(
+            f"n = {case.n} vectors of d = {case.d} are {case.bytes / 2**30:.1f} GiB, and measuring takes "
+            f"{COPIES} times that; this machine has {memory / 2**30:.1f} GiB. Lower --n or --d."
+        )

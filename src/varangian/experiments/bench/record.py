@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from varangian.experiments.bench.measure import FLOOR, OURS, Measured
@@ -34,12 +35,20 @@ def as_record(found: Measured, start: Start | None) -> dict[str, Any]:
                 "rounds": len(times.rounds),
                 **_ratios("times_floor", times, floor),
                 **_ratios("times_ours", times, ours),
-                **({"apart": found.apart[name], "same": found.same(name)} if name in found.apart else {}),
+                **(
+                    {"apart": _finite(found.apart[name]), "same": found.same(name)}
+                    if name in found.apart
+                    else {}
+                ),
             }
             for name, times in found.times.items()
         },
         "notes": found.notes,
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _ratios(name: str, times: Times, base: Times | None) -> dict[str, float]:

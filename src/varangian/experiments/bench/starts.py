@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 import varangian
 from varangian.experiments.bench.cases import Case
 from varangian.folders import CACHE
@@ -45,10 +47,11 @@ def starts(todo: Sequence[Case]) -> dict[tuple[str, int, str], Start]:
 def _process(keys: Sequence[tuple[str, int, str]], folder: str) -> list[float | None]:
     source = str(Path(varangian.__file__).parents[1])
     paths = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))
+    threads = str(torch.get_num_threads())
     done = subprocess.run(
         [sys.executable, "-m", __name__],
         input=json.dumps(keys),
-        env={**os.environ, CACHE: folder, "PYTHONPATH": paths},
+        env={**os.environ, CACHE: folder, "PYTHONPATH": paths, "OMP_NUM_THREADS": threads},
         capture_output=True,
         text=True,
         check=False,
