@@ -19,8 +19,9 @@ FIRST = Start(0.5, 0.25)
 
 
 @pytest.fixture(autouse=True)
-def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the first calls as timed; the room's own tests time them."""
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the first calls as timed, which the room's own tests time, and no library as installed."""
+    monkeypatch.setattr("varangian.cli.bench.installed", lambda: iter(()))
     monkeypatch.setattr(
         "varangian.cli.bench.starts", lambda todo: {(case.text, case.n, case.dtype): FIRST for case in todo}
     )

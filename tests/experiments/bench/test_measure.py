@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -155,12 +155,13 @@ def test_what_tries_all_subsets_is_left_out_beyond_a_few() -> None:
 
 
 def test_a_library_that_cannot_be_imported_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "flwr.py").write_text("")
+    (tmp_path / "half_a_kit.py").write_text("import the_other_half")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("sys.modules", dict(sys.modules))
-    assert (None, "flwr is installed, and cannot be imported") in [
-        (peer, told.partition(":")[0]) for peer, told in installed()
-    ]
+    kits = {"half_a_kit": lambda: import_module("half_a_kit"), "no_kit": lambda: import_module("no_kit")}
+    monkeypatch.setattr("varangian.experiments.bench.peers.LIBRARIES", kits)
+    ((nobody, told),) = installed()
+    assert nobody is None
+    assert told == "half_a_kit is installed, and cannot be imported: No module named 'the_other_half'"
 
 
 AGREE = ("median", "trmean", "krum", "mean")
