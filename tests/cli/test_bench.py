@@ -104,6 +104,11 @@ def test_mistakes_are_refused_in_a_line_or_two(words: tuple[str, ...], said: str
     assert len(done.err.splitlines()) <= 2
 
 
+def test_first_calls_that_could_not_be_timed_are_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varangian.cli.bench.starts", lambda todo: {})
+    assert "The first calls are not known" in run("bench", *SMALL).out
+
+
 def test_results_that_differ_and_who_failed_are_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def odd(todo: list[Case], *given: Any) -> Iterator[Measured]:
         for found in measured(todo, *given):

@@ -131,12 +131,14 @@ def _bench(
                 bar.show(completed=len(found))
         except KeyboardInterrupt:
             interrupted = True
-    show(*(f"{name}: {value}" for name, value in where.items()), "", *legend(found))
+    show(*(f"{name}: {value}" for name, value in where.items()))
     if found:
         columns, rows, numbers = summary(found, begun)
         made = table(columns, rows, numbers=numbers)
-        show("", made if fits(made) else entries(columns, rows))
+        show("", *legend(found), "", made if fits(made) else entries(columns, rows))
         show(*notes(found))
+    if not begun and not interrupted:
+        show("The first calls are not known: the process that should have timed them failed.")
     if json_path:
         records = [as_record(one, begun.get(key(one))) for one in found]
         write_json({"machine": where, "command": _command(), "cases": records}, json_path)

@@ -154,14 +154,14 @@ def test_what_tries_all_subsets_is_left_out_beyond_a_few() -> None:
         maker(ours.MinimumDiameterAveraging(f=4), 25)
 
 
-def test_a_library_that_cannot_be_imported_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_cannot_be_used_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "half_a_kit.py").write_text("import the_other_half")
     monkeypatch.syspath_prepend(tmp_path)
     kits = {"half_a_kit": lambda: import_module("half_a_kit"), "no_kit": lambda: import_module("no_kit")}
     monkeypatch.setattr("varangian.experiments.bench.peers.LIBRARIES", kits)
     ((nobody, told),) = installed()
     assert nobody is None
-    assert told == "half_a_kit is installed, and cannot be imported: No module named 'the_other_half'"
+    assert told == "half_a_kit is installed, and cannot be used: No module named 'the_other_half'"
 
 
 AGREE = ("median", "trmean", "krum", "mean")

@@ -70,8 +70,8 @@ def installed() -> Iterator[tuple[Peer | None, str]]:
             continue
         try:
             yield load(), f"{package} {_version(package)}"
-        except ImportError as error:
-            yield None, f"{package} is installed, and cannot be imported: {error}"
+        except (ImportError, AttributeError) as error:  # not there, or not where it was
+            yield None, f"{package} is installed, and cannot be used: {error}"
 
 
 @cache
