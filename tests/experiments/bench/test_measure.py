@@ -51,9 +51,11 @@ def test_a_peer_may_agree_or_not_or_fail() -> None:
     right = peer("right", lambda x: x.median(0).values)
     other = peer("other", lambda x: x.mean(0))
     lost = peer("lost", lambda x: x.mean(0) * torch.nan)
-    found = measure(CASE, right, other, lost, peer("broken", fail))
+    short = peer("short", lambda x: x[0, 1:])
+    found = measure(CASE, right, other, lost, short, peer("broken", fail))
     assert list(found.times) == [OURS, FLOOR, "torch.median", "right", "other", "lost"]
     assert (found.same("right"), found.same("other"), found.same("lost")) == (True, False, False)
+    assert found.notes.pop("short").startswith("failed: RuntimeError: shape")
     assert found.notes == {"broken": "failed: ValueError: no 5 vectors"}
     assert found.reads == 1
     assert all(spent.wall > 0 for times in found.times.values() for spent in times.rounds)

@@ -86,11 +86,11 @@ def _measure(case: Case, peers: Sequence[Peer], seconds: float) -> Measured:
         made: list[Any] = []
         try:
             spent = timed(partial(_keep, work, made))
+            if comparable:
+                found.apart[name] = _difference(result.value, made[0])
         except Exception as error:  # whatever goes wrong in there is theirs
             found.notes[name] = f"failed: {_words(error)}"
             continue
-        if comparable:
-            found.apart[name] = _difference(result.value, made[0])
         if spent.wall > seconds:
             found.times[name] = Times((spent,))
         else:
