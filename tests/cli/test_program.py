@@ -11,7 +11,7 @@ def test_alone_it_helps(run: Run) -> None:
     done = run()
     assert done.code == 0
     assert done.out == run("--help").out
-    for command in ("train", "list", "cite", "doctor"):
+    for command in ("train", "list", "cite", "doctor", "bench"):
         assert f"\n  {command} " in done.out
     assert "..." not in done.out.partition("Commands:")[2]
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 import varangian
+from varangian.cli.bench import bench
 from varangian.cli.cite import cite
 from varangian.cli.console import fold_away
 from varangian.cli.doctor import doctor
@@ -38,7 +39,7 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
-    commands=[train, sweep, results, reproduce, list_catalogue, cite, doctor],
+    commands=[train, sweep, results, reproduce, list_catalogue, cite, doctor, bench],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

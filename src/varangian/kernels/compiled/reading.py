@@ -1,0 +1,62 @@
+"""Reading alone as machine code: load every byte of a table of rows once, and keep nothing but a check sum.
+
+No aggregation can be faster than its bytes can be loaded, so this is what others are measured against.
+"""
+
+from __future__ import annotations
+
+from varangian.kernels.compiled.assembly import Assembly
+from varangian.kernels.compiled.processor import processor
+
+LINE = 64
+"""Bytes that memory hands over at a time."""
+
+
+def strip_bytes(wide: bool) -> int:
+    """Return how many bytes of a row are read before the next row's: a few registers, or many."""
+    chip = processor()
+    return chip.register_bytes * (chip.registers // 2 if wide else 4)
+
+
+def reading_code(wide: bool) -> str:
+    """Return ``i32 kernel(ptr rows, i64 n, i64 first, i64 last, ptr sink)`` in LLVM's language.
+
+    It reads bytes ``first`` to ``last`` of n rows, whose number is a multiple of ``strip_bytes``, strip by
+    strip through all rows, and asks memory for the next strip of each. A register full, the exclusive or of
+    all that was read, goes to the sink.
+    """
+    chip, strip, at = processor(), strip_bytes(wide), Assembly()
+    vector = f"<{chip.register_bytes // 4} x i32>"
+    sums = range(strip // chip.register_bytes)
+    at.enter("entry")
+    at.label("strip")
+    at.do("%c = phi i64 [%first, %entry], [%cn, %rowsend]")
+    for k in sums:
+        at.do(f"%t{k} = phi {vector} [zeroinitializer, %entry], [%b{k}, %rowsend]")
+    at.label("row")
+    at.do("%r = phi i64 [0, %strip], [%rn, %row]")
+    for k in sums:
+        at.do(f"%a{k} = phi {vector} [%t{k}, %strip], [%b{k}, %row]")
+    start = at.get(f"load ptr, ptr {at.index('%rows', '%r', 'ptr')}")
+    place = at.index(start, "%c", "i8")
+    for ahead in range(strip, 2 * strip, LINE):
+        at.do(f"call void @llvm.prefetch.p0(ptr {at.index(place, str(ahead), 'i8')}, i32 0, i32 3, i32 1)")
+    for k in sums:
+        loaded = at.get(f"load {vector}, ptr {at.index(place, str(k * chip.register_bytes), 'i8')}, align 1")
+        at.do(f"%b{k} = xor {vector} %a{k}, {loaded}")
+    at.next_of("%r", 1, "%n", "row", "rowsend")
+    at.next_of("%c", strip, "%last", "strip", "done")
+    total = "%b0"
+    for k in sums[1:]:
+        total = at.get(f"xor {vector} {total}, %b{k}")
+    at.do(f"store {vector} {total}, ptr %sink, align 1")
+    at.do("ret i32 0")
+    return "\n".join(
+        [
+            "define i32 @kernel(ptr %rows, i64 %n, i64 %first, i64 %last, ptr %sink) #0 {",
+            *at.lines,
+            "}",
+            "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
+            chip.attributes,
+        ]
+    )
