@@ -11,11 +11,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow real-data wide clean
+.PHONY: help demo test eager slow real-data wide clean
 
 help:
 	@echo "make demo       train with liars among the workers, with and without a robust rule; draws demo.png"
 	@echo "make test       the gate: format, lint, types, import contract, tests, doctests, README"
+	@echo "make eager      the tests, as on a machine where no kernel can be compiled"
 	@echo "make slow       the tests that take longer"
 	@echo "make real-data  the tests on the published data files, in the folder named by VARANGIAN_DATA"
 	@echo "make wide       the tests that need Ray and MLflow, in an environment of their own, .venv-wide"
@@ -28,6 +29,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@./scripts/gate
+
+eager: $(STAMP)
+	VARANGIAN_JIT=0 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --quiet
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow and not real_data"

@@ -134,6 +134,20 @@ def test_memory_that_may_only_be_read(tmp_path: Path) -> None:
     assert np.array_equal(np.load(tmp_path / "x.npy"), x.numpy())
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("n", SIZES)
+def test_nothing_is_written_beside_the_output(n: int, dtype: torch.dtype) -> None:
+    for d in (1, 17, 130, 1001):
+        room = torch.full((d + 512,), 7.0, dtype=dtype)
+        x = normal(n, d, dtype=dtype)
+        rows = Rows([Segment(x)])
+        assert reducible(rows)
+        reduce(Middle(), rows, [room[256 : 256 + d]])
+        assert torch.equal(room[256 : 256 + d], wanted(Middle(), x))
+        assert (room[:256] == 7).all()
+        assert (room[256 + d :] == 7).all()
+
+
 def test_rows_stay_as_they_are() -> None:
     for dtype in DTYPES:
         x = normal(29, 1000, dtype=dtype)
