@@ -38,7 +38,7 @@ def reducible(rows: Rows) -> bool:
 def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     """Write what a program makes of every column, one output ``(*batch, d)`` per segment; reads once."""
     rows.reads += 1
-    kernels = [_kernel(program, rows.n, name_of(segment.sample.dtype)) for segment in rows.segments]
+    kernels = [kernel_of(program, rows.n, name_of(segment.sample.dtype)) for segment in rows.segments]
     tables = [addresses(segment.vectors) for segment in rows.segments]
     targets = [output.view(-1, output.shape[-1]) for output in outputs]
 
@@ -62,7 +62,7 @@ def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tens
     *batch, n, width = values.shape
     if values.device.type != "cpu" or n > eager.LONGEST_NETWORK or not available():
         return eager.reduced(program, values)
-    kernel = _kernel(program, n, name_of(values.dtype))
+    kernel = kernel_of(program, n, name_of(values.dtype))
     padded = functional.pad(values, (0, max(0, kernel.tile - width))).contiguous()
     out = padded.new_empty(*batch, padded.shape[-1])
     for table, target in zip(addresses(padded), out.view(-1, out.shape[-1]), strict=True):
@@ -71,7 +71,7 @@ def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tens
     return out[..., :width]
 
 
-class _Kernel:
+class Kernel:
     """The function for a program over n rows of a dtype."""
 
     def __init__(self, program: Program, n: int, element: str) -> None:
@@ -94,5 +94,6 @@ class _Kernel:
 
 
 @cache
-def _kernel(program: Program, n: int, element: str) -> _Kernel:
-    return _Kernel(program, n, element)
+def kernel_of(program: Program, n: int, element: str) -> Kernel:
+    """Return the function for a program over n rows of a dtype."""
+    return Kernel(program, n, element)

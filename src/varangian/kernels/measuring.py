@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.compiled.distances import PANEL, pairs, side
-from varangian.kernels.compiled.jit import available
-from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
+from varangian.kernels.compiled.tasks import Stretch, carry_out, name_of, scratch, stretches
 from varangian.kernels.compiled.tiles import TILE, Step, run, take
-from varangian.kernels.rows import WORKING_DTYPES, Rows
+from varangian.kernels.places import Places, readable
+from varangian.kernels.rows import Rows
 
 TOO_SMALL = 1e-30
 """Per column: a smaller squared distance in float32 may have lost digits to what counted as zero."""
@@ -35,9 +35,7 @@ Pairs = NDArray[np.bool_]
 
 def measurable(rows: Rows) -> bool:
     """Tell whether compiled code can measure these rows, and the extras beside them."""
-    return (
-        rows.adjacent and rows.sanitise and available() and all(_lies_alike(rows, e) for e in _extras(rows))
-    )
+    return readable(rows) and rows.sanitise
 
 
 def measured(rows: Rows, pivots: Sequence[int | None], *, all_pairs: bool) -> Float[Tensor, "*batch k k"]:
@@ -96,8 +94,10 @@ class _Look:
 
     def __init__(self, rows: Rows, pivots: Sequence[int | None]) -> None:
         self.rows = rows
-        self.extras = [[part.contiguous() for part in extra] for extra in _extras(rows)]  # alive while read
-        self.places = [self._places(segment, pivots) for segment in range(len(rows.segments))]
+        self.places = Places(rows)
+        last = rows.n + len(rows.extras)
+        below = [last if pivot is None else rows.n + pivot for pivot in pivots]
+        self.chosen = np.array([*range(rows.n), *below])
 
     def at(
         self, wanted: Pairs, runs: Sequence[int], *, careful: bool = False
@@ -125,7 +125,9 @@ class _Look:
         dtype = self.rows.segments[part.segment].sample.dtype
         double = careful or dtype == torch.float64 or self.rows.d < FEW
         kind = "double" if double else "float"
-        where = np.append(self.places[part.segment][part.run][plan.rows], plan.padding)
+        where = np.append(
+            self.places.of_segments[part.segment][part.run][self.chosen[plan.rows]], plan.padding
+        )
         tile = scratch(8 * TILE * len(where))
         tables = np.zeros((-(-(part.stop - part.start) // PANEL), *plan.shape))
         counts = np.zeros(len(where), dtype=np.int64)
@@ -133,19 +135,6 @@ class _Look:
         add = Step.of(pairs(kind), plan.pairs, len(plan.pairs), tile, tables, part.start)
         run([load, add], part.start, part.stop)
         return tables, counts
-
-    def _places(self, segment: int, pivots: Sequence[int | None]) -> NDArray[np.uint64]:
-        """Return where the rows and the pivots begin, ``(runs, k)``; the origin is nowhere."""
-        rows = self.rows
-        vectors = rows.segments[segment].vectors
-        below = []
-        for pivot in pivots:
-            if pivot is None:
-                below.append(np.zeros((rows.batch_size, 1), dtype=np.uint64))
-            else:
-                extra = self.extras[pivot][segment]
-                below.append(addresses(extra.expand(*rows.batch, extra.shape[-1])[..., None, :]))
-        return np.concatenate([addresses(vectors), *below], axis=1)
 
 
 class _Plan(NamedTuple):
@@ -182,22 +171,3 @@ class _Plan(NamedTuple):
         tables = np.zeros((len(sums), k, k))
         tables[:, self.rows[:, None], self.rows] = square[:, : len(self.rows), : len(self.rows)]
         return tables
-
-
-def _extras(rows: Rows) -> list[list[Tensor]]:
-    """Return the extras, in the dtype of the segment if that is the one it is worked with in."""
-    return [
-        [
-            part.to(segment.sample.dtype) if segment.sample.dtype in WORKING_DTYPES.values() else part
-            for part, segment in zip(extra, rows.segments, strict=True)
-        ]
-        for extra in rows.extras
-    ]
-
-
-def _lies_alike(rows: Rows, extra: Sequence[Tensor]) -> bool:
-    """Tell whether a vector's numbers are stored as those of the rows are."""
-    return all(
-        part.dtype == segment.sample.dtype and part.device.type == "cpu"
-        for part, segment in zip(extra, rows.segments, strict=True)
-    )
