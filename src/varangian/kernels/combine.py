@@ -19,7 +19,7 @@ from varangian.kernels.columns import Kernel, kernel_of
 from varangian.kernels.compiled.combine import TOGETHER, columns, combine
 from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
-from varangian.kernels.compiled.tiles import TILE, Step, address_of, give, run, take
+from varangian.kernels.compiled.tiles import TILE, Step, address_of, give, run
 from varangian.kernels.eager import LONGEST_NETWORK
 from varangian.kernels.places import Places, readable
 from varangian.kernels.programs import Program
@@ -71,6 +71,12 @@ class Shares(NamedTuple):
         return [step], free, free + ROW * TOGETHER * groups
 
 
+def shares_of(rows: Rows, weights: Float[Tensor, "*batch m k"]) -> list[Shares]:
+    """Return the shares of every run, in a read that has begun; in the first, every row is looked at."""
+    table = weights.expand(*rows.batch, *weights.shape[-2:]).reshape(-1, *weights.shape[-2:])
+    return [Shares.of(one, rows.n, all_rows=rows.reads == 1) for one in table.double().cpu().numpy()]
+
+
 def reducible_mix(rows: Rows, m: int) -> bool:
     """Tell whether compiled code can run a program on m sums of these rows."""
     return readable(rows) and rows.sanitise and m <= LONGEST_NETWORK
@@ -120,26 +126,18 @@ def _give(rows: Rows, part: Stretch, targets: NDArray[np.uint64], m: int, tile: 
 def _go_over(rows: Rows, weights: Tensor, finish: Finish, more: int) -> None:
     """Read the rows once; make the sums in a tile, and let them be finished there."""
     rows.reads += 1
-    first = rows.reads == 1
-    places = Places(rows)
-    table = weights.expand(*rows.batch, *weights.shape[-2:]).reshape(-1, *weights.shape[-2:])
-    shares = [Shares.of(one, rows.n, all_rows=first) for one in table.double().cpu().numpy()]
+    places, shares = Places(rows), shares_of(rows, weights)
 
     def work(part: Stretch) -> NDArray[np.int64]:
         share = shares[part.run]
-        element = ELEMENTS[name_of(rows.segments[part.segment].sample.dtype)]
-        where = places.of_segments[part.segment][part.run][share.rows]
-        counts = np.zeros(len(where), dtype=np.int64)
+        kind = ELEMENTS[name_of(rows.segments[part.segment].sample.dtype)].working
         tile = scratch(share.room + more)
-        load = take(element.name, element.working, sanitise=rows.sanitise)
-        sums, made, free = share.steps(element.working, tile)
-        steps = [Step.of(load, where, len(where), tile, counts), *sums, *finish(part, made, free)]
-        run(steps, part.start, part.stop)
-        return counts
+        load, counts = places.load(part, share.rows, kind, tile)
+        sums, made, free = share.steps(kind, tile)
+        run([load, *sums, *finish(part, made, free)], part.start, part.stop)
+        return places.found(share.rows, counts)
 
     parts = list(stretches(rows, [TILE] * len(rows.segments)))
-    for part, counts in zip(parts, carry_out(work, parts, rows.n), strict=True):
-        if first and counts.any():
-            found = np.zeros(rows.n + len(rows.extras) + 1, dtype=np.int64)
-            found[shares[part.run].rows] = counts
-            rows.count(part.run, torch.from_numpy(found[: rows.n]))
+    for part, found in zip(parts, carry_out(work, parts, rows.n), strict=True):
+        if found.any():
+            rows.count(part.run, torch.from_numpy(found))
