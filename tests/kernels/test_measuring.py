@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from varangian.kernels import eager
 from varangian.kernels.compiled.distances import PANEL
 from varangian.kernels.compiled.jit import available
 from varangian.kernels.distances import pairwise
 from varangian.kernels.measuring import FEW, measurable, measured
+from varangian.kernels.programs import Middle
 from varangian.kernels.rows import LARGEST, Rows, Segment
 
 pytestmark = pytest.mark.skipif(not available(), reason="nothing can be compiled here")
@@ -149,6 +151,47 @@ def test_pivots(all_pairs: bool, d: int) -> None:
     if not all_pairs:
         want[..., :9, :9] = torch.nan
     torch.testing.assert_close(got, want, rtol=2e-7, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("n", "m", "d"), [(5, 3, 100), (9, 9, 30_001), (26, 7, FEW + 3)])
+def test_sums_of_rows(dtype: torch.dtype, n: int, m: int, d: int) -> None:
+    x, weights, extra = drawn(2, n, d).to(dtype), drawn(2, m, n, seed=3), drawn(d, seed=4).to(dtype)
+    x[1, 2, 5] = torch.nan
+    rows = Rows([Segment(x)], [[extra]])
+    got = measured(rows, [None, 0], mix=weights)
+    mixed = weights @ x.nan_to_num(nan=0.0).double()
+    want = pairwise(torch.cat([mixed, torch.zeros(2, 1, d), extra.double().expand(2, 1, d)], dim=-2))
+    torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
+    assert rows.nonfinite.sum() == rows.nonfinite[1, 2] == 1
+    chosen = torch.nn.functional.one_hot(torch.arange(m).flip(0), n).double()
+    torch.testing.assert_close(
+        measured(rows, mix=chosen.expand(2, m, n)),
+        pairwise(x.nan_to_num(nan=0.0)[:, :m].flip(-2)),
+        rtol=1e-10,
+        atol=0,
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("n", "d"), [(1, 10), (6, 400), (11, FEW + 1), (40, FEW + 70)])
+@pytest.mark.parametrize("scale", [1.0, 1e25, 1e-25])
+def test_the_median_as_a_pivot(dtype: torch.dtype, n: int, d: int, scale: float) -> None:
+    x = (drawn(2, n, d) * (1.0 if dtype == torch.float16 else scale)).to(dtype)
+    working = x.to(torch.float64 if dtype == torch.float64 or d < FEW else torch.float32)
+    middle = eager.reduced(Middle(), working)
+    want = pairwise(torch.cat([x.double(), middle[..., None, :]], dim=-2))
+    want[..., :n, :n] = torch.nan
+    got = measured(Rows([Segment(x)]), [Middle()], all_pairs=False)
+    torch.testing.assert_close(got, want, rtol=1e-6, atol=0, equal_nan=True)
+
+
+def test_the_median_of_sums_as_a_pivot() -> None:
+    x, weights = drawn(9, 20_001).float(), drawn(6, 9, seed=1)
+    mixed = weights @ x.double()
+    middle = eager.reduced(Middle(), mixed)[None]
+    got = measured(Rows([Segment(x)]), [Middle()], mix=weights)
+    torch.testing.assert_close(got, pairwise(torch.cat([mixed, middle])), rtol=1e-10, atol=0)
 
 
 def test_an_extra_of_another_kind_is_left_to_the_slow_way() -> None:

@@ -19,8 +19,9 @@ from torch import Tensor
 from varangian.core.tables import Table
 from varangian.kernels.columns import reduced
 from varangian.kernels.distances import pairwise, to_each, total
+from varangian.kernels.eager import LONGEST_NETWORK
 from varangian.kernels.lanes import each
-from varangian.kernels.measuring import measurable, measured
+from varangian.kernels.measuring import Besides, measurable, measured
 from varangian.kernels.programs import Middle, Program
 from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows
 
@@ -254,9 +255,10 @@ class Points:
         if self.rows is None:
             raise NeedsVectors
         views = list(parts)
-        if views == [None] and self._compiled(pivots):
-            beside = [self.extras.index(pivot) if pivot in self.extras else None for pivot in pivots]
-            return measured(self.rows, beside, all_pairs=level is Reads.PAIRS)[..., None, :, :]
+        if views == [None] and self._measurable(pivots):
+            beside = [self._beside(pivot) for pivot in pivots]
+            pairs = level is Reads.PAIRS
+            return measured(self.rows, beside, all_pairs=pairs, mix=self.mix)[..., None, :, :]
         start = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
 
         def tables(block: Block) -> Tensor:
@@ -266,11 +268,17 @@ class Points:
 
         return total(start, self.over_blocks(tables))
 
-    def _compiled(self, pivots: Sequence[Pivot]) -> bool:
+    def _measurable(self, pivots: Sequence[Pivot]) -> bool:
         """Tell whether compiled code can measure these points and pivots."""
         assert self.rows is not None
-        plain = self.mix is None and self.columns is None and Pivot.MEDIAN not in pivots
-        return plain and measurable(self.rows)
+        short = Pivot.MEDIAN not in pivots or self.m <= LONGEST_NETWORK
+        return self.columns is None and short and measurable(self.rows)
+
+    def _beside(self, pivot: Pivot) -> Besides:
+        """Return a pivot as the kernels know it."""
+        if pivot in self.extras:
+            return self.extras.index(pivot)
+        return Middle() if pivot is Pivot.MEDIAN else None
 
     def _block_table(self, values: Tensor, pivots: Sequence[Pivot], level: Reads) -> Tensor:
         points = values[..., : self.m, :].double()

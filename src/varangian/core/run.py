@@ -17,6 +17,8 @@ from varangian.core.randomness import Stream
 from varangian.core.tables import Table
 from varangian.errors import InputError, WeightsError
 from varangian.kernels.columns import reduce, reducible
+from varangian.kernels.combine import combined, reduced_mix, reducible_mix
+from varangian.kernels.places import readable
 from varangian.kernels.rows import Block, Rows
 
 if TYPE_CHECKING:
@@ -160,6 +162,12 @@ def _write(points: Points, many: bool) -> list[Tensor]:
 
     if points.program is not None and points.mix is None and reducible(rows):
         reduce(points.program, rows, outputs)
+        return outputs
+    if points.mix is not None and points.columns is None and readable(rows):
+        combined(rows, points.mix, outputs if many else [output[..., None, :] for output in outputs])
+        return outputs
+    if points.mix is not None and points.program is not None and reducible_mix(rows, points.mix.shape[-2]):
+        reduced_mix(points.program, rows, points.mix, outputs)
         return outputs
 
     def write(block: Block) -> None:

@@ -63,4 +63,12 @@ def fold(
         exact = exact & (value >= CANCELLATION * terms).all(-1)
         folded[..., i, i + 1 :] = value.clamp(min=0.0)
         folded[..., i + 1 :, i] = folded[..., i, i + 1 :]
-    return folded, exact
+    return _alike(folded, weights), exact
+
+
+def _alike(folded: Tensor, weights: Tensor) -> Tensor:
+    """Return the distances, the same to the bit for the same combination: rounding must not break ties."""
+    same = (weights[..., :, None, :] == weights[..., None, :, :]).all(-1)
+    first = same.to(torch.uint8).argmax(-1).expand(folded.shape[:-1])
+    rows = folded.gather(-2, first[..., :, None].expand_as(folded))
+    return rows.gather(-1, first[..., None, :].expand_as(folded))

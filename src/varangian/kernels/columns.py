@@ -37,7 +37,7 @@ def reducible(rows: Rows) -> bool:
 def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     """Write what a program makes of every column, one output ``(*batch, d)`` per segment; reads once."""
     rows.reads += 1
-    kernels = [_kernel(program, rows.n, name_of(segment.sample.dtype)) for segment in rows.segments]
+    kernels = [kernel_of(program, rows.n, name_of(segment.sample.dtype)) for segment in rows.segments]
     tables = [addresses(segment.vectors) for segment in rows.segments]
     targets = [output.view(rows.batch_size, output.shape[-1]) for output in outputs]
 
@@ -61,7 +61,7 @@ def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tens
     """Return what a program makes of every column of a block, in the block's dtype or in float64."""
     *batch, n, width = values.shape
     possible = values.device.type == "cpu" and available()
-    kernel = _kernel(program, n, name_of(values.dtype)) if possible else None
+    kernel = kernel_of(program, n, name_of(values.dtype)) if possible else None
     if kernel is None:
         return eager.reduced(program, values)
     padded = functional.pad(values, (0, max(0, kernel.tile - width))).contiguous()
@@ -72,7 +72,7 @@ def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tens
     return out[..., :width]
 
 
-class _Kernel:
+class Kernel:
     """A function that does columns of n rows of a dtype, with what it is told besides."""
 
     def __init__(self, call: Callable[..., int], n: int, tile: int, *told: int) -> None:
@@ -94,11 +94,15 @@ class _Kernel:
 
 
 @cache
-def _kernel(program: Program, n: int, element: str) -> _Kernel | None:
+def kernel_of(program: Program, n: int, element: str) -> Kernel | None:
     """Return a network up to so many rows, a search above; None if only sorting will do."""
     span = span_of(program, n)
     if span and n > (FEW_RANKS_NETWORK if span.high - span.low < 2 else eager.LONGEST_NETWORK):
-        return _Kernel(_selection(element), n, selection_columns(element), n, *span)
-    if n > eager.LONGEST_NETWORK:
-        return None
-    return _Kernel(_network(program, n, element), n, tile_columns(n, element))
+        return Kernel(_selection(element), n, selection_columns(element), n, *span)
+    return None if n > eager.LONGEST_NETWORK else network_of(program, n, element)
+
+
+@cache
+def network_of(program: Program, n: int, element: str) -> Kernel:
+    """Return the network for so few rows that one will do."""
+    return Kernel(_network(program, n, element), n, tile_columns(n, element))

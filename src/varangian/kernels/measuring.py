@@ -17,11 +17,15 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from varangian.kernels.columns import network_of
+from varangian.kernels.combine import ROW, column_step, shares_of
+from varangian.kernels.compiled.combine import TOGETHER
 from varangian.kernels.compiled.distances import PANEL, pairs, side
-from varangian.kernels.compiled.jit import available
-from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
-from varangian.kernels.compiled.tiles import TILE, Step, run, take
-from varangian.kernels.rows import WORKING_DTYPES, Rows
+from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
+from varangian.kernels.compiled.tiles import BYTES, TILE, Step, run
+from varangian.kernels.places import Places, readable
+from varangian.kernels.programs import Program
+from varangian.kernels.rows import Rows
 
 TOO_SMALL = 1e-30
 """Per column: a smaller squared distance in float32 may have lost digits to what counted as zero."""
@@ -29,32 +33,42 @@ TOO_SMALL = 1e-30
 FEW = 2**13
 """Columns below which everything is float64: rounding has too few to cancel over, and it takes no time."""
 
+WORKING = {"float": "float32", "double": "float64"}
+"""Kinds of numbers in a tile, by the names of dtypes."""
+
+Besides = int | None | Program
+"""A pivot: the place of one of the extras, None for the origin, or a program on the columns of the points."""
+
 Pairs = NDArray[np.bool_]
 """Which pairs, ``(k, k)``, symmetric."""
 
 
 def measurable(rows: Rows) -> bool:
     """Tell whether compiled code can measure these rows, and the extras beside them."""
-    return (
-        rows.adjacent and rows.sanitise and available() and all(_lies_alike(rows, e) for e in _extras(rows))
-    )
+    return readable(rows) and rows.sanitise
 
 
-def measured(rows: Rows, pivots: Sequence[int | None], *, all_pairs: bool) -> Float[Tensor, "*batch k k"]:
-    """Return the squared distances between the rows, then the pivots; NaN between rows unless wanted.
+def measured(
+    rows: Rows,
+    pivots: Sequence[Besides] = (),
+    *,
+    all_pairs: bool = True,
+    mix: Float[Tensor, "*batch m n"] | None = None,
+) -> Float[Tensor, "*batch k k"]:
+    """Return the squared distances between the rows (or sums of them, as mixed), then the pivots.
 
-    A pivot is the place of one of the extras, or None for the origin.
+    They are NaN between rows unless wanted.
     """
     rows.reads += 1
-    k = rows.n + len(pivots)
+    look = _Look(rows, pivots, mix)
+    k = look.m + len(pivots)
     wanted = np.ones((k, k), dtype=bool)
-    wanted[: rows.n, : rows.n] = all_pairs
-    look = _Look(rows, pivots)
+    wanted[: look.m, : look.m] = all_pairs
     tables, counts = look.at(wanted, range(rows.batch_size))
     for place, found in enumerate(counts):
         if found.any():
-            rows.count(place, torch.from_numpy(found[: rows.n]))
-    if rows.d >= FEW and any(segment.sample.dtype != torch.float64 for segment in rows.segments):
+            rows.count(place, torch.from_numpy(found))
+    if not all(map(look.double, range(len(rows.segments)))):
         apart = wanted & ~np.eye(k, dtype=bool)
         small = apart & (tables < TOO_SMALL * rows.d)
         large = apart & ~np.isfinite(tables)
@@ -88,64 +102,73 @@ def _mend(look: _Look, place: int, table: NDArray[np.float64], small: Pairs, lar
     if not left.any():
         return False
     np.copyto(table, look.at(left, [place], careful=True)[0][0], where=left)
-    return bool(np.any(left, axis=1)[: look.rows.n].all())
+    return look.whole or bool(np.any(left, axis=1)[: look.m].all())
 
 
 class _Look:
-    """Measures any pairs of the rows and the pivots after them."""
+    """Measures any pairs of the points, which are the rows or sums of them, and of the pivots after them."""
 
-    def __init__(self, rows: Rows, pivots: Sequence[int | None]) -> None:
+    def __init__(self, rows: Rows, pivots: Sequence[Besides], mix: Tensor | None) -> None:
         self.rows = rows
-        self.extras = [[part.contiguous() for part in extra] for extra in _extras(rows)]  # alive while read
-        self.places = [self._places(segment, pivots) for segment in range(len(rows.segments))]
+        self.m = rows.n if mix is None else mix.shape[-2]
+        self.places = Places(rows)
+        origin = rows.n + len(rows.extras)
+        self.below = np.array([rows.n + p if isinstance(p, int) else origin for p in pivots], dtype=np.intp)
+        self.programs = [(place, p) for place, p in enumerate(pivots, self.m) if isinstance(p, Program)]
+        self.shares = None if mix is None else shares_of(rows, mix)
+        self.whole = mix is not None or bool(self.programs)
+
+    def double(self, segment: int, *, careful: bool = False) -> bool:
+        """Tell whether a segment is worked with in float64."""
+        wide = self.rows.segments[segment].sample.dtype == torch.float64
+        return careful or wide or self.shares is not None or self.rows.d < FEW
 
     def at(
         self, wanted: Pairs, runs: Sequence[int], *, careful: bool = False
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return the distances ``(runs, k, k)`` of the wanted pairs, NaN elsewhere, and what is not finite.
 
-        If careful, everything is float64. All rows that are wanted in some pair are read once.
+        If careful, everything is float64. Each row that is needed is read once.
         """
-        plan = _Plan.of(wanted)
+        plan = _Plan.of(wanted, whole=self.whole)
         parts = list(stretches(self.rows, [PANEL] * len(self.rows.segments), runs))
         made = carry_out(lambda part: self._part(plan, part, careful), parts, self.rows.n)
         order = {run: place for place, run in enumerate(runs)}
         sums = np.zeros((len(runs), *plan.shape))
-        counts = np.zeros((len(runs), len(wanted)), dtype=np.int64)
+        counts = np.zeros((len(runs), self.rows.n), dtype=np.int64)
         for part, (tables, found) in zip(parts, made, strict=True):
             for table in tables:
                 sums[order[part.run]] += table
-            counts[order[part.run], plan.rows] += found[: len(plan.rows)]
+            counts[order[part.run]] += found
         return np.where(wanted, plan.spread(sums, len(wanted)), np.nan), counts
 
     def _part(
         self, plan: _Plan, part: Stretch, careful: bool
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return the tables of the panels of a stretch, and what is not finite in it."""
-        dtype = self.rows.segments[part.segment].sample.dtype
-        double = careful or dtype == torch.float64 or self.rows.d < FEW
-        kind = "double" if double else "float"
-        where = np.append(self.places[part.segment][part.run][plan.rows], plan.padding)
-        tile = scratch(8 * TILE * len(where))
+        kind = "double" if self.double(part.segment, careful=careful) else "float"
+        size = TILE * BYTES[kind]
+        kernels = [(place, network_of(program, self.m, WORKING[kind])) for place, program in self.programs]
+        share = None if self.shares is None else self.shares[part.run]
+        room = ROW * (self.m + len(self.below) + plan.spare + TOGETHER) + (share.room if share else 0)
+        tile = scratch(room + max((kernel.room for _, kernel in kernels), default=0))
+        if share is None:
+            chosen, points = plan.padded(np.append(np.arange(self.m), self.below)[plan.rows]), tile
+            load, counts = self.places.load(part, chosen, kind, tile)
+            steps = [load]
+        else:
+            chosen = share.rows
+            load, counts = self.places.load(part, chosen, kind, tile)
+            sums, points, _ = share.steps(kind, tile)
+            besides, _ = self.places.load(part, plan.padded(self.below), kind, points + self.m * size)
+            steps = [load, *sums, besides]
+        for place, kernel in kernels:
+            out = points + place * size
+            steps.append(column_step(kernel, WORKING[kind], self.m, points, out, tile + room))
         tables = np.zeros((-(-(part.stop - part.start) // PANEL), *plan.shape))
-        counts = np.zeros(len(where), dtype=np.int64)
-        load = Step.of(take(name_of(dtype), kind, sanitise=True), where, len(where), tile, counts)
-        add = Step.of(pairs(kind), plan.pairs, len(plan.pairs), tile, tables, part.start)
-        run([load, add], part.start, part.stop)
-        return tables, counts
-
-    def _places(self, segment: int, pivots: Sequence[int | None]) -> NDArray[np.uint64]:
-        """Return where the rows and the pivots begin, ``(runs, k)``; the origin is nowhere."""
-        rows = self.rows
-        vectors = rows.segments[segment].vectors
-        below = []
-        for pivot in pivots:
-            if pivot is None:
-                below.append(np.zeros((rows.batch_size, 1), dtype=np.uint64))
-            else:
-                extra = self.extras[pivot][segment]
-                below.append(addresses(extra.expand(*rows.batch, extra.shape[-1])[..., None, :]))
-        return np.concatenate([addresses(vectors), *below], axis=1)
+        steps.append(Step.of(pairs(kind), plan.pairs, len(plan.pairs), points, tables, part.start))
+        run(steps, part.start, part.stop)
+        return tables, self.places.found(chosen, counts)
 
 
 class _Plan(NamedTuple):
@@ -153,17 +176,22 @@ class _Plan(NamedTuple):
 
     rows: NDArray[np.intp]
     pairs: NDArray[np.int64]
-    padding: NDArray[np.uint64]
+    spare: int
 
     @classmethod
-    def of(cls, wanted: Pairs) -> _Plan:
-        """Return what measures the wanted pairs."""
-        rows = np.flatnonzero(wanted.any(1))
+    def of(cls, wanted: Pairs, *, whole: bool) -> _Plan:
+        """Return what measures the wanted pairs; if ``whole``, all rows are needed for that."""
+        rows = np.flatnonzero(wanted.any(1) | whole)
         spare = -len(rows) % side()
         blocks = (len(rows) + spare) // side()
-        whole = np.pad(wanted[np.ix_(rows, rows)], (0, spare)).reshape(blocks, side(), blocks, side())
-        pairs = np.stack(np.nonzero(np.triu(whole.any((1, 3)))), axis=1).astype(np.int64, order="C")
-        return cls(rows, pairs, np.zeros(spare, dtype=np.uint64))
+        blockwise = np.pad(wanted[np.ix_(rows, rows)], (0, spare)).reshape(blocks, side(), blocks, side())
+        chosen = np.nonzero(np.triu(blockwise.any((1, 3))))
+        pairs = np.stack(chosen, axis=1).astype(np.int64, order="C")
+        return cls(rows, pairs, spare)
+
+    def padded(self, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return what is chosen, and then the origin, to fill the last block."""
+        return np.append(chosen, np.full(self.spare, -1))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -172,7 +200,7 @@ class _Plan(NamedTuple):
 
     def spread(self, sums: NDArray[np.float64], k: int) -> NDArray[np.float64]:
         """Return the tables ``(runs, k, k)``, given those of the pairs of blocks."""
-        count = len(self.rows) + len(self.padding)
+        count = len(self.rows) + self.spare
         blocks = count // side()
         whole = np.zeros((len(sums), blocks, blocks, side(), side()))
         one, other = self.pairs.T
@@ -182,22 +210,3 @@ class _Plan(NamedTuple):
         tables = np.zeros((len(sums), k, k))
         tables[:, self.rows[:, None], self.rows] = square[:, : len(self.rows), : len(self.rows)]
         return tables
-
-
-def _extras(rows: Rows) -> list[list[Tensor]]:
-    """Return the extras, in the dtype of the segment if that is the one it is worked with in."""
-    return [
-        [
-            part.to(segment.sample.dtype) if segment.sample.dtype in WORKING_DTYPES.values() else part
-            for part, segment in zip(extra, rows.segments, strict=True)
-        ]
-        for extra in rows.extras
-    ]
-
-
-def _lies_alike(rows: Rows, extra: Sequence[Tensor]) -> bool:
-    """Tell whether a vector's numbers are stored as those of the rows are."""
-    return all(
-        part.dtype == segment.sample.dtype and part.device.type == "cpu"
-        for part, segment in zip(extra, rows.segments, strict=True)
-    )

@@ -33,16 +33,17 @@ BYTES = {"float": 4, "double": 8}
 
 
 class Step(NamedTuple):
-    """A function, and what it works on: numbers and addresses."""
+    """A function, what it works on (numbers and addresses), and what must stay alive meanwhile."""
 
     code: int
     arguments: NDArray[np.uint64]
+    kept: tuple[int | NDArray[Any], ...]
 
     @classmethod
     def of(cls, code: int, *arguments: int | NDArray[Any]) -> Step:
-        """Return a step that is given numbers and the addresses of arrays, which must outlive it."""
+        """Return a step that is given numbers and the addresses of arrays."""
         given = [a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments]
-        return cls(code, np.array(given, dtype=np.uint64))
+        return cls(code, np.array(given, dtype=np.uint64), arguments)
 
 
 def run(steps: Sequence[Step], first: int, last: int) -> None:

@@ -1,0 +1,143 @@
+"""Weighted sums of rows that lie in memory, by compiled code: no row is gathered or copied whole.
+
+Sums are taken in float64, tile by tile. A row that weighs nothing is not read, unless it is the first time
+that rows are: then what is not finite has to be counted. A row that alone weighs one comes out to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from varangian.kernels.columns import Kernel, network_of
+from varangian.kernels.compiled.combine import TOGETHER, columns, combine
+from varangian.kernels.compiled.elements import ELEMENTS
+from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
+from varangian.kernels.compiled.tiles import TILE, Step, address_of, give, run
+from varangian.kernels.eager import LONGEST_NETWORK
+from varangian.kernels.places import Places, readable
+from varangian.kernels.programs import Program
+from varangian.kernels.rows import WORKING_DTYPES, Rows
+
+ROW = 8 * TILE
+"""Bytes that a row of a tile may take."""
+
+Finish = Callable[[Stretch, int, int], Sequence[Step]]
+"""What is done with a tile of sums, given the stretch, where they are, and where memory is free."""
+
+
+class Shares(NamedTuple):
+    """What is taken of the rows of one run: those that weigh, then those that are only looked at.
+
+    ``weights`` are as compiled code reads them, or None if the rows themselves are what is wanted.
+    """
+
+    rows: NDArray[np.intp]
+    weighing: int
+    weights: NDArray[np.float64] | None
+
+    @classmethod
+    def of(cls, weights: NDArray[np.float64], n: int, *, all_rows: bool) -> Shares:
+        """Return the shares for weights ``(m, k)``; if ``all_rows``, each of the n rows is taken once."""
+        ones = (weights != 0).sum(1) == 1
+        if not all_rows and (ones & (weights.max(1, initial=0) == 1)).all():
+            return cls(weights.argmax(1), len(weights), None)
+        weigh = (weights != 0).any(0)
+        order = np.flatnonzero(weigh) if weigh.any() else np.array([-1])  # the origin, which weighs nothing
+        grouped = np.pad(weights[:, order], ((0, -len(weights) % TOGETHER), (0, 0)))
+        grouped = grouped.reshape(-1, TOGETHER, len(order)).swapaxes(1, 2)
+        idle = np.flatnonzero(~weigh[:n]) if all_rows else order[:0]
+        return cls(np.append(order, idle), len(order), np.ascontiguousarray(grouped))
+
+    @property
+    def room(self) -> int:
+        """Return how many bytes the tiles take."""
+        sums = 0 if self.weights is None else TOGETHER * len(self.weights)
+        return ROW * (len(self.rows) + sums)
+
+    def steps(self, kind: str, tile: int) -> tuple[list[Step], int, int]:
+        """Return the steps that make the sums, where these will be, and what is free after them."""
+        free = tile + ROW * len(self.rows)
+        if self.weights is None:
+            return [], tile, free
+        groups = len(self.weights)
+        step = Step.of(combine(kind), self.weights, groups, self.weighing, tile, free)
+        return [step], free, free + ROW * TOGETHER * groups
+
+
+def shares_of(rows: Rows, weights: Float[Tensor, "*batch m k"]) -> list[Shares]:
+    """Return the shares of every run, in a read that has begun; in the first, every row is looked at."""
+    table = weights.expand(*rows.batch, *weights.shape[-2:]).reshape(-1, *weights.shape[-2:])
+    return [Shares.of(one, rows.n, all_rows=rows.reads == 1) for one in table.double().cpu().numpy()]
+
+
+def reducible_mix(rows: Rows, m: int) -> bool:
+    """Tell whether compiled code can run a program on m sums of these rows."""
+    return readable(rows) and rows.sanitise and m <= LONGEST_NETWORK
+
+
+def combined(rows: Rows, weights: Float[Tensor, "*batch m k"], outputs: Sequence[Tensor]) -> None:
+    """Write the sums of the rows and then the extras, ``(*batch, m, d)`` per segment."""
+    m = weights.shape[-2]
+    targets = [addresses(output) for output in outputs]
+
+    def finish(part: Stretch, made: int, _: int) -> list[Step]:
+        return [_give(rows, part, targets[part.segment], m, made)]
+
+    _go_over(rows, weights, finish, 0)
+
+
+def reduced_mix(
+    program: Program, rows: Rows, weights: Float[Tensor, "*batch m k"], outputs: Sequence[Tensor]
+) -> None:
+    """Write what a program makes of the sums, ``(*batch, d)`` per segment; they are never stored whole."""
+    m = weights.shape[-2]
+    working = [name_of(WORKING_DTYPES[segment.sample.dtype]) for segment in rows.segments]
+    kernels = [network_of(program, m, name) for name in working]
+    targets = [addresses(output[..., None, :]) for output in outputs]
+
+    def finish(part: Stretch, made: int, free: int) -> list[Step]:
+        return [
+            column_step(kernels[part.segment], working[part.segment], m, made, free, free + ROW),
+            _give(rows, part, targets[part.segment], 1, free),
+        ]
+
+    _go_over(rows, weights, finish, ROW + max(kernel.room for kernel in kernels))
+
+
+def column_step(kernel: Kernel, element: str, m: int, tile: int, out: int, free: int) -> Step:
+    """Return the step that runs a program on the m rows of a tile."""
+    size = ELEMENTS[element].working_bytes * TILE
+    lines = np.arange(tile, tile + m * size, size, dtype=np.uint64)
+    return Step.of(columns(), address_of(kernel.call), lines, out, free)
+
+
+def _give(rows: Rows, part: Stretch, targets: NDArray[np.uint64], m: int, tile: int) -> Step:
+    element = ELEMENTS[name_of(rows.segments[part.segment].sample.dtype)]
+    return Step.of(give(element.name, element.working), targets[part.run], m, tile)
+
+
+def _go_over(rows: Rows, weights: Tensor, finish: Finish, more: int) -> None:
+    """Read the rows once; make the sums in a tile, and let them be finished there."""
+    rows.reads += 1
+    places, shares = Places(rows), shares_of(rows, weights)
+
+    def work(part: Stretch) -> NDArray[np.int64]:
+        share = shares[part.run]
+        kind = ELEMENTS[name_of(rows.segments[part.segment].sample.dtype)].working
+        tile = scratch(share.room + more)
+        load, counts = places.load(part, share.rows, kind, tile)
+        sums, made, free = share.steps(kind, tile)
+        run([load, *sums, *finish(part, made, free)], part.start, part.stop)
+        return places.found(share.rows, counts)
+
+    parts = list(stretches(rows, [TILE] * len(rows.segments)))
+    for part, found in zip(parts, carry_out(work, parts, rows.n), strict=True):
+        if found.any():
+            rows.count(part.run, torch.from_numpy(found))

@@ -1,0 +1,103 @@
+"""Weighted sums of the rows of a tile as machine code, four at a time, in float64."""
+
+from __future__ import annotations
+
+from varangian.kernels.compiled.assembly import Assembly
+from varangian.kernels.compiled.processor import processor
+from varangian.kernels.compiled.registers import Registers
+from varangian.kernels.compiled.tiles import BYTES, STEP, TILE, address_of, arguments, step_compiler
+
+TOGETHER = 4
+"""Sums that are made together, so that what is loaded and widened is used so often."""
+
+
+def combine(kind: str) -> int:
+    """Return the step that makes weighted sums.
+
+    It is given the weights (of ``TOGETHER`` sums at a time: for every row, one for each of them), how many
+    times ``TOGETHER`` sums there are, how many rows, their tile, and the tile of the sums.
+    """
+    return address_of(_combine(kind))
+
+
+def combine_code(kind: str) -> str:
+    """Return the step ``combine`` in LLVM's language."""
+    at, chip = Assembly(), processor()
+    lanes = chip.lanes(8)
+    vectors = 4 if chip.registers >= 32 else 2
+    on = Registers(at, "double", lanes, kind)
+    weights, groups, n, tile, target = arguments(at, "ptr", "i64", "i64", "ptr", "ptr")
+    # Minus zero is what leaves a row as it is that is added to it.
+    nothing = [(on.vector, on.splat(-0.0))] * (TOGETHER * vectors)
+    with at.counted("group", groups) as group:
+        first = at.get(f"mul i64 {group.counter}, {n}")
+        given = at.index(weights, first, f"[{TOGETHER} x double]")
+        made = at.index(target, group.counter, f"[{TOGETHER * TILE} x {kind}]")
+        with at.counted("column", str(TILE), step=vectors * lanes) as column:
+            with at.counted("row", n, carried=nothing) as row:
+                source = at.index(tile, row.counter, f"[{TILE} x {kind}]")
+                values = [
+                    on.widened(at.get(_load(at, source, column.counter, v, lanes, kind)))
+                    for v in range(vectors)
+                ]
+                here = at.index(given, row.counter, f"[{TOGETHER} x double]")
+                for output in range(TOGETHER):
+                    weight = _everywhere(at, at.index(here, str(output), "double"), on)
+                    for v in range(vectors):
+                        place = output * vectors + v
+                        added = (
+                            f"{on.vector} {weight}, {on.vector} {values[v]}, {on.vector} {row.values[place]}"
+                        )
+                        row.values[place] = at.get(f"call {on.vector} @llvm.fmuladd.v{lanes}f64({added})")
+            for place, total in enumerate(row.values):
+                output, v = divmod(place, vectors)
+                _store(at, total, at.index(made, str(output * TILE), kind), column.counter, v, lanes, kind)
+    at.do("ret void")
+    declared = f"declare {on.vector} @llvm.fmuladd.v{lanes}f64({on.vector}, {on.vector}, {on.vector})"
+    return "\n".join([STEP, *at.lines, "}", declared, chip.attributes])
+
+
+def columns() -> int:
+    """Return the step that runs a column program on a tile.
+
+    It is given the program's function, where the rows are, where the results of a tile go, and a scratch. In
+    a tile everything is finite: what the function says about that is not asked for.
+    """
+    return address_of(_columns())
+
+
+def columns_code() -> str:
+    """Return the step ``columns`` in LLVM's language."""
+    at = Assembly()
+    kernel, rows, out, scratch = arguments(at, "ptr", "ptr", "ptr", "ptr")
+    at.get(f"call i32 {kernel}(ptr {rows}, i64 0, i64 {TILE}, ptr {out}, ptr {scratch})")
+    at.do("ret void")
+    return "\n".join([STEP, *at.lines, "}", processor().attributes])
+
+
+def _place(at: Assembly, start: str, column: str, vector: int, lanes: int, kind: str) -> str:
+    return at.index(at.index(start, column, kind), str(vector * lanes), kind)
+
+
+def _load(at: Assembly, start: str, column: str, vector: int, lanes: int, kind: str) -> str:
+    place = _place(at, start, column, vector, lanes, kind)
+    return f"load <{lanes} x {kind}>, ptr {place}, align {lanes * BYTES[kind]}"
+
+
+def _store(at: Assembly, value: str, start: str, column: str, vector: int, lanes: int, kind: str) -> None:
+    place = _place(at, start, column, vector, lanes, kind)
+    if kind == "float":
+        value = at.get(f"fptrunc <{lanes} x double> {value} to <{lanes} x float>")
+    at.do(f"store <{lanes} x {kind}> {value}, ptr {place}, align {lanes * BYTES[kind]}")
+
+
+def _everywhere(at: Assembly, address: str, on: Registers) -> str:
+    """Return one number in every lane."""
+    number = at.get(f"load double, ptr {address}")
+    alone = at.get(f"insertelement {on.vector} poison, double {number}, i64 0")
+    zeros = f"<{on.lanes} x i32> zeroinitializer"
+    return at.get(f"shufflevector {on.vector} {alone}, {on.vector} poison, {zeros}")
+
+
+_combine = step_compiler(combine_code)
+_columns = step_compiler(columns_code)
