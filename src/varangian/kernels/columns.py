@@ -17,6 +17,7 @@ from varangian.kernels.compiled.columns import column_code, tile_columns
 from varangian.kernels.compiled.jit import Compiler, available
 from varangian.kernels.compiled.radix import selection_code, selection_columns, span_of
 from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
+from varangian.kernels.cuda import columns as on_cuda
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows, sound
 
@@ -31,11 +32,16 @@ _selection = Compiler(selection_code, ctypes.c_int32, _POINTER, *[_NUMBER] * 5, 
 
 def reducible(rows: Rows) -> bool:
     """Tell whether compiled code can read these rows where they lie."""
+    if rows.device.type == "cuda":
+        return on_cuda.reducible(rows)
     return rows.sanitise and rows.adjacent and available()
 
 
 def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     """Write what a program makes of every column, one output ``(*batch, d)`` per segment; reads once."""
+    if rows.device.type == "cuda":
+        on_cuda.reduce(program, rows, outputs)
+        return
     rows.reads += 1
     kernels = [_kernel(program, rows.n, name_of(segment.sample.dtype)) for segment in rows.segments]
     tables = [addresses(segment.vectors) for segment in rows.segments]

@@ -1,7 +1,7 @@
 """Functions in Triton's language, made from text: the only place that knows Triton.
 
-Triton comes with PyTorch's builds for graphics processors. It is not imported before a kernel is launched, and
-keeps what it compiles itself.
+Triton comes with PyTorch's builds for graphics processors. It is not imported before a kernel is launched,
+and keeps what it compiles itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 
 INTERPRETER = "TRITON_INTERPRET"
 """Names the environment variable by which Triton runs kernels on the processor, slowly, if it is 1."""
+
 
 @cache
 def available() -> bool:
@@ -70,4 +71,6 @@ def launch(text: str, programs: int, *arguments: Any, warps: int = 4, **constant
     """Run so many programs of the function ``kernel`` of a text."""
     if programs:
         with torch.cuda.device_of(arguments[0]):
-            module_of(text).kernel[(programs,)](*arguments, **constants, num_warps=warps, enable_fp_fusion=False)
+            module_of(text).kernel[(programs,)](
+                *arguments, **constants, num_warps=warps, enable_fp_fusion=False
+            )
