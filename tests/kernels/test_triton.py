@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from varangian import MeanAroundMedian, Median, TrimmedMean
 from varangian.kernels import eager
 from varangian.kernels.cuda.columns import column_source, reduce, reducible
 from varangian.kernels.cuda.combinations import combination_source, combine
@@ -167,6 +168,21 @@ def test_segments_of_separate_vectors_and_views() -> None:
     assert torch.equal(rows.nonfinite, lost_in(stacked) + lost_in(matrix))
     reduce(Middle(), rows, outputs)
     assert torch.equal(rows.nonfinite, lost_in(stacked) + lost_in(matrix))
+
+
+@pytest.mark.triton
+def test_rules_give_the_same_with_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = drawn(9, 200).cpu()
+    rules = (Median(f=2), TrimmedMean(f=2), MeanAroundMedian(f=2))
+    monkeypatch.setenv(INTERPRETER, "0")
+    want = [rule.aggregate(values) for rule in rules]
+    monkeypatch.setenv(INTERPRETER, "1" if DEVICE == "cpu" else "0")
+    before = column_source.cache_info().currsize
+    for rule, other in zip(rules, want, strict=True):
+        got = rule.aggregate(values.to(DEVICE))
+        assert torch.equal(got.value.cpu(), other.value)
+        assert torch.equal(got.nonfinite.cpu(), other.nonfinite)
+    assert column_source.cache_info().currsize == before + len(rules)
 
 
 def near(got: Tensor, want: Tensor) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from varangian.kernels.compiled.tasks import name_of
-from varangian.kernels.cuda.tables import table_of
+from varangian.kernels.cuda.tables import note, table_of
 from varangian.kernels.cuda.words import TYPES, counting, indented, loaded, rounded
 from varangian.kernels.cuda.written import heading, launch
 from varangian.kernels.rows import Rows
@@ -49,8 +49,7 @@ def combine(weights: Float[Tensor, "*batch m k"], rows: Rows, outputs: Sequence[
         text = combination_source(name_of(segment.sample.dtype), replace=rows.sanitise)
         constants = {"COLUMNS": COLUMNS, "MADE": made, "AT_ONCE": AT_ONCE}
         launch(text, len(table) * blocks * groups, *told, **constants)
-    for run, of_run in enumerate(counts):
-        rows.count(run, of_run[: rows.n])
+    note(rows, counts)
 
 
 @cache
@@ -92,5 +91,5 @@ HEAD = """\
 TAIL = """\
             sound = sound & x_ok
             total += w[:, None] * x.to(tl.float64)[None, :]
-    out += run * by_run + o[:, None] * by_output
+    out += run * by_run + o[:, None].to(tl.int64) * by_output
 """

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.kernels.compiled.tasks import name_of
-from varangian.kernels.cuda.tables import table_of
+from varangian.kernels.cuda.tables import note, table_of
 from varangian.kernels.cuda.words import TYPES, indented, loaded, working
 from varangian.kernels.cuda.written import heading, helper, launch
 from varangian.kernels.rows import Rows
@@ -42,8 +42,7 @@ def distances(rows: Rows) -> Float[Tensor, "*batch k k"]:
         table, _held = table_of(rows, place, extras=True)
         text = pair_source(name_of(segment.sample.dtype), replace=rows.sanitise)
         _add(text, table, segment.width, result, counts)
-    for run, of_run in enumerate(counts):
-        rows.count(run, of_run[: rows.n])
+    note(rows, counts)
     return result.view(*rows.batch, k, k)
 
 

@@ -40,5 +40,11 @@ def table_of(rows: Rows, place: int, *, extras: bool = False) -> tuple[Int[Tenso
     return found.to(rows.device), held
 
 
+def note(rows: Rows, counts: Int[Tensor, "runs k"]) -> None:
+    """Count what was not finite in the rows, if this is the first time they are read."""
+    if rows.reads == 1:
+        rows.nonfinite += counts[:, : rows.n].view(*rows.batch, rows.n)
+
+
 def _places(vectors: Tensor | Sequence[Tensor]) -> Tensor:
     return torch.from_numpy(addresses(vectors).view("int64"))

@@ -20,20 +20,24 @@ INTERPRETER = "TRITON_INTERPRET"
 """Names the environment variable by which Triton runs kernels on the processor, slowly, if it is 1."""
 
 
-@cache
-def available() -> bool:
-    """Tell whether kernels can be launched here: there is a graphics processor, and Triton."""
-    return torch.cuda.is_available() and importlib.util.find_spec("triton") is not None
+def serves(device: torch.device) -> bool:
+    """Tell whether kernels can be launched on what is on a device."""
+    return _installed() and (device.type == "cuda" or interpreted())
 
 
 def takes_ptx() -> bool:
     """Tell whether kernels may hold instructions of NVIDIA's processors."""
-    return torch.version.cuda is not None and torch.version.hip is None and not interpreted()
+    return torch.version.cuda is not None and not interpreted()
 
 
 def interpreted() -> bool:
     """Tell whether Triton runs kernels on the processor."""
     return os.environ.get(INTERPRETER, "0") == "1"
+
+
+@cache
+def _installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def heading(*arguments: str, constants: tuple[str, ...] = ()) -> str:
