@@ -19,7 +19,7 @@ help:
 	@echo "make eager      the tests, as on a machine where no kernel can be compiled"
 	@echo "make slow       the tests that take longer"
 	@echo "make real-data  the tests on the published data files, in the folder named by VARANGIAN_DATA"
-	@echo "make wide       the tests that need Ray and MLflow, in an environment of their own, .venv-wide"
+	@echo "make wide       the tests that need Ray, MLflow and Triton, in an environment of their own, .venv-wide"
 	@echo "make clean      remove what make made, the environment included"
 	@echo
 	@echo "The first call makes $(VENV) and installs into it. PYTHON=... picks the interpreter (3.11 or later)."
@@ -40,8 +40,8 @@ real-data: $(STAMP)
 	$(BIN)/python -m pytest -m real_data
 
 wide:
-	@$(MAKE) --no-print-directory VENV=.venv-wide EXTRAS=dev,mlflow,ray .venv-wide/.installed
-	.venv-wide/bin/python -m pytest -m "ray or mlflow" tests
+	@$(MAKE) --no-print-directory VENV=.venv-wide EXTRAS=dev,mlflow,ray,triton .venv-wide/.installed
+	.venv-wide/bin/python -m pytest -m "ray or mlflow or triton" tests
 
 clean:
 	rm -rf $(VENV) .venv-wide build dist demo.png .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -17,8 +17,10 @@ from varangian.kernels.compiled.columns import column_code, tile_columns
 from varangian.kernels.compiled.jit import Compiler, available
 from varangian.kernels.compiled.radix import selection_code, selection_columns, span_of
 from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
+from varangian.kernels.cuda import columns as on_cuda
+from varangian.kernels.cuda.written import serves
 from varangian.kernels.programs import Program
-from varangian.kernels.rows import Rows, sound
+from varangian.kernels.rows import Rows, Segment, sound
 
 FEW_RANKS_NETWORK = 150
 """Rows above which searching for one or two ranks is less work than a network."""
@@ -31,11 +33,16 @@ _selection = Compiler(selection_code, ctypes.c_int32, _POINTER, *[_NUMBER] * 5, 
 
 def reducible(rows: Rows) -> bool:
     """Tell whether compiled code can read these rows where they lie."""
+    if serves(rows.device):
+        return on_cuda.reducible(rows)
     return rows.sanitise and rows.adjacent and available()
 
 
 def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     """Write what a program makes of every column, one output ``(*batch, d)`` per segment; reads once."""
+    if serves(rows.device):
+        on_cuda.reduce(program, rows, outputs)
+        return
     rows.reads += 1
     kernels = [kernel_of(program, rows.n, name_of(segment.sample.dtype)) for segment in rows.segments]
     tables = [addresses(segment.vectors) for segment in rows.segments]
@@ -60,6 +67,10 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
 def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
     """Return what a program makes of every column of a block, in the block's dtype or in float64."""
     *batch, n, width = values.shape
+    if serves(values.device) and on_cuda.reducible(rows := Rows([Segment(values)])):
+        out = values.new_empty(*batch, width)
+        on_cuda.reduce(program, rows, [out])
+        return out
     possible = values.device.type == "cpu" and available()
     kernel = kernel_of(program, n, name_of(values.dtype)) if possible else None
     if kernel is None:

@@ -1,1 +1,1 @@
-"""Kernels on graphics processors: a program -> Triton's language, and PTX -> launched on rows where they lie."""
+"""Kernels on graphics processors: a program -> Triton's language and PTX -> launched on rows in place."""

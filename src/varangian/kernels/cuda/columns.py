@@ -13,9 +13,9 @@ from torch import Tensor
 
 from varangian.kernels.compiled.tasks import name_of
 from varangian.kernels.cuda.ptx import ptx_block
-from varangian.kernels.cuda.tables import readable, table_of
+from varangian.kernels.cuda.tables import note, readable, table_of
 from varangian.kernels.cuda.words import TYPES, Words, counting, indented, loaded, rounded
-from varangian.kernels.cuda.written import available, heading, interpreted, launch, takes_ptx
+from varangian.kernels.cuda.written import heading, launch, serves, takes_ptx
 from varangian.kernels.networks import selection_network
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows
@@ -33,7 +33,7 @@ LONGEST = {"ptx": 256, "words": 64}
 def reducible(rows: Rows) -> bool:
     """Tell whether kernels can be compiled for these rows and read them where they lie."""
     longest = LONGEST["ptx" if takes_ptx() else "words"]
-    return rows.sanitise and (available() or interpreted()) and rows.n <= longest and readable(rows)
+    return rows.sanitise and rows.n <= longest and serves(rows.device) and readable(rows)
 
 
 def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
@@ -47,8 +47,7 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
         blocks = -(-segment.width // COLUMNS)
         sizes = (target.stride(0), segment.width, blocks)
         launch(text, len(table) * blocks, table, target, counts, *sizes, COLUMNS=COLUMNS)
-    for run, of_run in enumerate(counts):
-        rows.count(run, of_run)
+    note(rows, counts)
 
 
 @cache

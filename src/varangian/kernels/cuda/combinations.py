@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from varangian.kernels.compiled.tasks import name_of
-from varangian.kernels.cuda.tables import table_of
+from varangian.kernels.cuda.tables import note, table_of
 from varangian.kernels.cuda.words import TYPES, counting, indented, loaded, rounded
 from varangian.kernels.cuda.written import heading, launch
 from varangian.kernels.rows import Rows
@@ -19,7 +19,7 @@ from varangian.kernels.rows import Rows
 COLUMNS = 128
 """Columns that a program does."""
 
-MOST = 16
+MOST = 8
 """Outputs that a program makes at most."""
 
 AT_ONCE = 4
@@ -29,8 +29,8 @@ AT_ONCE = 4
 def combine(weights: Float[Tensor, "*batch m k"], rows: Rows, outputs: Sequence[Tensor]) -> None:
     """Write W x, one output ``(*batch, m, d)`` per segment, of the rows and what rides along; reads once.
 
-    What is not finite is read as zero, and counted, if this is the first time that the rows are read. If it is
-    not, rows that weigh nothing are not looked at.
+    What is not finite is counted if this is the first time that the rows are read, and read as zero unless
+    the rows say otherwise. Rows that weigh nothing are not looked at where that changes nothing.
     """
     rows.reads += 1
     m, k = weights.shape[-2:]
@@ -44,16 +44,16 @@ def combine(weights: Float[Tensor, "*batch m k"], rows: Rows, outputs: Sequence[
         table = torch.cat([table, table[:, -1:].expand(-1, more)], dim=1)  # they weigh nothing
         target = output.view(-1, m, segment.width)
         blocks = -(-segment.width // COLUMNS)
-        sizes = (target.stride(0), target.stride(1), segment.width, blocks, m, k + more, rows.reads == 1)
-        text = combination_source(name_of(segment.sample.dtype))
-        programs = len(table) * blocks * groups
-        launch(text, programs, table, weights, target, counts, *sizes, COLUMNS=COLUMNS, MADE=made, AT_ONCE=AT_ONCE)
-    for run, of_run in enumerate(counts):
-        rows.count(run, of_run[: rows.n])
+        sizes = (target.stride(0), target.stride(1), segment.width, blocks, m, k + more)
+        told = (table, weights, target, counts, *sizes, int(rows.reads == 1 or not rows.sanitise))
+        text = combination_source(name_of(segment.sample.dtype), replace=rows.sanitise)
+        constants = {"COLUMNS": COLUMNS, "MADE": made, "AT_ONCE": AT_ONCE}
+        launch(text, len(table) * blocks * groups, *told, **constants)
+    note(rows, counts)
 
 
 @cache
-def combination_source(element: str) -> str:
+def combination_source(element: str, *, replace: bool) -> str:
     """Return ``kernel(table, weights, out, counts, ..., COLUMNS, MADE, AT_ONCE)`` in Triton's language.
 
     A program makes some columns of a few outputs; those on the same columns are next to each other.
@@ -61,15 +61,15 @@ def combination_source(element: str) -> str:
     return (
         heading(*ARGUMENTS, constants=("COLUMNS", "MADE", "AT_ONCE"))
         + HEAD.replace("TYPE", TYPES[element])
-        + indented(loaded("x", "row + c", "c < end", element), 3)
+        + indented(loaded("x", "row + c", "c < end", element, replace=replace), 3)
         + TAIL
         + indented(rounded("total", element), 1)
         + "    tl.store(out + c[None, :], rounded, mask=(o < m)[:, None] & inside[None, :])\n"
-        + indented(counting("k", element, "(first > 0) & (place % groups == 0)"), 1)
+        + indented(counting("k", element, "(all_rows > 0) & (place % groups == 0)"), 1)
     )
 
 
-ARGUMENTS = ("table", "weights", "out", "counts", "by_run", "by_output", "d", "blocks", "m", "k", "first")
+ARGUMENTS = ("table", "weights", "out", "counts", "by_run", "by_output", "d", "blocks", "m", "k", "all_rows")
 
 HEAD = """\
     place = tl.program_id(0)
@@ -84,12 +84,12 @@ HEAD = """\
     for start in range(0, k, AT_ONCE):
         for step in tl.static_range(AT_ONCE):
             w = tl.load(weights + (run * m + o) * k + start + step, mask=o < m, other=0.0)
-            end = tl.where(tl.max(tl.abs(w), 0) + first > 0.0, d, 0)
+            end = tl.where(tl.max(tl.abs(w), 0) + all_rows > 0.0, d, 0)
             row = tl.load(rows + start + step).to(tl.pointer_type(TYPE))
 """
 
 TAIL = """\
             sound = sound & x_ok
             total += w[:, None] * x.to(tl.float64)[None, :]
-    out += run * by_run + o[:, None] * by_output
+    out += run * by_run + o[:, None].to(tl.int64) * by_output
 """

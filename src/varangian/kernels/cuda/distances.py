@@ -1,8 +1,8 @@
 """Squared distances on a graphics processor, by direct differences: nothing is lost when vectors are close.
 
-Differences and squares are taken in float32 and added up so over a stretch of columns, then in float64. Where
-squares may have left the range of float32, the stretch is done again in float64. The order of all sums depends
-on nothing but the number and the length of the rows.
+Differences and squares are taken in float32 and added up so over a stretch of columns, then in float64.
+Where squares may have left the range of float32, the stretch is done again in float64. The order of all sums
+depends on nothing but the number and the length of the rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.kernels.compiled.tasks import name_of
-from varangian.kernels.cuda.tables import table_of
+from varangian.kernels.cuda.tables import note, table_of
 from varangian.kernels.cuda.words import TYPES, indented, loaded, working
 from varangian.kernels.cuda.written import heading, helper, launch
 from varangian.kernels.rows import Rows
@@ -32,7 +32,7 @@ SHARES = 2**23
 def distances(rows: Rows) -> Float[Tensor, "*batch k k"]:
     """Return the squared distances between the rows and what rides along below them; reads once.
 
-    What is not finite is read as zero, and counted.
+    What is not finite is counted, and read as zero unless the rows say otherwise.
     """
     rows.reads += 1
     k = rows.n + len(rows.extras)
@@ -40,13 +40,13 @@ def distances(rows: Rows) -> Float[Tensor, "*batch k k"]:
     counts = rows.nonfinite.new_zeros(rows.batch_size, k)
     for place, segment in enumerate(rows.segments):
         table, _held = table_of(rows, place, extras=True)
-        _add(table, segment.width, name_of(segment.sample.dtype), result, counts)
-    for run, of_run in enumerate(counts):
-        rows.count(run, of_run[: rows.n])
+        text = pair_source(name_of(segment.sample.dtype), replace=rows.sanitise)
+        _add(text, table, segment.width, result, counts)
+    note(rows, counts)
     return result.view(*rows.batch, k, k)
 
 
-def _add(table: Tensor, width: int, element: str, result: Tensor, counts: Tensor) -> None:
+def _add(text: str, table: Tensor, width: int, result: Tensor, counts: Tensor) -> None:
     """Add the distances over one segment to those over the others."""
     k = table.shape[1]
     side = 8 if k <= 8 else 16
@@ -57,15 +57,15 @@ def _add(table: Tensor, width: int, element: str, result: Tensor, counts: Tensor
     for first in range(0, len(table), step):
         of = slice(first, first + step)
         shares = result.new_empty(len(table[of]), parts, k, k)
-        sizes = {"K": k, "STRIPS": strips, "SIDE": side, "COLUMNS": 32, "STRETCH": STRETCH}
-        programs = len(shares) * parts * pairs
-        launch(pair_source(element), programs, table[of], shares, counts[of], width, parts, **sizes)
+        sizes = {"K": k, "STRIPS": strips, "SIDE": side, "COLUMNS": 8192 // side**2, "STRETCH": STRETCH}
+        told = (table[of], shares, counts[of], width, parts)
+        launch(text, len(shares) * parts * pairs, *told, warps=8, **sizes)
         launch(SUM, len(shares) * k, shares, result[of], parts, k, WIDTH=1 << (k - 1).bit_length())
 
 
 @cache
-def pair_source(element: str) -> str:
-    """Return ``kernel(table, shares, counts, d, parts, K, STRIPS, SIDE, COLUMNS, STRETCH)``, in Triton's language.
+def pair_source(element: str, *, replace: bool) -> str:
+    """Return ``kernel(table, shares, counts, d, parts, ...)`` in Triton's language.
 
     A program does the distances between a strip of rows and itself or a later one, over its part of the
     stretches. Programs on the same columns are next to each other: one reads what another has brought into
@@ -74,7 +74,7 @@ def pair_source(element: str) -> str:
     return (
         helper("block", "rows", "there", "c", "stop")
         + "    mask = there[:, None] & (c < stop)[None, :]\n"
-        + indented(loaded("x", "rows[:, None] + c[None, :]", "mask", element), 1)
+        + indented(loaded("x", "rows[:, None] + c[None, :]", "mask", element, replace=replace), 1)
         + "    return x, x_ok\n\n\n"
         + helper("squares", "x", "y", "i", "j", "start", "stop", "lost", constants=CONSTANTS)
         + SQUARES
@@ -88,13 +88,18 @@ SIZES = ("K", "STRIPS", "SIDE", "COLUMNS", "STRETCH")
 
 SQUARES = """\
     total = tl.zeros((SIDE, SIDE, COLUMNS), KIND)
+    c = start + tl.arange(0, COLUMNS)
+    ours, sound = block(x, i < K, c, stop)
+    theirs, _ = block(y, j < K, c, stop)
     for at in range(start, stop, COLUMNS):
-        c = at + tl.arange(0, COLUMNS)
-        ours, sound = block(x, i < K, c, stop)
-        theirs, _ = block(y, j < K, c, stop)
-        lost += (1 - sound.to(tl.int32))
+        # What comes next is on its way while this is worked on.
+        c += COLUMNS
+        next_ours, next_sound = block(x, i < K, c, stop)
+        next_theirs, _ = block(y, j < K, c, stop)
+        lost += 1 - sound.to(tl.int32)
         gap = ours.to(KIND)[:, None, :] - theirs.to(KIND)[None, :, :]
         total = tl.fma(gap, gap, total)
+        ours, theirs, sound = next_ours, next_theirs, next_sound
     return tl.sum(total.to(tl.float64), 2), lost
 
 
@@ -135,7 +140,9 @@ PAIRS = """\
         tl.store(share + i * (K + 1), tl.zeros((SIDE,), tl.float64), mask=i < K)
 """
 
-SUM = heading("shares", "out", "parts", "k", constants=("WIDTH",)) + """\
+SUM = (
+    heading("shares", "out", "parts", "k", constants=("WIDTH",))
+    + """\
     row = tl.program_id(0).to(tl.int64)
     j = tl.arange(0, WIDTH)
     shares += (row // k * parts * k + row % k) * k
@@ -144,3 +151,4 @@ SUM = heading("shares", "out", "parts", "k", constants=("WIDTH",)) + """\
         total += tl.load(shares + part * k * k + j, mask=j < k, other=0.0)
     tl.store(out + row * k + j, total, mask=j < k)
 """
+)

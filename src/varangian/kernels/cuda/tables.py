@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -10,36 +12,39 @@ from varangian.kernels.compiled.tasks import addresses, name_of
 from varangian.kernels.cuda.words import TYPES
 from varangian.kernels.rows import Rows
 
+
 def readable(rows: Rows) -> bool:
     """Tell whether kernels may read the rows, and what rides along below them, where they lie."""
-    return all(
-        name_of(vector.dtype) in TYPES
-        and vector.device == rows.device
-        and vector.dtype == segment.sample.dtype
-        and (vector.stride(-1) == 1 or vector.shape[-1] < 2)
-        for place, segment in enumerate(rows.segments)
-        for vector in (
-            *([segment.vectors] if isinstance(segment.vectors, Tensor) else segment.vectors),
-            *(_adjacent(extra[place]) for extra in rows.extras),
-        )
-    )
+    return all(_readable(rows, place) for place in range(len(rows.segments)))
+
+
+def _readable(rows: Rows, place: int) -> bool:
+    vectors, like = rows.segments[place].vectors, rows.segments[place].sample
+    own = (vectors,) if isinstance(vectors, Tensor) else vectors
+    adjacent = all(vector.stride(-1) == 1 or vector.shape[-1] < 2 for vector in own)
+    extras = [extra[place] for extra in rows.extras]
+    alike = all(vector.dtype == like.dtype and vector.device == rows.device for vector in (*own, *extras))
+    return adjacent and alike and name_of(like.dtype) in TYPES
 
 
 def table_of(rows: Rows, place: int, *, extras: bool = False) -> tuple[Int[Tensor, "runs k"], list[Tensor]]:
     """Return where each row of a segment begins, and what must not be freed before that was read."""
     segment = rows.segments[place]
-    found = torch.from_numpy(addresses(segment.vectors).view("int64"))
-    held = []
+    held: list[Tensor] = []
+    found = _places(segment.vectors)
     if extras:
         for extra in rows.extras:
-            vector = _adjacent(extra[place])
-            held.append(vector)
-            lead = vector.expand(*rows.batch, segment.width)
-            own = torch.from_numpy(addresses(lead[..., None, :]).view("int64"))
-            found = torch.cat([found, own], dim=1)
+            held.append(extra[place].contiguous())
+            each = held[-1].expand(*rows.batch, segment.width)
+            found = torch.cat([found, _places(each[..., None, :])], dim=1)
     return found.to(rows.device), held
 
 
-def _adjacent(vector: Tensor) -> Tensor:
-    """Return the vector with each number beside the next."""
-    return vector if vector.stride(-1) == 1 else vector.contiguous()
+def note(rows: Rows, counts: Int[Tensor, "runs k"]) -> None:
+    """Count what was not finite in the rows, if this is the first time they are read."""
+    if rows.reads == 1:
+        rows.nonfinite += counts[:, : rows.n].view(*rows.batch, rows.n)
+
+
+def _places(vectors: Tensor | Sequence[Tensor]) -> Tensor:
+    return torch.from_numpy(addresses(vectors).view("int64"))

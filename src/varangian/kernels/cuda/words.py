@@ -70,20 +70,21 @@ def working(element: str) -> str:
     return "tl.float64" if element == "float64" else "tl.float32"
 
 
-def loaded(name: str, address: str, mask: str, element: str) -> list[str]:
-    """Return the lines that load numbers: zero for what is not finite, which ``name_ok`` tells."""
+def loaded(name: str, address: str, mask: str, element: str, *, replace: bool = True) -> list[str]:
+    """Return the lines that load numbers; ``name_ok`` tells which are finite, zero replaces the others."""
     lines = [
         f"{name} = tl.load({address}, mask={mask}, other=0.0).to({working(element)})",
         f'{name}_ok = tl.abs({name}) < float("inf")',
-        f"{name} = tl.where({name}_ok, {name}, 0.0)",
     ]
-    if element == "float64":
+    if replace:
+        lines.append(f"{name} = tl.where({name}_ok, {name}, 0.0)")
+    if replace and element == "float64":
         lines.append(f"{name} = tl.minimum(tl.maximum({name}, {-LARGEST!r}), {LARGEST!r})")
     return lines
 
 
 def rounded(value: str, element: str) -> list[str]:
-    """Return the lines that make ``rounded`` of a float64 value: by way of float32, as PyTorch rounds to less."""
+    """Return the lines that round a float64 value to ``rounded``, by way of float32, as PyTorch does."""
     lines = [f"rounded = {value}.to({working(element)})"]
     if element == "bfloat16":  # in whole numbers, to nearest and ties to even: not every processor can
         lines += [
@@ -95,12 +96,12 @@ def rounded(value: str, element: str) -> list[str]:
 
 
 def counting(n: str, element: str, condition: str = "True") -> list[str]:
-    """Return the lines that count, row by row, what was not finite, if ``sound`` says that anything was not."""
+    """Return the lines that count row by row what is not finite, if ``sound`` says that anything is not."""
     return [
         f"if ({condition}) & (tl.min(sound.to(tl.int32), 0) == 0):",
         f"    for i in range({n}):",
         f"        row = tl.load(rows + i).to(tl.pointer_type({TYPES[element]}))",
-        *(f"        {line}" for line in loaded("x", "row + c", "inside", element)[:2]),
+        *(f"        {line}" for line in loaded("x", "row + c", "inside", element, replace=False)),
         "        lost = tl.sum((1 - x_ok.to(tl.int32)).to(tl.int64), 0)",
         f"        tl.atomic_add(counts + run * {n} + i, lost, mask=lost > 0)",
     ]

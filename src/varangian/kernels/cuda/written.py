@@ -1,7 +1,7 @@
 """Functions in Triton's language, made from text: the only place that knows Triton.
 
-Triton comes with PyTorch's builds for graphics processors. It is not imported before a kernel is launched, and
-keeps what it compiles itself.
+Triton comes with PyTorch's builds for graphics processors. It is not imported before a kernel is launched,
+and keeps what it compiles itself.
 """
 
 from __future__ import annotations
@@ -19,20 +19,25 @@ import torch
 INTERPRETER = "TRITON_INTERPRET"
 """Names the environment variable by which Triton runs kernels on the processor, slowly, if it is 1."""
 
-@cache
-def available() -> bool:
-    """Tell whether kernels can be launched here: there is a graphics processor, and Triton."""
-    return torch.cuda.is_available() and importlib.util.find_spec("triton") is not None
+
+def serves(device: torch.device) -> bool:
+    """Tell whether kernels can be launched on what is on a device."""
+    return _installed() and (device.type == "cuda" or interpreted())
 
 
 def takes_ptx() -> bool:
     """Tell whether kernels may hold instructions of NVIDIA's processors."""
-    return torch.version.cuda is not None and torch.version.hip is None and not interpreted()
+    return torch.version.cuda is not None and not interpreted()
 
 
 def interpreted() -> bool:
     """Tell whether Triton runs kernels on the processor."""
     return os.environ.get(INTERPRETER, "0") == "1"
+
+
+@cache
+def _installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def heading(*arguments: str, constants: tuple[str, ...] = ()) -> str:
@@ -70,4 +75,6 @@ def launch(text: str, programs: int, *arguments: Any, warps: int = 4, **constant
     """Run so many programs of the function ``kernel`` of a text."""
     if programs:
         with torch.cuda.device_of(arguments[0]):
-            module_of(text).kernel[(programs,)](*arguments, **constants, num_warps=warps, enable_fp_fusion=False)
+            module_of(text).kernel[(programs,)](
+                *arguments, **constants, num_warps=warps, enable_fp_fusion=False
+            )

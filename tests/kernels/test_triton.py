@@ -1,0 +1,314 @@
+"""Kernels for graphics processors say what the others say; without one, Triton runs them on the processor."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from varangian import MeanAroundMedian, Median, TrimmedMean
+from varangian.kernels import eager
+from varangian.kernels.cuda.columns import column_source, reduce, reducible
+from varangian.kernels.cuda.combinations import combination_source, combine
+from varangian.kernels.cuda.distances import STRETCH, distances, pair_source
+from varangian.kernels.cuda.ptx import ptx_block
+from varangian.kernels.cuda.tables import readable
+from varangian.kernels.cuda.written import INTERPRETER
+from varangian.kernels.distances import pairwise
+from varangian.kernels.programs import Middle, Nearest, Program, SignSum, Trimmed
+from varangian.kernels.rows import Rows, Segment, sound
+
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _where_there_is_no_graphics_processor() -> Iterator[None]:
+    before = os.environ.get(INTERPRETER)
+    if DEVICE == "cpu":
+        os.environ[INTERPRETER] = "1"
+    yield
+    if before is None:
+        os.environ.pop(INTERPRETER, None)
+    else:
+        os.environ[INTERPRETER] = before
+
+
+def programs(n: int) -> list[Program]:
+    few = (n - 1) // 4
+    return [
+        Middle(),
+        Middle(lower=True),
+        Trimmed(few),
+        Nearest(few, Middle()),
+        Nearest(few, Trimmed(few)),
+        SignSum(),
+    ]
+
+
+def drawn(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return normal numbers, some of which are alike, and a few of which are none."""
+    values = torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+    values[..., ::3] = values[..., ::3].round()
+    values[..., 0, 5], values[..., -1, 7], values[..., -1, -1] = math.nan, math.inf, -math.inf
+    return values.to(dtype).to(DEVICE)
+
+
+def lost_in(values: Tensor) -> Tensor:
+    return (~values.isfinite()).sum(-1)
+
+
+def as_read(values: Tensor) -> Tensor:
+    return sound(values.to(torch.promote_types(values.dtype, torch.float32)))[0]
+
+
+class Machine:
+    """Carries out the instructions of a block, on arrays."""
+
+    def __init__(self, inputs: np.ndarray[Any, Any]) -> None:
+        self.known = {f"${place}": row for place, row in enumerate(inputs, 1)}
+
+    def value(self, name: str) -> Any:
+        if name.startswith("0d"):
+            return np.float64(struct.unpack("<d", struct.pack("<Q", int(name[2:], 16)))[0])
+        return self.known[name]
+
+    def run(self, block: str) -> Any:
+        does = {
+            "mov": lambda x: x,
+            "cvt": np.float64,
+            "min": np.minimum,
+            "max": np.maximum,
+            "add": np.add,
+            "sub": np.subtract,
+            "div": np.divide,
+            "abs": np.abs,
+            "setp": np.less,
+            "selp": lambda then, other, held: np.where(held, then, other),
+        }
+        for line in block.strip("{} ").split(";"):
+            if not line.strip() or line.strip().startswith(".reg"):
+                continue
+            name, rest = line.strip().split(" ", 1)
+            target, *operands = rest.split(", ")
+            assert target not in self.known
+            self.known[target] = does[name.split(".")[0]](*map(self.value, operands))
+        return self.known["$0"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("n", [1, 2, 5, 12, 49, 101])
+def test_a_block_of_instructions_says_what_the_program_says(n: int, dtype: torch.dtype) -> None:
+    values = as_read(drawn(n, 40).to(dtype).cpu())
+    for program in programs(n):
+        block = ptx_block(program, n, wide=dtype == torch.float64)
+        assert np.array_equal(Machine(values.numpy()).run(block), eager.reduced(program, values).numpy())
+        for kind, count in re.findall(r"\.reg \.(\w+) \w+_<(\d+)>", block):
+            used = {int(number) for number in re.findall(rf"\b{kind}_(\d+)\b", block)}
+            assert used == set(range(int(count)))
+
+
+def test_what_can_be_read_in_place() -> None:
+    values = torch.zeros(4, 10)
+    assert readable(Rows([Segment(values), Segment(tuple(values))]))
+    assert not readable(Rows([Segment(torch.zeros(10, 4).mT)]))
+    assert not readable(Rows([Segment(values.int())]))
+    assert readable(Rows([Segment(values)], [[torch.zeros(1).expand(10)]]))
+    assert not readable(Rows([Segment(values)], [[torch.zeros(10).double()]]))
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 13])
+def test_columns_are_the_same_to_the_bit(n: int, dtype: torch.dtype) -> None:
+    values = drawn(2, n, 150, dtype=dtype)
+    for program in programs(n):
+        rows = Rows([Segment(values)])
+        assert reducible(rows)
+        out = values.new_empty(2, 150)
+        reduce(program, rows, [out])
+        want = eager.reduced(program, as_read(values).cpu()).to(dtype)
+        assert torch.equal(out.cpu(), want), program
+        assert torch.equal(rows.nonfinite, lost_in(values))
+        assert rows.reads == 1
+
+
+@pytest.mark.triton
+def test_columns_of_many_rows() -> None:
+    values = drawn(60, 130)
+    out = values.new_empty(130)
+    reduce(Trimmed(12), Rows([Segment(values)]), [out])
+    assert torch.equal(out.cpu(), eager.reduced(Trimmed(12), as_read(values).cpu()).float())
+
+
+@pytest.mark.triton
+def test_segments_of_separate_vectors_and_views() -> None:
+    whole = drawn(3, 2, 5, 400)
+    view = whole[:, 1, :, 100:333]
+    out = view.new_empty(3, 233)
+    reduce(Middle(), Rows([Segment(view)]), [out])
+    assert torch.equal(out.cpu(), eager.reduced(Middle(), as_read(view).cpu()).float())
+    matrix, layers = drawn(5, 40), tuple(row.clone() for row in drawn(5, 300, dtype=torch.bfloat16))
+    rows = Rows([Segment(layers), Segment(matrix)])
+    outputs = [layers[0].new_empty(300), matrix.new_empty(40)]
+    reduce(Middle(), rows, outputs)
+    stacked = torch.stack(layers)
+    assert torch.equal(outputs[0].cpu(), eager.reduced(Middle(), as_read(stacked).cpu()).bfloat16())
+    assert torch.equal(outputs[1].cpu(), eager.reduced(Middle(), as_read(matrix).cpu()).float())
+    assert torch.equal(rows.nonfinite, lost_in(stacked) + lost_in(matrix))
+    reduce(Middle(), rows, outputs)
+    assert torch.equal(rows.nonfinite, lost_in(stacked) + lost_in(matrix))
+
+
+@pytest.mark.triton
+def test_rules_give_the_same_with_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = drawn(9, 200).cpu()
+    rules = (Median(f=2), TrimmedMean(f=2), MeanAroundMedian(f=2))
+    monkeypatch.setenv(INTERPRETER, "0")
+    want = [rule.aggregate(values) for rule in rules]
+    monkeypatch.setenv(INTERPRETER, "1" if DEVICE == "cpu" else "0")
+    before = column_source.cache_info().currsize
+    for rule, other in zip(rules, want, strict=True):
+        got = rule.aggregate(values.to(DEVICE))
+        assert torch.equal(got.value.cpu(), other.value)
+        assert torch.equal(got.nonfinite.cpu(), other.nonfinite)
+    assert column_source.cache_info().currsize == before + len(rules)
+
+
+def near(got: Tensor, want: Tensor) -> bool:
+    """Tell whether every distance is right in itself, however small beside the others."""
+    return bool(((got - want).abs() <= 1e-6 * want).all())
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("n", "d"), [(1, 20), (3, 200), (8, 2 * STRETCH + 10), (19, 100)])
+def test_distances(n: int, d: int, dtype: torch.dtype) -> None:
+    values = drawn(2, n, d, dtype=dtype)
+    rows = Rows([Segment(values)])
+    got = distances(rows)
+    assert near(got, pairwise(as_read(values)))
+    assert torch.equal(got, got.mT)
+    assert torch.equal(rows.nonfinite, lost_in(values))
+    assert torch.equal(got[1:], distances(Rows([Segment(values[1:])])))
+
+
+@pytest.mark.triton
+def test_distances_of_close_tiny_huge_and_equal_vectors() -> None:
+    values = as_read(drawn(6, 500))
+    close = 1e3 + 1e-3 * values
+    tiny, huge = 1e-25 * values, torch.cat([3e37 * values, values])
+    mixed = torch.cat([1e30 * values[:2], 1e-22 * values, values[2:]])
+    for rows in (close, tiny, huge, mixed, torch.cat([values, values])):
+        assert near(distances(Rows([Segment(rows)])), pairwise(rows))
+    large = 1e200 * values.double()
+    assert near(distances(Rows([Segment(large)])), pairwise(sound(large)[0]))
+
+
+@pytest.mark.triton
+def test_distances_over_segments_and_to_what_rides_along() -> None:
+    one, other = drawn(2, 4, 300), drawn(2, 4, 77)
+    centre = [as_read(drawn(2, 300)), torch.ones(1, device=DEVICE).expand(77)]
+    rows = Rows([Segment(one), Segment(other)], [centre])
+    below = torch.cat([centre[0], centre[1].expand(2, -1)], dim=-1)[:, None]
+    whole = torch.cat([torch.cat([as_read(one), as_read(other)], dim=-1), below], dim=-2)
+    assert near(distances(rows), pairwise(whole))
+    assert torch.equal(rows.nonfinite, lost_in(one) + lost_in(other))
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("m", [1, 3, 11])
+def test_combinations_are_added_up_in_order(m: int, dtype: torch.dtype) -> None:
+    values = drawn(2, 6, 150, dtype=dtype)
+    weights = torch.randn(2, m, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(m))
+    weights[..., 2] = 0.0
+    weights = weights.to(DEVICE)
+    rows = Rows([Segment(values)])
+    out = values.new_empty(2, m, 150)
+    combine(weights, rows, [out])
+    want = torch.zeros(2, m, 150, dtype=torch.float64, device=DEVICE)
+    for i, row in enumerate(as_read(values).double().unbind(-2)):
+        want = want + weights[..., i, None] * row[:, None]
+    assert torch.equal(out, want.to(torch.promote_types(dtype, torch.float32)).to(dtype))
+    assert torch.equal(rows.nonfinite, lost_in(values))
+    again = torch.empty_like(out)
+    combine(weights, rows, [again])
+    assert torch.equal(again, out)
+
+
+@pytest.mark.triton
+def test_combinations_with_what_rides_along_and_of_what_is_not_replaced() -> None:
+    values, centre = drawn(4, 150), torch.ones(150, device=DEVICE)
+    weights = torch.full((1, 5), 0.5, dtype=torch.float64, device=DEVICE)
+    out = values.new_empty(1, 150)
+    combine(weights, Rows([Segment(values)], [[centre]]), [out])
+    want = torch.zeros(150, dtype=torch.float64, device=DEVICE)
+    for row in (*as_read(values).double(), centre.double()):
+        want = want + 0.5 * row
+    assert torch.equal(out[0], want.float())
+    rows = Rows([Segment(values)], sanitise=False)
+    combine(0 * weights[:, :4], rows, [out])
+    assert torch.equal(out[0].isfinite(), values.isfinite().all(0))
+    assert torch.equal(rows.nonfinite, lost_in(values))
+
+
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from varangian.kernels.cuda.written import module_of
+
+
+def compiled(text, pointers, constants):
+    kernel = module_of(text).kernel
+    kinds = {name: pointers.get(name, "i32") for name in kernel.arg_names}
+    kinds |= dict.fromkeys(constants, "constexpr")
+    source = ASTSource(kernel, signature=kinds, constexprs=constants)
+    for arch in (80, 90):
+        made = triton.compile(source, target=GPUTarget("cuda", arch, 32), options={"num_warps": 8})
+        print("made", len(made.asm["cubin"]))
+
+
+"""
+
+
+@pytest.mark.triton
+def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
+    tables = {"table": "*i64", "counts": "*i64"}
+    sides = {"K": 25, "STRIPS": 2, "SIDE": 16, "COLUMNS": 32, "STRETCH": STRETCH}
+    made = {"COLUMNS": 128, "MADE": 8, "AT_ONCE": 4}
+    wanted: list[tuple[str, dict[str, str], dict[str, int]]] = [
+        (column_source(Middle(), 25, "bfloat16", ptx=True), {"out": "*bf16"}, {"COLUMNS": 128}),
+        (
+            column_source(Nearest(12, Trimmed(12)), 64, "float32", ptx=True),
+            {"out": "*fp32"},
+            {"COLUMNS": 128},
+        ),
+        (column_source(SignSum(), 50, "float64", ptx=True), {"out": "*fp64"}, {"COLUMNS": 128}),
+        (pair_source("float32", replace=True), {"shares": "*fp64"}, sides),
+        (combination_source("float16", replace=True), {"weights": "*fp64", "out": "*fp16"}, made),
+    ]
+    lines = [f"compiled({text!r}, {tables | pointers!r}, {sizes!r})" for text, pointers, sizes in wanted]
+    assert any("inline_asm" in line for line in lines)
+    environment = {name: value for name, value in os.environ.items() if name != INTERPRETER}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE + "\n".join(lines)],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("made") == 2 * len(wanted)
