@@ -15,6 +15,8 @@ import varangian as vg
 from varangian.core.points import Points, Reads
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
+from varangian.core.tables import fold
+from varangian.kernels.distances import pairwise
 from varangian.kernels.rows import Rows, Segment
 
 D, N, F = 1_000_000, 11, 3
@@ -80,6 +82,20 @@ def test_a_call_weighs_as_exact_distances_do(stage: Any) -> None:
     x = close_updates(0, 1e-5)
     got = stage.aggregate(torch.from_numpy(x)).weights
     assert torch.equal(got, stage.weights(torch.from_numpy(exact_distances(x))))
+
+
+def test_the_same_combination_is_the_same_point_to_the_bit() -> None:
+    """Or rounding would break a tie now one way and now the other."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(9, 50, generator=generator, dtype=torch.float64)
+    weights = torch.rand(2, 7, 9, generator=generator, dtype=torch.float64).softmax(-1)
+    weights[0, [1, 6]] = weights[0, 3].clone()
+    weights[1, 5] = weights[1, 0].clone()
+    folded, _ = fold(pairwise(x), weights)
+    assert torch.equal(folded[0, [1, 6]], folded[0, [3, 3]])
+    assert torch.equal(folded[1, 5], folded[1, 0])
+    assert torch.equal(folded, folded.mT)
+    torch.testing.assert_close(folded, pairwise(weights @ x), rtol=1e-9, atol=1e-12)
 
 
 # Huge outliers, in every chain
