@@ -71,11 +71,13 @@ def pair_source(element: str, *, replace: bool) -> str:
     stretches. Programs on the same columns are next to each other: one reads what another has brought into
     the cache.
     """
+    load, *check = loaded("x", "rows[:, None] + c[None, :]", "mask", element, replace=replace)
     return (
         helper("block", "rows", "there", "c", "stop")
         + "    mask = there[:, None] & (c < stop)[None, :]\n"
-        + indented(loaded("x", "rows[:, None] + c[None, :]", "mask", element, replace=replace), 1)
-        + "    return x, x_ok\n\n\n"
+        + indented([load, "return x"], 1)
+        + helper("checked", "x")
+        + indented([*check, "return x, x_ok"], 1)
         + helper("squares", "x", "y", "i", "j", "start", "stop", "lost", constants=CONSTANTS)
         + SQUARES
         + heading("table", "shares", "counts", "d", "parts", constants=SIZES)
@@ -89,20 +91,18 @@ SIZES = ("K", "STRIPS", "SIDE", "COLUMNS", "STRETCH")
 SQUARES = """\
     total = tl.zeros((SIDE, SIDE, COLUMNS), KIND)
     c = start + tl.arange(0, COLUMNS)
-    ours, sound = block(x, i < K, c, stop)
-    theirs, _ = block(y, j < K, c, stop)
+    ours, theirs = block(x, i < K, c, stop), block(y, j < K, c, stop)
     for at in range(start, stop, COLUMNS):
         # What comes next is on its way while this is worked on.
         c += COLUMNS
-        next_ours, next_sound = block(x, i < K, c, stop)
-        next_theirs, _ = block(y, j < K, c, stop)
+        next_ours, next_theirs = block(x, i < K, c, stop), block(y, j < K, c, stop)
+        ours, sound = checked(ours)
+        theirs, _ = checked(theirs)
         lost += 1 - sound.to(tl.int32)
         gap = ours.to(KIND)[:, None, :] - theirs.to(KIND)[None, :, :]
         total = tl.fma(gap, gap, total)
-        ours, theirs, sound = next_ours, next_theirs, next_sound
+        ours, theirs = next_ours, next_theirs
     return tl.sum(total.to(tl.float64), 2), lost
-
-
 """
 
 PAIRS = """\

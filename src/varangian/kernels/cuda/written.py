@@ -55,13 +55,13 @@ def helper(name: str, *arguments: str, constants: tuple[str, ...] = ()) -> str:
 
 def _definition(decorator: str, name: str, arguments: tuple[str, ...], constants: tuple[str, ...]) -> str:
     told = [*arguments, *(f"{constant}: tl.constexpr" for constant in constants)]
-    return f"@{decorator}\ndef {name}({', '.join(told)}):\n"
+    return f"\n\n@{decorator}\ndef {name}({', '.join(told)}):\n"
 
 
 @cache
 def module_of(text: str) -> ModuleType:
     """Return the module that a text is; Triton reads a function's text again by the name of its file."""
-    text = f"import triton\nimport triton.language as tl\n\n\n{text}"
+    text = f"import triton\nimport triton.language as tl\n{text}"
     name = f"varangian_kernel_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     file = f"{name}.py"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
