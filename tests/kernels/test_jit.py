@@ -306,3 +306,32 @@ print(time.thread_time() - start)
 """
     (took,) = said(started(code=code))
     assert float(took) < 2 * most
+
+
+FAR = """
+import ctypes
+import torch
+from varangian.kernels.columns import reduced
+from varangian.kernels.programs import Middle, Nearest, Trimmed
+
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+reduced(Trimmed(1), torch.randn(5, 1000))
+block = libc.mmap(None, 3 << 30, 0, 0x4022, -1, 0)
+while libc.mmap(None, 1 << 15, 0, 0x4022, -1, 0) > block:
+    pass  # what needs nine pages fits only below the block now, and a single page above it
+print(tuple(reduced(Nearest(20, Middle()), torch.randn(101, 1000)).shape))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="maps memory as Linux does")
+def test_code_and_its_constants_may_lie_far_apart(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", FAR],
+        env={**os.environ, "VARANGIAN_CACHE": str(tmp_path), "VARANGIAN_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stdout == "(1000,)\n", told.stderr

@@ -79,9 +79,11 @@ def _machine_code(text: str) -> bytes:
     from llvmlite import binding
 
     chip = processor()
-    target = binding.Target.from_default_triple()
-    machine = target.create_target_machine(
-        cpu=chip.name, features=chip.features, opt=2, reloc="pic", codemodel="small"
+    triple = binding.get_process_triple()
+    # Code and its constants are mapped apart, and may come to lie further apart than a short address reaches.
+    model = "large" if triple.startswith("x86_64") else "small"
+    machine = binding.Target.from_triple(triple).create_target_machine(
+        cpu=chip.name, features=chip.features, opt=2, reloc="pic", codemodel=model
     )
     module = binding.parse_assembly(text)
     module.verify()
