@@ -50,6 +50,7 @@ from varangian.attacks import (
     SignFlip,
     Zero,
 )
+from varangian.core.blocks import InBlocks
 from varangian.core.chain import Chain, chain
 from varangian.core.parties import cap_shares
 from varangian.core.randomness import Stream
@@ -130,6 +131,7 @@ __all__ = [
     "GeometricMedian",
     "GeometricRule",
     "HiddenVulnerability",
+    "InBlocks",
     "InnerProductManipulation",
     "InverseDecay",
     "Krum",

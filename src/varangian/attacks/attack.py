@@ -19,7 +19,7 @@ from varangian.core.moments import Moments
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage, check_count, check_flags
 from varangian.core.values import Value
-from varangian.errors import ParameterError
+from varangian.errors import InputError, ParameterError
 
 
 class Sight(IntEnum):
@@ -121,6 +121,8 @@ class Attack(Value, ABC):
         """
         check_count(self, "b", b, least=0)
         vectors = read(honest)
+        if vectors.outlined:
+            raise InputError("Vectors in blocks can be aggregated, not attacked; pass them as one array.")
         parts = [segment.columns(0, segment.width) for segment in vectors.segments]
         matrix = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
         if b == 0:

@@ -14,6 +14,8 @@ from varangian.core.points import NeedsVectors, Pivot, Points, Reads
 from varangian.core.run import Aggregation, extra_vectors, place
 from varangian.core.stages import Stage
 from varangian.core.tables import fold
+from varangian.kernels.combine import reducible_mix
+from varangian.kernels.deviations import deviations
 from varangian.kernels.rows import Rows, Segment
 
 PLATEAU = 1e-9
@@ -116,6 +118,8 @@ class Sightline:
         base = self.h + 2 + len(points.extras)
         made = made[..., : self.scene.n, :base]
         mix = made if points.mix is None else points.mix[..., : self.scene.n] @ made
+        if points.program is not None and reducible_mix(self.rows, mix.shape[-2]):
+            return deviations(points.program, self.rows, mix, self.h)
         real = Points(1, self.companions, rows=self.rows, mix=mix, columns=points.columns)
         result = made.new_zeros(made.shape[:-2])
         for block in self.rows.blocks():

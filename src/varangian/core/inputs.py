@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
+from varangian.core.blocks import InBlocks
 from varangian.errors import DtypeError, InputError, ShapeError
-from varangian.kernels.rows import WORKING_DTYPES, Segment
+from varangian.kernels.rows import WORKING_DTYPES, Rows, Segment
+from varangian.kernels.streams import Source, Streamed, is_mapped, of_file
 
 AXES_OF_VECTORS = 2
 
@@ -25,27 +27,38 @@ class Vectors:
     """The rows of one call, and how to hand a result back in the caller's own kind.
 
     ``restore`` takes one tensor per segment: ``(*batch, d)`` for a vector, and gives one vector back;
-    ``restore_many`` takes ``(*batch, m, d)`` and gives m vectors back.
+    ``restore_many`` takes ``(*batch, m, d)`` and gives m vectors back. Where there is a ``source``, the rows
+    are read from it, part by part; ``outlined`` says that the segments then have but the right shape.
     """
 
     segments: tuple[Segment, ...]
     restore: Callable[[Sequence[Tensor]], Any]
     restore_many: Callable[[Sequence[Tensor]], Any]
     flatten_one: Callable[[Any], list[Tensor]]
+    source: Source | None = None
+    outlined: bool = False
+
+    def rows(self, extras: Sequence[Sequence[Tensor]], *, sanitise: bool) -> Rows:
+        """Return the rows, to be read."""
+        if self.source is None:
+            return Rows(self.segments, extras, sanitise=sanitise)
+        return Streamed(self.source, self.segments[0], extras, sanitise=sanitise)
 
 
 def read(x: Any) -> Vectors:
-    """Read ``(*batch, n, d)``, n vectors, or n parameter lists or state dicts, as rows; copy nothing.
+    """Read ``(*batch, n, d)``, n vectors, parameter lists or state dicts, or blocks, as rows; copy nothing.
 
     Raises ShapeError and DtypeError, which name the offending vector.
     """
     if _is_array(x):
         return _read_matrix(x)
+    if isinstance(x, InBlocks):
+        return _read_blocks(x)
     if isinstance(x, (list, tuple)):
         return _read_sequence(x)
     raise InputError(
         f"Vectors arrived as {type(x).__name__}; pass a torch, NumPy or JAX array (..., n, d), "
-        "or a list of n vectors, parameter lists or state dicts."
+        "a list of n vectors, parameter lists or state dicts, or InBlocks."
     )
 
 
@@ -124,7 +137,40 @@ def _read_matrix(x: Any) -> Vectors:
             )
         return [extra]
 
-    return Vectors((Segment(tensor),), back, back, one)
+    segment = Segment(tensor)
+    source = of_file(segment, [x] * len(tensor)) if tensor.ndim == AXES_OF_VECTORS and is_mapped(x) else None
+    return Vectors((segment,), back, back, one, source)
+
+
+def _read_blocks(x: InBlocks) -> Vectors:
+    n, d = _shape_of_blocks(x.shape)
+    first = next(iter(x.make()), None)
+    if not _is_array(first):
+        raise InputError(f"The first block is a {type(first).__name__}; blocks are arrays ({n}, columns).")
+    outline = as_tensor(first).new_empty(1).expand(n, d)
+    plain = _read_matrix(like(outline, first))
+
+    def blocks() -> Iterator[Segment]:
+        for block in x.make():
+            tensor = as_tensor(block)
+            if tensor.ndim != AXES_OF_VECTORS or tensor.shape[0] != n or tensor.dtype != outline.dtype:
+                raise ShapeError(
+                    f"A block of shape {tuple(tensor.shape)} and {tensor.dtype} arrived; the first was "
+                    f"{outline.dtype}, and {n} vectors need blocks of shape ({n}, columns)."
+                )
+            yield Segment(tensor)
+
+    return replace(plain, source=blocks, outlined=True)
+
+
+def _shape_of_blocks(shape: Any) -> tuple[int, int]:
+    try:
+        n, d = shape
+        if min(int(n), int(d)) >= 1 and (int(n), int(d)) == (n, d):
+            return int(n), int(d)
+    except (TypeError, ValueError):
+        pass
+    raise ShapeError(f"InBlocks(shape={shape!r}): the shape is (n, d), two whole numbers of at least 1.")
 
 
 def _read_sequence(x: Sequence[Any]) -> Vectors:
@@ -169,7 +215,8 @@ def _read_sequence(x: Sequence[Any]) -> Vectors:
                 )
         return leaves
 
-    return Vectors(segments, pack, pack_many, one)
+    files = keys == [None] and len(segments) == 1 and any(map(is_mapped, x))
+    return Vectors(segments, pack, pack_many, one, of_file(segments[0], x) if files else None)
 
 
 def _get(entry: Any, key: Any) -> Any:

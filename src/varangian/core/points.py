@@ -163,6 +163,20 @@ class Points:
         """
         return Points(1, self.companions, rows=self.rows, mix=self.mix, columns=columns, program=program)
 
+    def on(self, rows: Rows) -> Points:
+        """Return the same points of other rows, whose distances are not known."""
+        if rows is self.rows:
+            return self
+        return Points(
+            self.m,
+            self.companions,
+            rows=rows,
+            mix=self.mix,
+            subsets=self.subsets,
+            columns=self.columns,
+            program=self.program,
+        )
+
     def over_blocks(self, function: Callable[[Block], Made]) -> list[Made]:
         """Read the points once, combined as they are loaded (then in float64), the extras last.
 
@@ -255,7 +269,16 @@ class Points:
         if self.rows is None:
             raise NeedsVectors
         views = list(parts)
-        if views == [None] and self._measurable(pivots):
+        start = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
+        pieces = (self.on(piece) for piece, _ in self.rows.pieces())
+        return total(start, (piece._read_piece(views, pivots, level) for piece in pieces))
+
+    def _read_piece(
+        self, views: Sequence[Tensor | None], pivots: Sequence[Pivot], level: Reads
+    ) -> Float[Tensor, "*batch v k k"]:
+        """Measure what is in memory."""
+        assert self.rows is not None
+        if list(views) == [None] and self._measurable(pivots):
             beside = [self._beside(pivot) for pivot in pivots]
             pairs = level is Reads.PAIRS
             return measured(self.rows, beside, all_pairs=pairs, mix=self.mix)[..., None, :, :]

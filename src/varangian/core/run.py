@@ -18,6 +18,7 @@ from varangian.core.tables import Table
 from varangian.errors import InputError, WeightsError
 from varangian.kernels.columns import reduce, reducible
 from varangian.kernels.combine import combined, reduced_mix, reducible_mix
+from varangian.kernels.lanes import lanes_instead_of_threads
 from varangian.kernels.places import readable
 from varangian.kernels.rows import Block, Rows
 
@@ -69,6 +70,7 @@ class Call:
         return options
 
 
+@lanes_instead_of_threads()  # plans are many small operations, for which no thread is worth waking
 def aggregate(
     stage: Stage,
     x: Any,
@@ -87,7 +89,7 @@ def aggregate(
     parts = stage.stages()
     wanted = {p for part in parts for p in part.pivots} - {Pivot.MEDIAN}
     extras = extra_vectors(stage, vectors, wanted, state, pivot)
-    rows = Rows(vectors.segments, list(extras.values()), sanitise=any(part.robust for part in parts))
+    rows = vectors.rows(list(extras.values()), sanitise=any(part.robust for part in parts))
     admit(stage, rows.n)
     call = Call(_parties(stage, rows, weights, cap, mass), stream)
     companions = [*extras, *({Pivot.ORIGIN} & wanted)]
@@ -100,6 +102,7 @@ def aggregate(
     return Aggregation(value, carried, rows.nonfinite, _shares_of_rows(points, rows.n, many), rows.reads)
 
 
+@lanes_instead_of_threads()
 def place(
     stage: Stage,
     table: Float[Tensor, "*batch k k"],
@@ -159,23 +162,26 @@ def _write(points: Points, many: bool) -> list[Tensor]:
     rows = points.rows
     lead = (*rows.batch, points.m) if many else rows.batch
     outputs = [segment.sample.new_empty(*lead, segment.width) for segment in rows.segments]
+    for piece, parts in rows.pieces(outputs):
+        _write_piece(points.on(piece), piece, parts, many)
+    return outputs
 
+
+def _write_piece(points: Points, rows: Rows, outputs: Sequence[Tensor], many: bool) -> None:
+    """Write what is in memory."""
     if points.program is not None and points.mix is None and reducible(rows):
         reduce(points.program, rows, outputs)
-        return outputs
-    if points.mix is not None and points.columns is None and readable(rows):
+    elif points.mix is not None and points.columns is None and readable(rows):
         combined(rows, points.mix, outputs if many else [output[..., None, :] for output in outputs])
-        return outputs
-    if points.mix is not None and points.program is not None and reducible_mix(rows, points.mix.shape[-2]):
+    elif points.mix is not None and points.program is not None and reducible_mix(rows, points.mix.shape[-2]):
         reduced_mix(points.program, rows, points.mix, outputs)
-        return outputs
+    else:
 
-    def write(block: Block) -> None:
-        values = block.values[..., : points.m, :] if many else block.values[..., 0, :]
-        outputs[block.segment][..., block.start : block.stop] = values
+        def write(block: Block) -> None:
+            values = block.values[..., : points.m, :] if many else block.values[..., 0, :]
+            outputs[block.segment][..., block.start : block.stop] = values
 
-    points.over_blocks(write)
-    return outputs
+        points.over_blocks(write)
 
 
 def _shares_of_rows(points: Points, n: int, many: bool) -> Tensor | None:

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from varangian.kernels.lanes import lanes_instead_of_threads
+
 CANCELLATION = 1e-2
 """A folded squared distance below this share of its largest terms is inexact."""
 
@@ -45,6 +47,7 @@ class Table:
         return Table(torch.where(stale[..., None, None], fresh, self.values), stale | ~self.inexact)
 
 
+@lanes_instead_of_threads()
 def fold(
     table: Float[Tensor, "*#batch k k"], weights: Float[Tensor, "*#batch q k"]
 ) -> tuple[Float[Tensor, "*#batch q q"], Bool[Tensor, "*#batch"]]:

@@ -50,10 +50,8 @@ class Shares(NamedTuple):
             return cls(weights.argmax(1), len(weights), None)
         weigh = (weights != 0).any(0)
         order = np.flatnonzero(weigh) if weigh.any() else np.array([-1])  # the origin, which weighs nothing
-        grouped = np.pad(weights[:, order], ((0, -len(weights) % TOGETHER), (0, 0)))
-        grouped = grouped.reshape(-1, TOGETHER, len(order)).swapaxes(1, 2)
         idle = np.flatnonzero(~weigh[:n]) if all_rows else order[:0]
-        return cls(np.append(order, idle), len(order), np.ascontiguousarray(grouped))
+        return cls(np.append(order, idle), len(order), grouped(weights[:, order]))
 
     @property
     def room(self) -> int:
@@ -69,6 +67,12 @@ class Shares(NamedTuple):
         groups = len(self.weights)
         step = Step.of(combine(kind), self.weights, groups, self.weighing, tile, free)
         return [step], free, free + ROW * TOGETHER * groups
+
+
+def grouped(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights ``(m, k)`` as compiled code reads them: so many sums together, row after row."""
+    whole = np.pad(weights, ((0, -len(weights) % TOGETHER), (0, 0)))
+    return np.ascontiguousarray(whole.reshape(-1, TOGETHER, weights.shape[1]).swapaxes(1, 2))
 
 
 def shares_of(rows: Rows, weights: Float[Tensor, "*batch m k"]) -> list[Shares]:
@@ -103,19 +107,24 @@ def reduced_mix(
     targets = [addresses(output[..., None, :]) for output in outputs]
 
     def finish(part: Stretch, made: int, free: int) -> list[Step]:
+        points = lines(working[part.segment], m, made)
         return [
-            column_step(kernels[part.segment], working[part.segment], m, made, free, free + ROW),
+            column_step(kernels[part.segment], points, free, free + ROW),
             _give(rows, part, targets[part.segment], 1, free),
         ]
 
     _go_over(rows, weights, finish, ROW + max(kernel.room for kernel in kernels))
 
 
-def column_step(kernel: Kernel, element: str, m: int, tile: int, out: int, free: int) -> Step:
-    """Return the step that runs a program on the m rows of a tile."""
+def lines(element: str, m: int, tile: int) -> NDArray[np.uint64]:
+    """Return where the m rows of a tile are."""
     size = ELEMENTS[element].working_bytes * TILE
-    lines = np.arange(tile, tile + m * size, size, dtype=np.uint64)
-    return Step.of(columns(), address_of(kernel.call), lines, out, free)
+    return np.arange(tile, tile + m * size, size, dtype=np.uint64)
+
+
+def column_step(kernel: Kernel, points: NDArray[np.uint64], out: int, free: int) -> Step:
+    """Return the step that runs a program on rows of a tile, given where they are."""
+    return Step.of(columns(), address_of(kernel.call), points, out, free)
 
 
 def _give(rows: Rows, part: Stretch, targets: NDArray[np.uint64], m: int, tile: int) -> Step:

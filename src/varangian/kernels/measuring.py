@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.columns import network_of
-from varangian.kernels.combine import ROW, column_step, shares_of
+from varangian.kernels.combine import ROW, column_step, lines, shares_of
 from varangian.kernels.compiled.combine import TOGETHER
 from varangian.kernels.compiled.distances import PANEL, pairs, side
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
@@ -164,7 +164,8 @@ class _Look:
             steps = [load, *sums, besides]
         for place, kernel in kernels:
             out = points + place * size
-            steps.append(column_step(kernel, WORKING[kind], self.m, points, out, tile + room))
+            rows = lines(WORKING[kind], self.m, points)
+            steps.append(column_step(kernel, rows, out, tile + room))
         tables = np.zeros((-(-(part.stop - part.start) // PANEL), *plan.shape))
         steps.append(Step.of(pairs(kind), plan.pairs, len(plan.pairs), points, tables, part.start))
         run(steps, part.start, part.stop)

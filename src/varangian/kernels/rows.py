@@ -50,6 +50,17 @@ class Segment:
             block = torch.stack([vector[start:stop] for vector in self.vectors])
         return block.to(WORKING_DTYPES[block.dtype])
 
+    @property
+    def rows(self) -> int:
+        """Return the number of vectors."""
+        return self.vectors.shape[-2] if isinstance(self.vectors, Tensor) else len(self.vectors)
+
+    def part(self, start: int, stop: int) -> Segment:
+        """Return some columns as a segment of its own, nothing copied."""
+        if isinstance(self.vectors, Tensor):
+            return Segment(self.vectors[..., start:stop])
+        return Segment(tuple(vector[start:stop] for vector in self.vectors))
+
     def of_run(self, run: int) -> Segment:
         """Return the rows of one problem of the batch, the problems counted through all axes."""
         if not isinstance(self.vectors, Tensor):
@@ -85,19 +96,26 @@ class Rows:
 
     Non-finite values are counted per row, and replaced by zero as a block is loaded unless ``sanitise`` is
     off. ``reads`` counts the passes begun. ``extras`` are further vectors, one tensor
-    ``(*batch, d)`` per segment each, that ride along below the rows of every block.
+    ``(*batch, d)`` per segment each, that ride along below the rows of every block. Columns are counted from
+    ``first`` on.
     """
 
     def __init__(
-        self, segments: Sequence[Segment], extras: Sequence[Sequence[Tensor]] = (), *, sanitise: bool = True
+        self,
+        segments: Sequence[Segment],
+        extras: Sequence[Sequence[Tensor]] = (),
+        *,
+        sanitise: bool = True,
+        first: int = 0,
     ) -> None:
         self.segments = tuple(segments)
         self.extras = tuple(tuple(extra) for extra in extras)
         self.sanitise = sanitise
+        self.first = first
         self.reads = 0
-        first = self.segments[0].vectors
-        self.batch = tuple(first.shape[:-2]) if isinstance(first, Tensor) else ()
-        self.n = first.shape[-2] if isinstance(first, Tensor) else len(first)
+        vectors = self.segments[0].vectors
+        self.batch = tuple(vectors.shape[:-2]) if isinstance(vectors, Tensor) else ()
+        self.n = self.segments[0].rows
         self.device = self.segments[0].sample.device
         self.nonfinite = torch.zeros(*self.batch, self.n, dtype=torch.int64, device=self.device)
 
@@ -111,6 +129,10 @@ class Rows:
         """Tell whether compiled code may read the rows where they lie."""
         return all(segment.adjacent for segment in self.segments)
 
+    def pieces(self, outputs: Sequence[Tensor] = ()) -> Iterator[tuple[Rows, list[Tensor]]]:
+        """Yield what is in memory at once, with its part of the outputs: here, everything."""
+        yield self, list(outputs)
+
     def count(self, run: int, counts: Tensor) -> None:
         """Count values of a run's rows that are not finite, if this is the first time they are read."""
         if self.reads == 1:
@@ -121,7 +143,7 @@ class Rows:
         self.reads += 1
         lines = self.batch_size * (self.n + len(self.extras))
         step = max(64, elements // max(1, lines))
-        offset = 0
+        offset = self.first
         for index, segment in enumerate(self.segments):
             for start in range(0, segment.width, step):
                 stop = min(start + step, segment.width)

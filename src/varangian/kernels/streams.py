@@ -1,0 +1,98 @@
+"""Rows that are not in memory all at once: they come in blocks of columns, and again for every read."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from varangian.errors import ShapeError
+from varangian.kernels.rows import Rows, Segment
+
+PIECE = 2**26
+"""Bytes of a file that are in memory at once."""
+
+Source = Callable[[], Iterator[Segment]]
+"""Returns the blocks, from the first column to the last; the same ones each time."""
+
+
+class Streamed(Rows):
+    """n vectors whose blocks a source yields, one of which is held at a time.
+
+    ``outline`` has their shape and dtype.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        outline: Segment,
+        extras: Sequence[Sequence[Tensor]] = (),
+        *,
+        sanitise: bool = True,
+    ) -> None:
+        super().__init__([outline], extras, sanitise=sanitise)
+        self.source = source
+
+    def pieces(self, outputs: Sequence[Tensor] = ()) -> Iterator[tuple[Rows, list[Tensor]]]:
+        """Read every block once, as rows of its own, each with its part of the outputs."""
+        self.reads += 1
+        start = again = 0
+        for block in self.source():
+            stop = start + block.width
+            if stop > self.d:
+                raise ShapeError(f"The blocks go on after {self.d} coordinates, to {stop} at least.")
+            beside = [[part[..., start:stop] for part in extra] for extra in self.extras]
+            piece = Rows([block], beside, sanitise=self.sanitise, first=start)
+            piece.reads = self.reads - 1
+            yield piece, [output[..., start:stop] for output in outputs]
+            self.nonfinite += piece.nonfinite
+            again = max(again, piece.reads - self.reads)
+            start = stop
+        if start != self.d:
+            raise ShapeError(f"The blocks ended after {start} of {self.d} coordinates.")
+        self.reads += again
+
+
+def of_file(vectors: Segment, origins: Sequence[Any]) -> Source:
+    """Return the source of vectors of which some are memory-mapped: their pages are let go of once read."""
+    lines = list(vectors.vectors)
+    step = max(1, PIECE // (len(lines) * vectors.sample.element_size()))
+
+    def blocks() -> Iterator[Segment]:
+        for start in range(0, vectors.width, step):
+            stop = min(start + step, vectors.width)
+            yield vectors.part(start, stop)
+            for line, origin in zip(lines, origins, strict=True):
+                if is_mapped(origin):
+                    _let_go(line[start:stop])
+
+    return blocks
+
+
+def is_mapped(array: Any) -> bool:
+    """Tell whether an array is a file on disk, and what was changed of it is there as well."""
+    return isinstance(array, np.memmap) and array.mode != "c"
+
+
+def _let_go(part: Tensor) -> None:
+    """Tell the system that these pages are not needed; should they be, they are read from the file again."""
+    if _advise() is None or part.numel() == 0:
+        return
+    begin = part.data_ptr() // mmap.PAGESIZE * mmap.PAGESIZE
+    end = part.data_ptr() + part.numel() * part.element_size()
+    _advise()(begin, end - begin, mmap.MADV_DONTNEED)
+
+
+@cache
+def _advise() -> Any:
+    """Return the system's madvise, or None where there is none."""
+    if not hasattr(mmap, "MADV_DONTNEED"):
+        return None
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return advise

@@ -1,0 +1,132 @@
+"""Vectors that are not in memory: files are let go of, blocks come one by one, and the result is the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import varangian as vg
+from varangian.core.stages import Stage
+from varangian.errors import InputError, ShapeError
+from varangian.kernels import streams
+
+RULES: list[Stage] = [
+    vg.Average(),
+    vg.Median(f=2),
+    vg.Krum(f=2),
+    vg.chain(vg.NearestNeighborMixing(f=2), vg.TrimmedMean(f=2)),
+    vg.Bulyan(f=2),
+    vg.GeometricMedian(f=2),
+    vg.CenteredClipping(f=2, radius=2.0),
+    vg.ComparativeGradientElimination(f=2),
+    vg.Aksel(f=2),
+    vg.Condense(f=2),
+    vg.DnC(f=2, coordinates=100),
+    vg.Clipping(f=2, radius=2.0),
+]
+WIDTH = 701
+
+
+@pytest.fixture(params=[False, True], ids=["finite", "not finite"])
+def x(request: pytest.FixtureRequest) -> NDArray[np.float32]:
+    drawn = np.random.default_rng(0).standard_normal((11, 5003)).astype(np.float32)
+    if request.param:
+        drawn[3, 7], drawn[3, 4000], drawn[8, 5002] = np.nan, np.inf, -np.inf
+    return drawn
+
+
+def blocks(x: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    yield from (x[:, start : start + WIDTH] for start in range(0, x.shape[1], WIDTH))
+
+
+@pytest.mark.parametrize("kind", ["file", "file per vector", "blocks"])
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_where_vectors_are_does_not_matter(
+    rule: Stage, kind: str, x: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "PIECE", 2**14)
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    held: Any = {
+        "file": mapped,
+        "file per vector": list(mapped),
+        "blocks": vg.InBlocks(lambda: blocks(x), shape=x.shape),
+    }[kind]
+    want, got = rule.aggregate(x), rule.aggregate(held)
+    np.testing.assert_allclose(got.value, want.value, rtol=1e-6, atol=1e-7)
+    assert torch.equal(got.nonfinite, want.nonfinite) or not rule.robust
+    assert got.reads == want.reads
+
+
+def test_a_private_change_of_a_mapped_file_is_not_lost(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((5, 100_000), np.float32))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="c")
+    mapped[:] = 1
+    assert (vg.Median(f=1)(mapped) == 1).all()
+    assert (mapped == 1).all()
+
+
+def test_torch_blocks_give_torch() -> None:
+    x = torch.randn(5, 30)
+    assert torch.equal(vg.Median(f=1)(vg.InBlocks(lambda: x.split(7, dim=1), (5, 30))), vg.Median(f=1)(x))
+
+
+def wrong() -> dict[str, tuple[Any, type[Exception], str]]:
+    x = torch.randn(5, 30)
+    return {
+        "too few": (vg.InBlocks(lambda: [x[:, :20]], (5, 30)), ShapeError, "ended after 20 of 30"),
+        "too many": (vg.InBlocks(lambda: [x, x], (5, 30)), ShapeError, "go on after 30"),
+        "none": (vg.InBlocks(lambda: [], (5, 30)), InputError, "first block is a NoneType"),
+        "another n": (vg.InBlocks(lambda: [x[:, :9], x[:4, 9:]], (5, 30)), ShapeError, r"\(4, 21\)"),
+        "another dtype": (vg.InBlocks(lambda: [x[:, :9], x[:, 9:].double()], (5, 30)), ShapeError, "float64"),
+        "no array": (vg.InBlocks(lambda: ["x"], (5, 30)), InputError, "first block is a str"),
+        "no shape": (vg.InBlocks(lambda: [x], (5,)), ShapeError, "two whole numbers"),
+        "no vectors": (vg.InBlocks(lambda: [x], (0, 30)), ShapeError, "two whole numbers"),
+    }
+
+
+@pytest.mark.parametrize(("x", "error", "words"), wrong().values(), ids=wrong())
+def test_wrong_blocks_are_refused(x: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        vg.Median(f=1)(x)
+
+
+def test_blocks_are_not_attacked() -> None:
+    with pytest.raises(InputError, match="not attacked"):
+        vg.SignFlip()(vg.InBlocks(lambda: [torch.ones(5, 3)], (5, 3)), b=1)
+
+
+MEASURE = """
+import resource, sys
+import numpy as np
+import varangian as vg
+
+small = np.ones((9, 20_000), np.float32)
+x = np.load(sys.argv[1], mmap_mode="r")
+for rule in (vg.Median(f=2), vg.MultiKrum(f=2)):
+    rule(small)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for rule in (vg.Median(f=2), vg.MultiKrum(f=2)):
+    rule(x)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="lets go of pages as Linux does")
+def test_a_file_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    x = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(9, 20_000_000))
+    x.flush()
+    told = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True
+    )
+    megabytes = int(told.stdout) / 1024
+    assert megabytes < 76 + 160, f"{megabytes} MB for an output of 76 MB, of a file of 687 MB"
