@@ -19,11 +19,17 @@ from varangian.kernels.columns import Kernel, network_of
 from varangian.kernels.compiled.combine import TOGETHER, columns, combine
 from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
-from varangian.kernels.compiled.tiles import TILE, Step, address_of, give, run
+from varangian.kernels.compiled.tiles import BYTES, TILE, Step, address_of, give, run
 from varangian.kernels.eager import LONGEST_NETWORK
 from varangian.kernels.places import Places, readable
 from varangian.kernels.programs import Program
-from varangian.kernels.rows import WORKING_DTYPES, Rows
+from varangian.kernels.rows import Rows
+
+FEW = 2**13
+"""Columns below which all steps between are float64: rounding decides nothing, and it takes no time."""
+
+WORKING = {"float": "float32", "double": "float64"}
+"""Kinds of numbers in a tile, by the names of dtypes."""
 
 ROW = 8 * TILE
 """Bytes that a row of a tile may take."""
@@ -91,10 +97,12 @@ def combined(rows: Rows, weights: Float[Tensor, "*batch m k"], outputs: Sequence
     m = weights.shape[-2]
     targets = [addresses(output) for output in outputs]
 
-    def finish(part: Stretch, made: int, _: int) -> list[Step]:
-        return [_give(rows, part, targets[part.segment], m, made)]
+    kinds = [_kind(segment.sample.dtype) for segment in rows.segments]
 
-    _go_over(rows, weights, finish, 0)
+    def finish(part: Stretch, made: int, _: int) -> list[Step]:
+        return [_give(rows, part, kinds, targets[part.segment], m, made)]
+
+    _go_over(rows, weights, kinds, finish, 0)
 
 
 def reduced_mix(
@@ -102,23 +110,23 @@ def reduced_mix(
 ) -> None:
     """Write what a program makes of the sums, ``(*batch, d)`` per segment; they are never stored whole."""
     m = weights.shape[-2]
-    working = [name_of(WORKING_DTYPES[segment.sample.dtype]) for segment in rows.segments]
-    kernels = [network_of(program, m, name) for name in working]
+    kinds = ["double" if rows.d < FEW else _kind(segment.sample.dtype) for segment in rows.segments]
+    kernels = [network_of(program, m, WORKING[kind]) for kind in kinds]
     targets = [addresses(output[..., None, :]) for output in outputs]
 
     def finish(part: Stretch, made: int, free: int) -> list[Step]:
-        points = lines(working[part.segment], m, made)
+        kind = kinds[part.segment]
         return [
-            column_step(kernels[part.segment], points, free, free + ROW),
-            _give(rows, part, targets[part.segment], 1, free),
+            column_step(kernels[part.segment], lines(kind, m, made), free, free + ROW),
+            _give(rows, part, kinds, targets[part.segment], 1, free),
         ]
 
-    _go_over(rows, weights, finish, ROW + max(kernel.room for kernel in kernels))
+    _go_over(rows, weights, kinds, finish, ROW + max(kernel.room for kernel in kernels))
 
 
-def lines(element: str, m: int, tile: int) -> NDArray[np.uint64]:
+def lines(kind: str, m: int, tile: int) -> NDArray[np.uint64]:
     """Return where the m rows of a tile are."""
-    size = ELEMENTS[element].working_bytes * TILE
+    size = BYTES[kind] * TILE
     return np.arange(tile, tile + m * size, size, dtype=np.uint64)
 
 
@@ -127,19 +135,25 @@ def column_step(kernel: Kernel, points: NDArray[np.uint64], out: int, free: int)
     return Step.of(columns(), address_of(kernel.call), points, out, free)
 
 
-def _give(rows: Rows, part: Stretch, targets: NDArray[np.uint64], m: int, tile: int) -> Step:
-    element = ELEMENTS[name_of(rows.segments[part.segment].sample.dtype)]
-    return Step.of(give(element.name, element.working), targets[part.run], m, tile)
+def _kind(dtype: torch.dtype) -> str:
+    return ELEMENTS[name_of(dtype)].working
 
 
-def _go_over(rows: Rows, weights: Tensor, finish: Finish, more: int) -> None:
+def _give(
+    rows: Rows, part: Stretch, kinds: Sequence[str], targets: NDArray[np.uint64], m: int, tile: int
+) -> Step:
+    element = name_of(rows.segments[part.segment].sample.dtype)
+    return Step.of(give(element, kinds[part.segment]), targets[part.run], m, tile)
+
+
+def _go_over(rows: Rows, weights: Tensor, kinds: Sequence[str], finish: Finish, more: int) -> None:
     """Read the rows once; make the sums in a tile, and let them be finished there."""
     rows.reads += 1
     places, shares = Places(rows), shares_of(rows, weights)
 
     def work(part: Stretch) -> NDArray[np.int64]:
         share = shares[part.run]
-        kind = ELEMENTS[name_of(rows.segments[part.segment].sample.dtype)].working
+        kind = kinds[part.segment]
         tile = scratch(share.room + more)
         load, counts = places.load(part, share.rows, kind, tile)
         sums, made, free = share.steps(kind, tile)

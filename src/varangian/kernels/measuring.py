@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.columns import network_of
-from varangian.kernels.combine import ROW, column_step, lines, shares_of
+from varangian.kernels.combine import FEW, ROW, WORKING, column_step, lines, shares_of
 from varangian.kernels.compiled.combine import TOGETHER
 from varangian.kernels.compiled.distances import PANEL, pairs, side
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
@@ -29,12 +29,6 @@ from varangian.kernels.rows import Rows
 
 TOO_SMALL = 1e-30
 """Per column: a smaller squared distance in float32 may have lost digits to what counted as zero."""
-
-FEW = 2**13
-"""Columns below which everything is float64: rounding has too few to cancel over, and it takes no time."""
-
-WORKING = {"float": "float32", "double": "float64"}
-"""Kinds of numbers in a tile, by the names of dtypes."""
 
 Besides = int | None | Program
 """A pivot: the place of one of the extras, None for the origin, or a program on the columns of the points."""
@@ -164,7 +158,7 @@ class _Look:
             steps = [load, *sums, besides]
         for place, kernel in kernels:
             out = points + place * size
-            rows = lines(WORKING[kind], self.m, points)
+            rows = lines(kind, self.m, points)
             steps.append(column_step(kernel, rows, out, tile + room))
         tables = np.zeros((-(-(part.stop - part.start) // PANEL), *plan.shape))
         steps.append(Step.of(pairs(kind), plan.pairs, len(plan.pairs), points, tables, part.start))
