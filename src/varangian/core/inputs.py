@@ -23,6 +23,13 @@ AXES_OF_VECTORS = 2
 
 
 @dataclass(frozen=True, eq=False)
+class Stacks:
+    """Matrices ``(*batch, k, d)`` of one dtype that stand one below the other without being put there."""
+
+    parts: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Vectors:
     """The rows of one call, and how to hand a result back in the caller's own kind.
 
@@ -54,6 +61,8 @@ def read(x: Any) -> Vectors:
         return _read_matrix(x)
     if isinstance(x, InBlocks):
         return _read_blocks(x)
+    if isinstance(x, Stacks):
+        return replace(_read_matrix(x.parts[0]), segments=(Segment(x.parts),))
     if isinstance(x, (list, tuple)):
         return _read_sequence(x)
     raise InputError(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from varangian.attacks import DataAttack
@@ -58,11 +60,16 @@ class World:
             spec, data, tuple(shard.cpu() for shard in shards), module, FlatParameters(module), loss, stream
         )
 
-    def drawn(self, worker: int, step: int, local: int) -> Tensor:
+    def chosen(self, worker: int, step: int, local: int) -> Int64[np.ndarray, " samples"]:
         """Return which samples a worker takes: some of its shard, without repeats; the server, of all."""
         stream = self.stream.at("batch", worker=worker, step=step, local=local)
         chosen = stream.chosen(self.holds(worker), self.samples(worker))
-        return torch.from_numpy(chosen if worker == ROOT else self.shards[worker].numpy()[chosen])
+        return chosen if worker == ROOT else self.held[worker][chosen]
+
+    @cached_property
+    def held(self) -> list[Int64[np.ndarray, " samples"]]:
+        """Return who holds which samples, as arrays."""
+        return [shard.numpy() for shard in self.shards]
 
     def holds(self, worker: int) -> int:
         """Return how many samples a worker draws from."""
@@ -74,7 +81,7 @@ class World:
 
     def sample(self, worker: int, step: int, local: int) -> tuple[Tensor, Tensor]:
         """Return a batch of a worker; a liar that poisons its data does so here."""
-        chosen = self.drawn(worker, step, local).to(self.data.train_labels.device)
+        chosen = torch.from_numpy(self.chosen(worker, step, local)).to(self.data.train_labels.device)
         inputs, labels = self.data.train_inputs[chosen], self.data.train_labels[chosen]
         return self.prepared(inputs, labels, worker, step, local)
 
@@ -165,15 +172,19 @@ class World:
         self.module.train(not self.spec.evaluation_mode)
         return share
 
-    @torch.no_grad()
-    def share_right(self, outputs_of: Callable[[Tensor], Tensor]) -> float:
-        """Return the share of test samples that a function of inputs gets right."""
-        right = 0
-        for start in range(0, len(self.data.test_labels), EVALUATION_BATCH):
+    def share_right(
+        self, outputs_of: Callable[[Tensor], Tensor], share_out: Callable[..., Iterable[int]] = map
+    ) -> float:
+        """Return the share of test samples that a function of inputs gets right, some at a time."""
+
+        @torch.no_grad()
+        def right(start: int) -> int:
             chosen = slice(start, start + EVALUATION_BATCH)
             outputs = outputs_of(self.data.test_inputs[chosen])
-            right += int((correct(outputs, self.data.test_labels[chosen]) & _finite(outputs)).sum())
-        return right / len(self.data.test_labels)
+            return int((correct(outputs, self.data.test_labels[chosen]) & _finite(outputs)).sum())
+
+        count = len(self.data.test_labels)
+        return sum(share_out(right, range(0, count, EVALUATION_BATCH))) / count
 
 
 def load(spec: Experiment) -> Dataset:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
@@ -67,6 +67,20 @@ def each(
             wait(waiting)
             raise
     return made
+
+
+def spread(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+    """Return ``function`` of every item: each in a lane of its own, or, if they are too few, with all lanes.
+
+    >>> spread(lambda number: number**2, [3])
+    [9]
+    """
+    return each(function, items) if len(items) >= lanes() else [function(item) for item in items]
+
+
+def meanwhile(function: Callable[[], Made]) -> Future[Made] | None:
+    """Begin something that will be asked for later, unless there is one lane only; return its promise."""
+    return None if lanes() == 1 else _pool(1).submit(function)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ BLOCK_ELEMENTS = 2**17
 
 WIDE_ELEMENTS = 2**21
 """Numbers in a wide block, for programs that look at two rows at a time."""
+
+AXES_OF_ONE = 2
+"""Axes of the rows of one problem."""
 
 WORKING_DTYPES = {
     torch.float16: torch.float32,
@@ -28,51 +32,51 @@ LARGEST = 1e140
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A stretch of columns: one matrix ``(*batch, n, d)``, or n separate vectors ``(d,)``."""
+    """A stretch of columns: a matrix ``(*batch, n, d)``, several of them in turn, or n vectors ``(d,)``."""
 
     vectors: Tensor | tuple[Tensor, ...]
+
+    @cached_property
+    def parts(self) -> tuple[Tensor, ...]:
+        """Return the tensors."""
+        return (self.vectors,) if isinstance(self.vectors, Tensor) else self.vectors
 
     @property
     def sample(self) -> Tensor:
         """Return a tensor of the segment's dtype and device."""
-        return self.vectors if isinstance(self.vectors, Tensor) else self.vectors[0]
+        return self.parts[0]
 
     @property
     def width(self) -> int:
         """Return the number of columns."""
-        return self.sample.shape[-1]
-
-    def columns(self, start: int, stop: int) -> Tensor:
-        """Return columns ``start`` to ``stop`` as ``(*batch, n, stop - start)``, in the working dtype."""
-        if isinstance(self.vectors, Tensor):
-            block = self.vectors[..., start:stop]
-        else:
-            block = torch.stack([vector[start:stop] for vector in self.vectors])
-        return block.to(WORKING_DTYPES[block.dtype])
+        return self.parts[0].shape[-1]
 
     @property
     def rows(self) -> int:
         """Return the number of vectors."""
-        return self.vectors.shape[-2] if isinstance(self.vectors, Tensor) else len(self.vectors)
+        return sum(1 if part.ndim == 1 else part.shape[-2] for part in self.parts)
+
+    def columns(self, start: int, stop: int) -> Tensor:
+        """Return columns ``start`` to ``stop`` as ``(*batch, n, stop - start)``, in the working dtype."""
+        parts = [torch.atleast_2d(part)[..., start:stop] for part in self.parts]
+        block = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
+        return block.to(WORKING_DTYPES[block.dtype])
 
     def part(self, start: int, stop: int) -> Segment:
         """Return some columns as a segment of its own, nothing copied."""
-        if isinstance(self.vectors, Tensor):
-            return Segment(self.vectors[..., start:stop])
-        return Segment(tuple(vector[start:stop] for vector in self.vectors))
+        return Segment(tuple(part[..., start:stop] for part in self.parts))
 
     def of_run(self, run: int) -> Segment:
         """Return the rows of one problem of the batch, the problems counted through all axes."""
-        if not isinstance(self.vectors, Tensor):
+        if self.sample.ndim <= AXES_OF_ONE:
             return self
-        place = np.unravel_index(run, self.vectors.shape[:-2])
-        return Segment(self.vectors[tuple(map(int, place))])
+        place = tuple(map(int, np.unravel_index(run, self.sample.shape[:-2])))
+        return Segment(tuple(part[place] for part in self.parts))
 
     @property
     def adjacent(self) -> bool:
         """Tell whether, in every row, each number lies beside the next in the memory of this process."""
-        each = (self.vectors,) if isinstance(self.vectors, Tensor) else self.vectors
-        return all(v.device.type == "cpu" and (v.stride(-1) == 1 or v.shape[-1] < 2) for v in each)
+        return all(p.device.type == "cpu" and (p.stride(-1) == 1 or p.shape[-1] < 2) for p in self.parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +117,7 @@ class Rows:
         self.sanitise = sanitise
         self.first = first
         self.reads = 0
-        vectors = self.segments[0].vectors
-        self.batch = tuple(vectors.shape[:-2]) if isinstance(vectors, Tensor) else ()
+        self.batch = tuple(self.segments[0].sample.shape[:-2])
         self.n = self.segments[0].rows
         self.device = self.segments[0].sample.device
         self.nonfinite = torch.zeros(*self.batch, self.n, dtype=torch.int64, device=self.device)

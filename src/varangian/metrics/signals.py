@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import combinations
 
 import torch
@@ -25,7 +24,7 @@ def describe(name: str, vectors: Moments) -> Columns:
     return {
         f"{name}_variance": vectors.variance,
         f"{name}_norm": vectors.mean.norm(dim=-1),
-        f"{name}_largest": torch.linalg.vector_norm(vectors.mean, math.inf, dim=-1),
+        f"{name}_largest": vectors.mean.abs().amax(-1),
     }
 
 
@@ -74,7 +73,7 @@ def measure(
     for name, vectors in stages.items():
         columns |= describe(name, vectors)
     columns["aggregated_norm"] = aggregated.norm(dim=-1)
-    columns["aggregated_largest"] = torch.linalg.vector_norm(aggregated, math.inf, dim=-1)
+    columns["aggregated_largest"] = aggregated.abs().amax(-1)
     columns |= cosines({name: vectors.mean for name, vectors in stages.items()} | {"aggregated": aggregated})
     columns["variance_to_norm"] = variance_to_norm(columns, "sent")
     return columns

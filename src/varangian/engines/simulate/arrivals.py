@@ -11,7 +11,7 @@ from torch import Tensor
 from varangian.core.moments import Moments
 from varangian.engines.simulate.differentiation import Clipped, Step
 from varangian.engines.world import World
-from varangian.kernels.lanes import each, lanes
+from varangian.kernels.lanes import spread
 from varangian.kernels.moments import gather
 
 Spread = tuple[Tensor, Tensor]
@@ -19,7 +19,7 @@ Spread = tuple[Tensor, Tensor]
 
 
 class Arrivals:
-    """One row for everyone who computes, and room for the forged after the honest.
+    """One row for everyone who computes.
 
     A row is what its worker sends: the gradient, or its momentum, which grows out of the row of the step
     before.
@@ -28,20 +28,18 @@ class Arrivals:
     def __init__(self, worlds: Sequence[World], first: Float[Tensor, "runs d"]) -> None:
         spec = worlds[0].spec
         self.honest, self.computing = spec.honest, len(worlds[0].computing)
-        self.rows = first.new_zeros(len(first), max(spec.workers, self.computing), first.shape[-1])
+        self.sent = first.new_zeros(len(first), self.computing, first.shape[-1])
         self.kept = [_kept(world) for world in worlds]
         self._told: list[tuple[Spread, Spread]] = []
 
-    @property
-    def sent(self) -> Float[Tensor, "runs workers d"]:
-        """Return what everyone who computes sends, and last the server's own where it is trusted."""
-        return self.rows[:, : self.computing]
-
-    def take(self, step: Step, runs: int, first: int) -> None:
+    def take(self, step: Step, together: Sequence[slice], first: int) -> None:
         """Turn the gradients of a step into what the workers of some runs send, counted from ``first``."""
-        # Whole runs to a lane, or one run to all.
-        share = each if runs >= lanes() else map
-        self._told += share(lambda run: self._taken(step.gradients(run), first + run), range(runs))
+
+        def taken(runs: slice) -> list[tuple[Spread, Spread]]:
+            made = step.gradients(runs)
+            return [self._taken(gradients, run) for run, gradients in enumerate(made, first + runs.start)]
+
+        self._told += [told for some in spread(taken, together) for told in some]
 
     def gathered(self) -> tuple[Moments, Moments]:
         """Return the moments of what the honest sampled and sent since the last call, run after run."""

@@ -19,7 +19,12 @@ from varangian.engines.simulate.history import History
 from varangian.engines.simulate.plan import check_alike
 from varangian.engines.simulate.ways import differentiation
 from varangian.engines.world import World, load
+from varangian.kernels.lanes import spread
+from varangian.metrics import Columns
 from varangian.specification import Experiment
+
+TOGETHER = 8
+"""Runs of a group at most: what a lane does at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,7 @@ class Batch:
         self.steps = specs[0].steps
         self.groups: list[tuple[slice, Group]] = []
         start = 0
-        for places in parts:
+        for places in [part[i : i + TOGETHER] for part in parts for i in range(0, len(part), TOGETHER)]:
             where = slice(start, start + len(places))
             self.groups.append((where, Group(self.worlds[where])))
             start = where.stop
@@ -69,26 +74,34 @@ class Batch:
         """Return the state after one more step."""
         step = state.step
         losses, sampled, sent = self._sample(state)
-        thetas: list[Tensor] = []
-        states: list[GroupState] = []
-        for (where, group), own in zip(self.groups, state.groups, strict=True):
-            intake = Intake(state.arrivals.rows[where], sampled[where], sent[where], losses[where])
-            theta, after, columns = group.advance(state.theta[where], own, intake, step)
-            columns["distance"] = (theta - self.first[where]).norm(dim=-1)
-            if step + 1 == self.steps or (step + 1) % group.spec.evaluate_every == 0:
-                columns["accuracy"] = self._accuracies(where, theta)
-            state.history.add(step, where, columns)
-            thetas.append(theta)
-            states.append(after)
-        return replace(state, step=step + 1, theta=torch.cat(thetas), groups=tuple(states))
 
-    def _accuracies(self, where: slice, theta: Tensor) -> Tensor:
-        """Return the share of test samples that each of some runs gets right."""
-        right = []
-        for run, one in enumerate(theta, where.start):
+        def advanced(place: int) -> tuple[Tensor, GroupState, Columns]:
+            where, group = self.groups[place]
+            intake = Intake(state.arrivals.sent[where], sampled[where], sent[where], losses[where])
+            return group.advance(state.theta[where], state.groups[place], intake, step)
+
+        thetas, states, told = zip(*spread(advanced, range(len(self.groups))), strict=True)
+        theta = torch.cat(thetas)
+        accuracies = self._accuracies(theta, step)
+        for (where, _), columns in zip(self.groups, told, strict=True):
+            columns["distance"] = (theta[where] - self.first[where]).norm(dim=-1)
+            if not accuracies[where].isnan().any():
+                columns["accuracy"] = accuracies[where]
+            state.history.add(step, where, columns)
+        return replace(state, step=step + 1, theta=theta, groups=states)
+
+    def _accuracies(self, theta: Float[Tensor, "runs d"], step: int) -> Float[Tensor, " runs"]:
+        """Return the share of test samples that each run gets right; NaN where it is not evaluated now."""
+        every = [world.spec.evaluate_every for world in self.worlds]
+        due = [run for run, often in enumerate(every) if step + 1 == self.steps or (step + 1) % often == 0]
+
+        def right(run: int) -> float:
             part, _, way = next(part for part in self.ways if part[0].start <= run < part[0].stop)
-            right.append(way.accuracy(run - part.start, one))
-        return torch.tensor(right, dtype=torch.float64)
+            return way.accuracy(run - part.start, theta[run])
+
+        accuracies = torch.full((len(theta),), torch.nan, dtype=torch.float64)
+        accuracies[due] = torch.tensor(spread(right, due), dtype=torch.float64)
+        return accuracies
 
     @cached_property
     def digest(self) -> str:
@@ -125,10 +138,10 @@ class Batch:
         for where, shared, way in self.ways:
             starts = self._starts(state, where, shared)
             made = way.at(starts, step, 0, shared=shared)
-            losses.append(made.losses)
             if local_steps > 1:
                 made = self._walked(way, where, starts, made, step)
-            state.arrivals.take(made, len(way.worlds), where.start)
+            state.arrivals.take(made, way.together, where.start)
+            losses.append(made.losses)
         sampled, sent = state.arrivals.gathered()
         return torch.cat(losses), sampled, sent
 
@@ -154,5 +167,5 @@ class Batch:
             if local:
                 made = way.at(starts - reach * total, step, local, shared=False)
             for run in range(len(total)):
-                total[run] += made.gradients(run).whole()
+                total[run] += made.gradients(slice(run, run + 1))[0].whole()
         return Known(first.losses, total)

@@ -13,7 +13,10 @@ from varangian.engines.simulate.differentiation import Clipped, Differentiation,
 from varangian.engines.simulate.sampler import Sampler
 from varangian.engines.simulate.stacks import LinearStack
 from varangian.engines.world import World, clipping
-from varangian.kernels.lanes import threads_instead_of_lanes
+from varangian.kernels.lanes import each
+
+PART = 2**20
+"""Numbers of the inputs that are differentiated together."""
 
 
 class Batched(Differentiation):
@@ -30,20 +33,22 @@ class Batched(Differentiation):
 
 @dataclass(frozen=True, eq=False)
 class Sampled(Step):
-    """Gradients still to be clipped, hidden by noise, and penalised; ``plain`` makes them."""
+    """Gradients still to be clipped, hidden by noise, and penalised; ``plain`` makes them, and the losses."""
 
     losses: Float[Tensor, "runs workers"]
-    plain: Callable[[int], Float[Tensor, "workers d"]]
+    plain: Callable[[slice], Float[Tensor, "some workers d"]]
     way: Batched
     theta: Float[Tensor, "runs workers d"]
     step: int
     local: int
     shared: bool
 
-    def gradients(self, run: int) -> Clipped:
-        """Return the gradients of a run's workers, to be clipped."""
+    def gradients(self, runs: slice) -> list[Clipped]:
+        """Return the gradients of the workers of some runs, to be clipped."""
+        return [self._told(run, plain) for run, plain in enumerate(self.plain(runs), runs.start)]
+
+    def _told(self, run: int, gradients: Tensor) -> Clipped:
         way, world = self.way, self.way.worlds[run]
-        gradients = self.plain(run)
         if way.whole is not None:
             gradients = Clipped(gradients, clipping(gradients, way.whole[run])).whole()
         if world.spec.privacy is not None:
@@ -61,30 +66,44 @@ class Sampled(Step):
 
 
 class Stacked(Batched):
-    """Differentiate a linear stack by grouped products, slab by slab."""
+    """Differentiate a linear stack by grouped products: some small runs at once, or some workers of one."""
 
     def __init__(self, worlds: Sequence[World], stack: LinearStack) -> None:
         super().__init__(worlds)
         self.stack = stack
         world = worlds[0]
+        samples, inputs = self.sampler.shares.shape[-1], world.data.train_inputs[0].numel()
+        workers = len(self.computing)
+        runs = max(1, PART // (workers * samples * inputs))
+        self.together = [slice(run, min(run + runs, len(worlds))) for run in range(0, len(worlds), runs)]
+        parts = -(-workers * samples * inputs // PART)
+        some = -(-workers // parts)
+        self.groups = [slice(first, min(first + some, workers)) for first in range(0, workers, some)]
         # The loss of a batch refuses outputs of a wrong shape, and says what to change.
         world.loss(stack.outputs(world.flat.get(), world.data.test_inputs[:1]), world.data.test_labels[:1])
 
     def at(self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool) -> Step:
-        """Return losses at once, and gradients as they are asked for."""
-        batch = self.sampler.draw(step, local)
-        with threads_instead_of_lanes():
-            losses, parts = self.stack.backward(theta, *batch, clip=self.each, shared=shared)
+        """Return what makes gradients as they are asked for."""
+        inputs, labels, shares = self.sampler.draw(step, local)
+        losses = torch.zeros_like(shares[..., 0])
 
-        def plain(run: int) -> Tensor:
-            return self.stack.products(parts, run, theta.new_empty(theta.shape[1:]))
+        def plain(runs: slice) -> Tensor:
+            made = theta.new_empty(runs.stop - runs.start, *theta.shape[1:])
+            clip = None if self.each is None else self.each[runs]
+
+            def some(group: slice) -> None:
+                where = runs, group
+                given = theta[where], inputs[where], labels[where], shares[where]
+                losses[where] = self.stack.gradients(*given, made[:, group], clip=clip, shared=shared)
+
+            each(some, self.groups)
+            return made
 
         return Sampled(losses, plain, self, theta, step, local, shared)
 
     def accuracy(self, run: int, theta: Float[Tensor, " d"]) -> float:
         """Return what the stack says."""
-        with threads_instead_of_lanes():
-            return self.worlds[run].share_right(lambda inputs: self.stack.outputs(theta, inputs))
+        return self.worlds[run].share_right(lambda inputs: self.stack.outputs(theta, inputs), each)
 
 
 def _bounds(values: Sequence[float | None]) -> Tensor | None:

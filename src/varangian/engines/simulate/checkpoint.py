@@ -23,7 +23,7 @@ from varangian.metrics import Trail
 if TYPE_CHECKING:
     from varangian.engines.simulate.batch import Batch, State
 
-VERSION = 1
+VERSION = 2
 ABOUT = "about"
 Arrays = dict[str, Tensor]
 

@@ -27,21 +27,22 @@ class Clipped(NamedTuple):
 
 
 class Step(ABC):
-    """What a step's forward pass left behind: the losses, and all it takes to make any run's gradients."""
+    """All it takes to make any run's gradients. The losses are there once all gradients are."""
 
     losses: Float[Tensor, "runs workers"]
 
     @abstractmethod
-    def gradients(self, run: int) -> Clipped:
-        """Return the gradients of a run's workers, as ``World.gradient`` gives them."""
+    def gradients(self, runs: slice) -> list[Clipped]:
+        """Return the gradients of the workers of some runs, as ``World.gradient`` gives them."""
 
 
 class Differentiation(ABC):
-    """A way to differentiate the losses of all workers of some runs."""
+    """A way to differentiate the losses of all workers of some runs; those ``together`` are done at once."""
 
     def __init__(self, worlds: Sequence[World]) -> None:
         self.worlds = tuple(worlds)
         self.computing = worlds[0].computing
+        self.together = [slice(run, run + 1) for run in range(len(worlds))]
 
     @abstractmethod
     def at(self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool) -> Step:
@@ -63,9 +64,9 @@ class Known(Step):
     losses: Float[Tensor, "runs workers"]
     made: Float[Tensor, "runs workers d"]
 
-    def gradients(self, run: int) -> Clipped:
-        """Return those of a run."""
-        return Clipped(self.made[run])
+    def gradients(self, runs: slice) -> list[Clipped]:
+        """Return those of some runs."""
+        return [Clipped(made) for made in self.made[runs]]
 
 
 class OneByOne(Differentiation):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from varangian.attacks import Sight
 from varangian.attacks.attack import Scene
+from varangian.core.inputs import Stacks
 from varangian.core.moments import Moments
 from varangian.core.points import Pivot
 from varangian.engines.world import World
@@ -32,7 +33,7 @@ class GroupState:
 
 @dataclass(frozen=True, eq=False)
 class Intake:
-    """What one step brought to a group's servers: a row for everyone who computes, then room for forged."""
+    """What one step brought to a group's servers: a row for everyone who computes."""
 
     rows: Float[Tensor, "runs rows d"]
     sampled: Moments
@@ -79,7 +80,8 @@ class Group:
         rule = spec.rule_at(step)
         server = self._server(rule, state, intake, step)
         forged, attack_state = self._forge(rule, state, intake, server, step)
-        outcome = rule.aggregate(momentum.received(state.memory, self._arrived(intake, forged)), **server)
+        arrived = [momentum.received(state.memory, part) for part in self._arrived(intake, forged)]
+        outcome = rule.aggregate(Stacks(tuple(arrived)), **server)
         direction = momentum.applied(state.memory, outcome.value[:, None])
         memory = state.memory if spec.momentum_at == "worker" else direction
         applied = direction[:, 0] + self.decay[:, 0] * theta if self.decays else direction[:, 0]
@@ -104,15 +106,13 @@ class Group:
         """Return the rows of those who follow the protocol, without the server's own."""
         return intake.rows[:, : self.spec.workers if self.spec.follows else self.spec.honest]
 
-    def _arrived(self, intake: Intake, forged: Tensor | None) -> Tensor:
-        """Return all that arrives; the forged take the room after the honest, where no trusted row is."""
+    def _arrived(self, intake: Intake, forged: Tensor | None) -> list[Tensor]:
+        """Return all that arrives; the forged by themselves, since copies may be stored as one."""
         workers = self._workers(intake)
         if forged is None:
-            return workers
-        if self.spec.trusts:
-            return torch.cat([workers, forged.to(workers.dtype)], dim=1)
-        intake.rows[:, self.spec.honest : self.spec.workers] = forged
-        return intake.rows[:, : self.spec.workers]
+            return [workers]
+        once = forged[:, :1] if _are_copies(forged) else forged
+        return [workers, once.to(workers.dtype).expand_as(forged)]
 
     def _server(self, rule: Any, state: GroupState, intake: Intake, step: int) -> dict[str, Any]:
         """Return what the server hands to the rule beside the vectors."""
@@ -168,9 +168,11 @@ def _moments(forged: Tensor | None) -> Moments | None:
     """Return the moments of the forged; an attack that sends copies says so by not storing them."""
     if forged is None:
         return None
-    if forged.stride(-2) == 0:
-        return Moments.copies(forged[:, 0], forged.shape[1])
-    return Moments.of(forged)
+    return Moments.copies(forged[:, 0], forged.shape[1]) if _are_copies(forged) else Moments.of(forged)
+
+
+def _are_copies(forged: Tensor) -> bool:
+    return forged.stride(-2) == 0
 
 
 def scatters(spec: Experiment) -> bool:

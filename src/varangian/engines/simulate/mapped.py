@@ -62,7 +62,7 @@ class Mapped(Batched):
         with threads_instead_of_lanes():
             gradients, losses = vmap(vmap(self._of_worker, tuple(axes)))(*given)
 
-        return Sampled(losses, lambda run: gradients[run], self, theta, step, local, shared)
+        return Sampled(losses, lambda runs: gradients[runs], self, theta, step, local, shared)
 
 
 def can_be_mapped(worlds: Sequence[World]) -> bool:
@@ -84,7 +84,7 @@ def can_be_mapped(worlds: Sequence[World]) -> bool:
         together = module(inputs)
         alone = torch.cat([module(inputs[i : i + 1]) for i in range(len(inputs))])
         step = Mapped([trial]).at(theta.expand(1, len(world.computing), -1), 0, 0, shared=True)
-        gradient = step.gradients(0).whole()[0]
+        gradient = step.gradients(slice(0, 1))[0].whole()[0]
         want, _ = trial.gradient(theta, world.computing[0], 0, 0)
     except (RuntimeError, TypeError, ValueError):  # torch.func cannot follow this module, or nobody can
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from varangian.attacks import DataAttack
 from varangian.engines.world import World
+from varangian.kernels.lanes import meanwhile
+
+Drawn = tuple[Tensor, Tensor, Tensor]
 
 
 class Sampler:
@@ -25,6 +29,7 @@ class Sampler:
         width = int(sizes.max())
         shares = torch.where(torch.arange(width) < sizes[..., None], 1 / sizes[..., None].double(), 0.0)
         self.shares = shares.to(self.data.train_inputs)
+        self._next: tuple[tuple[int, int], Future[Drawn] | None] = ((0, 0), None)
         self.changed = [
             (run, place)
             for run, world in enumerate(worlds)
@@ -32,8 +37,22 @@ class Sampler:
             if world.spec.flip or (world.lies(worker) and isinstance(world.spec.attack, DataAttack))
         ]
 
-    def draw(self, step: int, local: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return inputs, labels and the share of every sample; what fills up a small batch has none."""
+    def draw(self, step: int, local: int) -> Drawn:
+        """Return inputs, labels and the share of every sample; what fills up a small batch has none.
+
+        What is likely to be asked for next is drawn meanwhile.
+        """
+        asked, promise = self._next
+        drawn = (
+            promise.result() if promise is not None and asked == (step, local) else self._drawn(step, local)
+        )
+        spec = self.worlds[0].spec
+        following = (step, local + 1) if local + 1 < spec.local_steps else (step + 1, 0)
+        wanted = following[0] < spec.steps
+        self._next = following, meanwhile(lambda: self._drawn(*following)) if wanted else None
+        return drawn
+
+    def _drawn(self, step: int, local: int) -> Drawn:
         chosen = np.zeros(tuple(self.shares.shape), dtype=np.int64)
         drawn: dict[Hashable, NDArray[Any]] = {}
         for run, world in enumerate(self.worlds):
@@ -42,7 +61,7 @@ class Sampler:
                 chosen[run] = drawn[known]
                 continue
             for place, worker in enumerate(self.computing):
-                own = world.drawn(worker, step, local)
+                own = world.chosen(worker, step, local)
                 chosen[run, place] = own[0]  # what fills a batch up must not bring in another's samples
                 chosen[run, place, : len(own)] = own
             drawn[known] = chosen[run]

@@ -15,7 +15,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from varangian.core.parameters import FlatParameters
-from varangian.kernels.lanes import each
 from varangian.kernels.products import grouped_linear, linear, outer_sums
 from varangian.models import SAMPLE_LOSSES, Loss
 
@@ -37,10 +36,6 @@ EVERY_NUMBER = (
 
 EVERY_SAMPLE = (nn.LogSoftmax, nn.Softmax)
 """Layers without parameters that treat every sample by itself, along their last axis."""
-
-
-TOGETHER = 2**18
-"""Numbers of the gradients that are written together: one mebibyte in float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,17 +85,18 @@ class LinearStack:
             return None
         return cls(nn.Sequential(*before), tuple(layers), SAMPLE_LOSSES[loss], flat.d)
 
-    def backward(
+    def gradients(
         self,
         theta: Float[Tensor, "runs workers d"],
         inputs: Float[Tensor, "runs workers samples ..."],
         labels: Int[Tensor, "runs workers samples"],
         shares: Float[Tensor, "runs workers samples"],
+        out: Float[Tensor, "runs workers d"],
         *,
         clip: Float[Tensor, " runs"] | None = None,
         shared: bool = True,
-    ) -> tuple[Float[Tensor, "runs workers"], list[tuple[Tensor, Tensor]]]:
-        """Return every worker's loss, and per layer what every sample put in and gets back from above.
+    ) -> Float[Tensor, "runs workers"]:
+        """Return every worker's loss, and write its gradient.
 
         ``shared`` says that the workers of a run stand at the same parameters. Losses, and what comes back,
         count each sample with its share. ``clip`` bounds the norm of every sample's own gradient; infinite
@@ -141,24 +137,16 @@ class LinearStack:
             (x.unflatten(0, labels.shape), (delta * factors[:, None]).unflatten(0, labels.shape))
             for x, delta in zip(seen, deltas, strict=True)
         ]
-        return (losses.detach().unflatten(0, labels.shape) * shares).sum(-1), parts
+        self._products(parts, out)
+        weighed: Tensor = losses.detach().unflatten(0, labels.shape) * shares
+        return weighed.sum(-1)
 
-    def products(
-        self, parts: Sequence[tuple[Tensor, Tensor]], run: int, out: Float[Tensor, "workers d"]
-    ) -> Float[Tensor, "workers d"]:
-        """Write the gradients of a run's workers, and return them."""
-
-        def write(first: int) -> None:
-            some = slice(first, first + together)
-            for layer, (x, delta) in zip(self.layers, parts, strict=True):
-                mine, rows = delta[run, some], out[some]
-                outer_sums(mine, x[run, some], rows[:, layer.weight].unflatten(-1, layer.shape))
-                if layer.bias is not None:
-                    torch.sum(mine, 1, out=rows[:, layer.bias])
-
-        together = max(1, TOGETHER // self.d)
-        each(write, range(0, len(out), together))
-        return out
+    def _products(self, parts: Sequence[tuple[Tensor, Tensor]], out: Float[Tensor, "runs workers d"]) -> None:
+        for layer, (x, delta) in zip(self.layers, parts, strict=True):
+            for one, other, rows in zip(delta, x, out, strict=True):
+                outer_sums(one, other, rows[:, layer.weight].unflatten(-1, layer.shape))
+            if layer.bias is not None:
+                torch.sum(delta, 2, out=out[..., layer.bias])
 
     def outputs(self, theta: Float[Tensor, " d"], inputs: Float[Tensor, "samples ..."]) -> Tensor:
         """Return what the stack with these parameters makes of some samples."""

@@ -11,6 +11,9 @@ from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.registers import Registers
 
+AHEAD = 8
+"""Vectors ahead that memory is asked for."""
+
 OF_ROWS = "ptr %rows, i64 %n, i64 %first, i64 %last, ptr %mean, ptr %squares, ptr %total"
 OF_SENT = (
     "ptr %rows, ptr %factors, ptr %sent, i64 %n, double %mu, double %new, i64 %first, i64 %last, "
@@ -153,6 +156,8 @@ class _Writer:
     def _loaded(self, table: str, row: str, column: str) -> str:
         address, vector = self._address(table, row, column), self.on.vector
         if self.mask is None:
+            ahead = self.at.index(address, str(AHEAD * self.lanes), self.kind)
+            self.at.do(f"call void @llvm.prefetch.p0(ptr {ahead}, i32 0, i32 3, i32 1)")
             return self.at.get(f"load {vector}, ptr {address}, align {self.align}")
         call = f"call {vector} @llvm.masked.load.v{self.lanes}{self.letters}.p0"
         return self.at.get(
@@ -186,5 +191,6 @@ class _Writer:
             f"declare double @llvm.vector.reduce.fadd.v{self.lanes}f64(double, {self.wide.vector})",
             f"declare {vector} @llvm.masked.load.{place}.p0(ptr, i32, {mask}, {vector})",
             f"declare void @llvm.masked.store.{place}.p0({vector}, ptr, i32, {mask})",
+            "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
             self.chip.attributes,
         ]

@@ -76,9 +76,11 @@ def scratch(size: int) -> int:
 
 
 def addresses(vectors: Tensor | Sequence[Tensor]) -> NDArray[np.uint64]:
-    """Return where each vector begins, ``(batch, n)``, of a tensor ``(*batch, n, d)`` or of n vectors."""
+    """Return where each vector begins, ``(batch, n)``, of what a segment holds."""
     if not isinstance(vectors, Tensor):
-        return np.array([[vector.data_ptr() for vector in vectors]], dtype=np.uint64)
+        if vectors[0].ndim == 1:
+            return np.array([[vector.data_ptr() for vector in vectors]], dtype=np.uint64)
+        return np.concatenate([addresses(part) for part in vectors], axis=1)
     places = np.zeros((), dtype=np.int64)
     for size, stride in zip(vectors.shape[:-1], vectors.stride()[:-1], strict=True):
         places = places[..., None] + np.arange(size) * (stride * vectors.element_size())
