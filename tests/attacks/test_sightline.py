@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from varangian.attacks.attack import Scene
 from varangian.attacks.search import reach
 from varangian.attacks.sightline import Sightline
 from varangian.core.points import Pivot
-from varangian.kernels.rows import Block, Rows
+from varangian.kernels.rows import Rows
 
 F, H = 2, 9
 SLOW = (vg.SMEA,)
@@ -165,13 +164,13 @@ BY_COLUMN: list[vg.Stage] = [
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count every pass over rows, whoever begins it."""
     begun: list[int] = []
-    plain = Rows.blocks
 
-    def counted(rows: Rows, *given: int) -> Iterator[Block]:
-        begun.append(rows.n)
-        return plain(rows, *given)
+    def count(rows: Rows, reads: int) -> None:
+        begun.extend([1] * (reads - vars(rows).get("begun", 0)))
+        vars(rows)["begun"] = reads
 
-    monkeypatch.setattr(Rows, "blocks", counted)
+    counted = property(lambda rows: vars(rows)["begun"], count)
+    monkeypatch.setattr(Rows, "reads", counted, raising=False)
     return begun
 
 

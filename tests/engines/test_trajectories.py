@@ -137,7 +137,9 @@ def test_centred_clipping_carries_its_state(place: str) -> None:
 def trust(x: Array, own: Array, step: int) -> Array:
     cosines = np.maximum(0, x @ own / np.linalg.norm(x, axis=1) / np.linalg.norm(own))
     scaled = x * np.linalg.norm(own) / np.linalg.norm(x, axis=1, keepdims=True)
-    return np.asarray((cosines[:, None] * scaled).sum(0) / cosines.sum())
+    return np.asarray(
+        (cosines[:, None] * scaled).sum(0) / max(cosines.sum(), 1e-300)
+    )  # zero: nobody is trusted
 
 
 def nearest(x: Array, own: Array, step: int) -> Array:

@@ -26,6 +26,7 @@ class MeanAroundMedian(CoordinateRule):
     Cost        one read, a sorting network per column
     Reference   Xie et al., arXiv 2018
 
+    >>> import torch
     >>> MeanAroundMedian(f=1)(torch.tensor([[1.0], [2.0], [4.0], [9e9]]))
     tensor([2.3333])
     """
@@ -76,6 +77,7 @@ class Phocas(CoordinateRule):
     Cost        one read, a sorting network per column
     Reference   Xie et al., arXiv 2018
 
+    >>> import torch
     >>> Phocas(f=1)(torch.tensor([[1.0], [2.0], [4.0], [9e9]]))
     tensor([2.3333])
     """

@@ -16,6 +16,7 @@ class Moments:
 
     ``squares`` has a number per coordinate, or one for all of them together, which is cheaper.
 
+    >>> import torch
     >>> moments = Moments.of(torch.tensor([[3.0, 0.0], [3.0, 8.0]]))
     >>> moments.mean, moments.deviation, moments.variance
     (tensor([3., 4.]), tensor([0.0000, 5.6569]), tensor(32.))

@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from varangian.core.tables import Table
+from varangian.core.tables import COARSE, FINE, Table
 from varangian.kernels.columns import reduced
 from varangian.kernels.distances import pairwise, to_each, total
 from varangian.kernels.eager import LONGEST_NETWORK
 from varangian.kernels.lanes import each
-from varangian.kernels.measuring import Besides, measurable, measured
+from varangian.kernels.measuring import Besides, coarse, measurable, measured
 from varangian.kernels.programs import Middle, Program
 from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows
 
@@ -134,7 +134,7 @@ class Points:
         origin = self.m + self.companions.index(Pivot.ORIGIN)
         norms[..., : self.m, origin] = factors.square() * self._table.values[..., : self.m, origin]
         norms[..., origin, : self.m] = norms[..., : self.m, origin]
-        return self._successor(mix, Table(norms, self._table.exact), Reads.NORMS)
+        return self._successor(mix, replace(self._table, values=norms), Reads.NORMS)
 
     def drawn(self, centre: Int[Tensor, "*batch"], factors: Float[Tensor, "*batch m"]) -> Points:
         """Return the points drawn to one of them: c + factor (x - c)."""
@@ -256,8 +256,10 @@ class Points:
         fresh, on_subsets = tables[..., 0, :, :], tables[..., 1:, :, :]
         old, known, self.known = self._table, self.known, level
         if old is None or known < level:
-            self._on_subsets = Table(on_subsets) if len(beside) else None
-            return Table(fresh)
+            assert self.rows is not None
+            cancellation = COARSE if coarse(self.rows) else FINE
+            self._on_subsets = Table(on_subsets, None, cancellation) if len(beside) else None
+            return Table(fresh, None, cancellation)
         if len(beside) and self._on_subsets is not None:
             self._on_subsets = self._on_subsets.renewed(on_subsets, old.inexact[..., None])
         return old.renewed(fresh, old.inexact)

@@ -62,10 +62,10 @@ class Stream:
 
     def numpy(self) -> np.random.Generator:
         """Return a fresh NumPy generator at the start of this stream."""
-        return np.random.Generator(np.random.Philox(key=self.key()))
+        return np.random.Generator(np.random.Philox(self.key()))
 
     def chosen(self, of: int, count: int) -> Int64[np.ndarray, "count"]:
-        """Return ``count`` different numbers below ``of``, in random order, as ``numpy`` would draw them.
+        """Return ``count`` different numbers below ``of``, in random order.
 
         >>> sorted(Stream(1).chosen(4, 4).tolist())
         [0, 1, 2, 3]

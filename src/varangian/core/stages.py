@@ -223,6 +223,10 @@ class SubsampledRule(GeometricRule):
         return points.combined(self.weights(points.tables_on_subsets()), self.pivots)
 
 
+HOW = {"program", "columns"}
+"""In which methods a coordinate rule says how."""
+
+
 class CoordinateRule(Stage):
     """Treats every coordinate by itself: says how in a ``program``, or else in ``columns``."""
 
@@ -243,8 +247,12 @@ class CoordinateRule(Stage):
         """Return the one point of reduced columns."""
         columns: Any = self.columns
         options = call.options(self)
-        program = None if options else self.program(points.m)
+        program = self.program(points.m) if self._program_is_last_word() and not options else None
         return points.reduced(lambda values, _: columns(values, **options), program)
+
+    def _program_is_last_word(self) -> bool:
+        """Tell whether no subclass has changed ``columns`` since the program was written."""
+        return next("program" in vars(kind) for kind in type(self).__mro__ if vars(kind).keys() & HOW)
 
 
 class Composite(Stage):

@@ -6,7 +6,7 @@ huge, large terms cancel: the entry is then inexact, and the table says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,16 +14,20 @@ from torch import Tensor
 
 from varangian.kernels.lanes import lanes_instead_of_threads
 
-CANCELLATION = 1e-2
-"""A folded squared distance below this share of its largest terms is inexact."""
+FINE, COARSE = 1e-4, 1e-2
+"""A folded squared distance below this share of its largest terms is inexact, if measured in float64, float32."""
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Squared distances between points, and which tables of a batch are exact; None says all."""
+    """Squared distances between points, and which tables of a batch are exact; None says all.
+
+    ``cancellation`` is how much may cancel in folding, by how they were measured.
+    """
 
     values: Float[Tensor, "*batch k k"]
     exact: Bool[Tensor, "*batch"] | None = None
+    cancellation: float = FINE
 
     @property
     def inexact(self) -> Bool[Tensor, "*batch"]:
@@ -39,17 +43,18 @@ class Table:
 
     def folded(self, weights: Float[Tensor, "*#batch q k"]) -> Table:
         """Return the tables of the combinations with these weights, each row of which sums to one."""
-        values, exact = fold(self.values, weights)
-        return Table(values, exact if self.exact is None else exact & self.exact)
+        values, exact = fold(self.values, weights, self.cancellation)
+        return replace(self, values=values, exact=exact if self.exact is None else exact & self.exact)
 
     def renewed(self, fresh: Float[Tensor, "*batch k k"], stale: Bool[Tensor, "*#batch"]) -> Table:
         """Return the tables, of which the stale are as freshly measured, the others the same to the bit."""
-        return Table(torch.where(stale[..., None, None], fresh, self.values), stale | ~self.inexact)
+        values = torch.where(stale[..., None, None], fresh, self.values)
+        return replace(self, values=values, exact=stale | ~self.inexact)
 
 
 @lanes_instead_of_threads()
 def fold(
-    table: Float[Tensor, "*#batch k k"], weights: Float[Tensor, "*#batch q k"]
+    table: Float[Tensor, "*#batch k k"], weights: Float[Tensor, "*#batch q k"], cancellation: float = FINE
 ) -> tuple[Float[Tensor, "*#batch q q"], Bool[Tensor, "*#batch"]]:
     """Return the distances between combinations of points, and whether cancellation left them exact.
 
@@ -63,7 +68,7 @@ def fold(
         c = weights[..., i : i + 1, :] - weights[..., i + 1 :, :]
         value = -0.5 * ((c @ table) * c).sum(-1)
         terms = 0.5 * ((c.abs() @ table) * c.abs()).sum(-1)
-        exact = exact & (value >= CANCELLATION * terms).all(-1)
+        exact = exact & (value >= cancellation * terms).all(-1)
         folded[..., i, i + 1 :] = value.clamp(min=0.0)
         folded[..., i + 1 :, i] = folded[..., i, i + 1 :]
     return _alike(folded, weights), exact

@@ -42,6 +42,11 @@ def measurable(rows: Rows) -> bool:
     return readable(rows) and rows.sanitise
 
 
+def coarse(rows: Rows) -> bool:
+    """Tell whether differences of these rows are squared in float32: then distances have about 8 digits."""
+    return rows.d >= FEW and any(segment.sample.dtype != torch.float64 for segment in rows.segments)
+
+
 def measured(
     rows: Rows,
     pivots: Sequence[Besides] = (),
