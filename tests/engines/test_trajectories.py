@@ -137,9 +137,8 @@ def test_centred_clipping_carries_its_state(place: str) -> None:
 def trust(x: Array, own: Array, step: int) -> Array:
     cosines = np.maximum(0, x @ own / np.linalg.norm(x, axis=1) / np.linalg.norm(own))
     scaled = x * np.linalg.norm(own) / np.linalg.norm(x, axis=1, keepdims=True)
-    return np.asarray(
-        (cosines[:, None] * scaled).sum(0) / max(cosines.sum(), 1e-300)
-    )  # zero: nobody is trusted
+    total = cosines.sum() or 1.0  # zero where nobody is trusted
+    return np.asarray((cosines[:, None] * scaled).sum(0) / total)
 
 
 def nearest(x: Array, own: Array, step: int) -> Array:

@@ -15,7 +15,7 @@ from torch import Tensor
 from varangian.kernels.lanes import lanes_instead_of_threads
 
 FINE, COARSE = 1e-4, 1e-2
-"""A folded squared distance below this share of its largest terms is inexact, if measured in float64, float32."""
+"""A folded squared distance below this share of its largest terms is inexact: by float64, by float32."""
 
 
 @dataclass(frozen=True, eq=False)
