@@ -81,6 +81,7 @@ def aggregate(
     mass: float | None,
     pivot: Any,
     stream: Stream,
+    out: Any = None,
 ) -> Aggregation:
     """Run a stage, or a chain of them, on n vectors; see ``Stage.aggregate``."""
     if not isinstance(stream, Stream):
@@ -96,8 +97,11 @@ def aggregate(
     subsets = stage.foreseen(rows.d, call)
     points = stage.advance(Points(rows.n, companions, rows=rows, subsets=subsets), call)
     many = parts[-1].mixes
-    outputs = _write(points, many)
-    value = vectors.restore_many(outputs) if many else vectors.restore(outputs)
+    outputs = _room(points, many) if out is None else _room_in(out, vectors, rows, many)
+    _write(points, outputs, many)
+    value = out
+    if value is None:
+        value = vectors.restore_many(outputs) if many else vectors.restore(outputs)
     carried = vectors.restore([part.clone() for part in outputs]) if Pivot.CARRIED in wanted else state
     return Aggregation(value, carried, rows.nonfinite, _shares_of_rows(points, rows.n, many), rows.reads)
 
@@ -157,14 +161,37 @@ def _parties(stage: Stage, rows: Rows, weights: Any, cap: float | None, mass: fl
     return Parties(parties.shares.to(rows.device), parties.mass)
 
 
-def _write(points: Points, many: bool) -> list[Tensor]:
+def _room(points: Points, many: bool) -> list[Tensor]:
     assert points.rows is not None
-    rows = points.rows
-    lead = (*rows.batch, points.m) if many else rows.batch
-    outputs = [segment.sample.new_empty(*lead, segment.width) for segment in rows.segments]
-    for piece, parts in rows.pieces(outputs):
+    lead = (*points.rows.batch, points.m) if many else points.rows.batch
+    return [segment.sample.new_empty(*lead, segment.width) for segment in points.rows.segments]
+
+
+def _room_in(out: Any, vectors: Vectors, rows: Rows, many: bool) -> list[Tensor]:
+    """Return where a caller wants the result, by segment. Raises InputError where it cannot be written."""
+    if many:
+        raise InputError("out= takes one vector, and a mixer returns several; leave it out.")
+    parts, again = vectors.flatten_one(out), vectors.flatten_one(out)
+    for part, twin, segment in zip(parts, again, rows.segments, strict=True):
+        wanted = (*rows.batch, segment.width)
+        held = {one.untyped_storage().data_ptr() for one in segment.parts}
+        copied = part.data_ptr() != twin.data_ptr() and part.numel()  # as what is not in one piece must be
+        if part.shape != wanted or part.dtype != segment.sample.dtype or copied or not part.is_contiguous():
+            raise InputError(
+                f"out= arrived as {tuple(part.shape)}, {part.dtype}; the result needs {wanted}, "
+                f"{segment.sample.dtype}, in one piece."
+            )
+        if part.untyped_storage().data_ptr() in held:
+            raise InputError(
+                "out= shares memory with the vectors, which are only read; pass an array of its own."
+            )
+    return parts
+
+
+def _write(points: Points, outputs: Sequence[Tensor], many: bool) -> None:
+    assert points.rows is not None
+    for piece, parts in points.rows.pieces(outputs):
         _write_piece(points.on(piece), piece, parts, many)
-    return outputs
 
 
 def _write_piece(points: Points, rows: Rows, outputs: Sequence[Tensor], many: bool) -> None:

@@ -99,8 +99,11 @@ class Stage(Value, ABC):
         mass: float | None = None,
         pivot: Any = None,
         stream: Stream | None = None,
+        out: Any = None,
     ) -> Aggregation:
         """Return the result with all that is known about it: state, bad rows, weights, reads.
+
+        ``out``, of the kind and dtype of one vector, is written and returned as the value; not for a mixer.
 
         Shape       (*batch, n, d) -> (*batch, d), or (*batch, m, d) for a mixer; lists likewise
         State       the ``state`` of the last call's Aggregation; None at first
@@ -116,6 +119,7 @@ class Stage(Value, ABC):
             mass=mass,
             pivot=pivot,
             stream=stream or Stream(),
+            out=out,
         )
 
     def __call__(self, x: Any, **options: Any) -> Any:

@@ -1,0 +1,57 @@
+"""A result can be written where the caller wants it, or is refused with the reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import varangian as vg
+from varangian.errors import InputError, ShapeError
+
+RULES = [vg.Median(f=1), vg.Krum(f=1), vg.chain(vg.NearestNeighborMixing(f=1), vg.TrimmedMean(f=1))]
+X = torch.randn(2, 6, 40, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_every_kind(rule: vg.Stage) -> None:
+    batch, flat = torch.empty(2, 40), np.empty(40, np.float32)
+    assert rule(X, out=batch) is batch
+    assert torch.equal(batch, rule(X))
+    assert rule(X[0].numpy(), out=flat) is flat
+    np.testing.assert_array_equal(flat, batch[0])
+    lists = [[row[:12].view(3, 4), row[12:]] for row in X[0]]
+    parts = [torch.empty(3, 4), torch.empty(28)]
+    assert rule(lists, out=parts) is parts
+    assert torch.equal(torch.cat([part.view(-1) for part in parts]), batch[0])
+
+
+@pytest.mark.parametrize(
+    ("out", "error"),
+    [
+        (torch.empty(39), ShapeError),
+        (torch.empty(40, dtype=torch.float64), InputError),
+        (torch.empty(80)[::2], InputError),
+        (X[0, 0], InputError),
+        ("x", InputError),
+    ],
+    ids=["shape", "dtype", "every other", "shared", "no array"],
+)
+def test_what_cannot_be_written_is_refused(out: Any, error: type[Exception]) -> None:
+    before = X.clone()
+    with pytest.raises(error):
+        vg.Median(f=1)(X[0], out=out)
+    assert torch.equal(X, before)
+
+
+def test_a_leaf_that_is_not_in_one_piece_is_refused() -> None:
+    lists = [[row[:12].view(3, 4), row[12:]] for row in X[0]]
+    with pytest.raises(InputError, match="in one piece"):
+        vg.Median(f=1)(lists, out=[torch.empty(4, 3).T, torch.empty(28)])
+
+
+def test_a_mixer_has_no_one_result() -> None:
+    with pytest.raises(InputError, match="several"):
+        vg.NearestNeighborMixing(f=1)(X[0], out=torch.empty(40))
