@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,26 @@ def test_what_cannot_be_written_is_refused(out: Any, error: type[Exception]) -> 
     with pytest.raises(error):
         vg.Median(f=1)(X[0], out=out)
     assert torch.equal(X, before)
+
+
+def test_numpy_rows_are_not_written_over() -> None:
+    x = X[0].numpy().copy()
+    before = x.copy()
+    for out in (x[3], x[0]):
+        with pytest.raises(InputError, match="shares memory"):
+            vg.Median(f=1)(x, out=out)
+    assert (x == before).all()
+    assert np.isfinite(vg.Median(f=1)(x[:5], out=x[5])).all()  # a neighbour is none of them
+
+
+def test_what_is_read_only_is_not_written(tmp_path: Path) -> None:
+    frozen = np.zeros(40, np.float32)
+    frozen.flags.writeable = False
+    np.save(tmp_path / "out.npy", frozen)
+    for out in (frozen, np.load(tmp_path / "out.npy", mmap_mode="r")):
+        with pytest.raises(InputError, match="cannot be written"):
+            vg.Median(f=1)(X[0].numpy(), out=out)
+    assert (frozen == 0).all()
 
 
 def test_a_leaf_that_is_not_in_one_piece_is_refused() -> None:

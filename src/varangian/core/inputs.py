@@ -83,6 +83,17 @@ def as_tensor(leaf: Any) -> Tensor:
     return from_dlpack(leaf)
 
 
+def check_writable(out: Any) -> None:
+    """Refuse what must not be written: arrays of JAX, and read-only ones of NumPy. Raises InputError."""
+    leaves = out.values() if isinstance(out, Mapping) else out if isinstance(out, (list, tuple)) else [out]
+    for leaf in leaves:
+        if not (isinstance(leaf, Tensor) or (isinstance(leaf, np.ndarray) and leaf.flags.writeable)):
+            raise InputError(
+                f"out= holds a {type(leaf).__name__} that cannot be written; pass PyTorch tensors, or NumPy "
+                "arrays that are not read-only."
+            )
+
+
 def like(result: Tensor, leaf: Any) -> Any:
     """Hand a tensor back in the kind of ``leaf``."""
     if isinstance(leaf, Tensor):

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.core.guard import admit
-from varangian.core.inputs import Vectors, read
+from varangian.core.inputs import Vectors, check_writable, read
 from varangian.core.parties import Parties, weigh
 from varangian.core.points import Pivot, Points, Reads
 from varangian.core.randomness import Stream
@@ -171,21 +171,31 @@ def _room_in(out: Any, vectors: Vectors, rows: Rows, many: bool) -> list[Tensor]
     """Return where a caller wants the result, by segment. Raises InputError where it cannot be written."""
     if many:
         raise InputError("out= takes one vector, and a mixer returns several; leave it out.")
+    check_writable(out)
     parts, again = vectors.flatten_one(out), vectors.flatten_one(out)
     for part, twin, segment in zip(parts, again, rows.segments, strict=True):
         wanted = (*rows.batch, segment.width)
-        held = {one.untyped_storage().data_ptr() for one in segment.parts}
         copied = part.data_ptr() != twin.data_ptr() and part.numel()  # as what is not in one piece must be
         if part.shape != wanted or part.dtype != segment.sample.dtype or copied or not part.is_contiguous():
             raise InputError(
                 f"out= arrived as {tuple(part.shape)}, {part.dtype}; the result needs {wanted}, "
                 f"{segment.sample.dtype}, in one piece."
             )
-        if part.untyped_storage().data_ptr() in held:
+        if any(_overlap(part, one) for one in segment.parts):
             raise InputError(
                 "out= shares memory with the vectors, which are only read; pass an array of its own."
             )
     return parts
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    """Tell whether the stretches of memory from the first number to the last of two tensors meet."""
+    spans = []
+    for tensor in (one, other):
+        last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+        spans.append((tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()))
+    (start, stop), (begin, end) = spans
+    return bool(one.numel() and other.numel()) and start < end and begin < stop
 
 
 def _write(points: Points, outputs: Sequence[Tensor], many: bool) -> None:
