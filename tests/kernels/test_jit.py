@@ -122,6 +122,16 @@ def test_a_damaged_file_is_made_again(damage: str, cache: Path) -> None:
     assert written == [7, 7]
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="tells owners as POSIX does")
+@pytest.mark.parametrize("mode", [0o666, 0o620])
+def test_code_that_others_may_have_written_is_made_again(mode: int, cache: Path) -> None:
+    compiler()(7)
+    (kept,) = (cache / "kernels").iterdir()
+    kept.chmod(mode)
+    assert compiler()(7)() == 7
+    assert written == [7, 7]
+
+
 def test_a_folder_in_place_of_a_file_is_passed_over(cache: Path) -> None:
     compiler()(7)
     (kept,) = (cache / "kernels").iterdir()

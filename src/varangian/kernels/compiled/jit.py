@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Callable, Hashable
 from functools import cache
@@ -134,12 +135,22 @@ def _place(wanted: tuple[Hashable, ...]) -> Path | None:
 
 
 def _recall(place: Path | None) -> bytes | None:
+    if place is None:
+        return None
     try:
-        stored = b"" if place is None else place.read_bytes()
+        with place.open("rb") as stream:
+            stored = stream.read() if _is_ours(os.fstat(stream.fileno())) else b""
     except OSError:
         return None
     code, digest = stored[:-_DIGEST], stored[-_DIGEST:]
     return code if code and hashlib.sha256(code).digest() == digest else None
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Tell whether nobody else can have written a file: a digest does not tell who did."""
+    if not hasattr(os, "geteuid"):
+        return True
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _keep(place: Path | None, code: bytes) -> None:
