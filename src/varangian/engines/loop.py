@@ -126,13 +126,13 @@ def _sample(world: World, state: State, step: int, rate: float) -> tuple[Tensor,
     ahead = world.spec.heavy_ball.lookahead(state.memory, rate)
     starts = (state.theta + ahead).expand(len(world.computing), -1)
     pairs = [
-        _displacement(world, theta, worker, step, rate)
+        displacement(world, theta, worker, step, rate)
         for worker, theta in zip(world.computing, starts, strict=True)
     ]
     return torch.stack([gradient for gradient, _ in pairs]), [loss for _, loss in pairs]
 
 
-def _displacement(world: World, theta: Tensor, worker: int, step: int, rate: float) -> tuple[Tensor, float]:
+def displacement(world: World, theta: Tensor, worker: int, step: int, rate: float) -> tuple[Tensor, float]:
     """Return the sum of a worker's gradients over its local steps, and its first loss."""
     total, loss = world.gradient(theta, worker, step, 0)
     for local in range(1, world.spec.local_steps):

@@ -1,0 +1,19 @@
+"""A simulated network in virtual time: seeds -> histories of a protocol."""
+
+from varangian.engines.network.events import Crash, Event, Partition
+from varangian.engines.network.links import Constant, Delay, Exponential, HeavyTailed, Link, Uniform
+from varangian.engines.network.network import Delivery, Network
+
+__all__ = [
+    "Constant",
+    "Crash",
+    "Delay",
+    "Delivery",
+    "Event",
+    "Exponential",
+    "HeavyTailed",
+    "Link",
+    "Network",
+    "Partition",
+    "Uniform",
+]

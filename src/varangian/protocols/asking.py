@@ -1,0 +1,176 @@
+"""Synchronous ByzSGD: a worker asks one server at a time, and two filters tell it whether to believe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from varangian.protocols.answering import ASK
+from varangian.protocols.filters import Lipschitz, outlier_bound
+from varangian.protocols.group import Group
+from varangian.protocols.mailbox import WINDOW
+from varangian.protocols.message import Alarm, Body, Kind, Output, Topic
+from varangian.protocols.node import Node
+from varangian.protocols.server import GRADIENT, MODEL
+from varangian.protocols.work import Learner, Reducer
+
+
+class AskingWorker(Node):
+    """Ask server (worker + step) mod n for its model, and the next one if the answer is not believed.
+
+    It is tested against the worker's own guess, theta - rate * gradient. At the first step, at gathers, and
+    when the others are ahead, the worker asks all and takes the middle of a quorum; so it does when no server
+    is believed. It waits ``patience`` seconds for an answer before it asks the next server.
+
+    Reference   El-Mhamdi et al., PODC 2020
+    """
+
+    def __init__(
+        self,
+        party: int,
+        kinds: Mapping[str, Kind],
+        *,
+        servers: Group,
+        workers: Group,
+        learner: Learner,
+        middle: Reducer,
+        steps: int,
+        gather_every: int,
+        patience: float = 1.0,
+        window: int = WINDOW,
+    ) -> None:
+        super().__init__(party, kinds, window)
+        self.servers, self.workers = servers, workers
+        self.learner, self.middle = learner, middle
+        self.steps, self.gather_every, self.patience = steps, gather_every, patience
+        self.lipschitz = Lipschitz((servers.n - servers.f) / servers.n)
+        self.filtered = 0
+        self._asked: list[int] = []
+        self._doubted: set[int] = set()
+        self._theta: Body | None = None
+        self._gradient: Body | None = None
+        self._anchor = (0.0, 0.0)
+
+    def start(self) -> list[Output]:
+        """Ask for the first model."""
+        return self._wish()
+
+    def proceed(self) -> list[Output]:
+        """Go on with a model that is believed, or with the middle of many."""
+        outputs: list[Output] = []
+        while not self.finished:
+            more = self._next()
+            if more is None:
+                break
+            outputs += more
+        return outputs
+
+    def ring(self, alarm: Alarm) -> list[Output]:
+        """Ask another server than the one that keeps silent."""
+        if alarm.topic.step != self.step or self.finished:
+            return []
+        return self._ask(self._others()[:1])
+
+    def _next(self) -> list[Output] | None:
+        """Return what there is to say next, or None where an answer is missing."""
+        together = self._together()
+        if together is not None:
+            return self._accept(self.middle(list(self.mailbox.on(together).values())), together.step)
+        if self._ahead and not self._all_asked:
+            return self._ask(self._others())
+        if self._takes_all:
+            return None
+        for server, theta in self.mailbox.on(Topic(self.step, MODEL)).items():
+            if server not in self._doubted:
+                return self._test(server, theta)
+        return None
+
+    def _test(self, server: int, theta: Body) -> list[Output]:
+        gradient = self.learner.sampled(theta, self.step)
+        if self._believes(theta, gradient):
+            return self._accept(theta, self.step, gradient)
+        self._doubted.add(server)
+        self.filtered += 1
+        return self._ask(self._others()[:1])
+
+    def _together(self) -> Topic | None:
+        """Return the models whose middle is to be taken, if it is time for that."""
+        topic = self.mailbox.newest(MODEL, self.servers.quorum)
+        if topic is None or topic.step > self.step:
+            return topic
+        every = self._takes_all or (self._all_asked and self._doubted.issuperset(self.mailbox.on(topic)))
+        return topic if every else None
+
+    @property
+    def _takes_all(self) -> bool:
+        return self._theta is None or self.step % self.gather_every == 0 or self.step == self.steps
+
+    @property
+    def _all_asked(self) -> bool:
+        return len(self._asked) == self.servers.n
+
+    @property
+    def _ahead(self) -> bool:
+        """Tell whether a server has moved on."""
+        newest = self.mailbox.newest(MODEL, 1)
+        return newest is not None and newest.step > self.step
+
+    def _others(self) -> list[int]:
+        """Return the servers not asked yet, in this worker's order for the step."""
+        own = self.party - self.workers.first + self.step
+        order = [self.servers.first + (own + k) % self.servers.n for k in range(self.servers.n)]
+        return [server for server in order if server not in self._asked]
+
+    def _wish(self) -> list[Output]:
+        """Ask for the model of a new step: one server, or all."""
+        self._asked, self._doubted = [], set()
+        return self._ask(self._others() if self._takes_all else self._others()[:1])
+
+    def _ask(self, servers: list[int]) -> list[Output]:
+        self._asked += servers
+        topic = Topic(self.step, ASK)
+        alarm = [] if self._all_asked else [Alarm(self.patience, topic)]
+        return [*self.tell(servers, topic, np.zeros(0, np.uint8)), *alarm]
+
+    def _believes(self, theta: Body, gradient: Body) -> bool:
+        assert self._theta is not None
+        assert self._gradient is not None
+        guess = self._theta - self.learner.rate(self.step - 1) * self._gradient
+        change, distance = _norm(gradient - self._gradient), _norm(guess - self._theta)
+        usual = self.lipschitz.accepts(change, distance)
+        f, n = self.workers.f, self.workers.n
+        return usual and _norm(guess - theta) < outlier_bound(
+            *self._anchor, self.step, self.gather_every, n, f
+        )
+
+    def _accept(self, theta: Body, step: int, gradient: Body | None = None) -> list[Output]:
+        """Answer a model with a gradient, and wish for the next."""
+        anchors = self._takes_all or step != self.step
+        self.step = step + 1
+        self.mailbox.forget(self.step)
+        if step >= self.steps:
+            self.finished = True
+            return []
+        gradient = self.learner.sampled(theta, step) if gradient is None else gradient
+        self._theta, self._gradient = theta, gradient
+        if anchors:
+            self._anchor = (self.learner.rate(step), _norm(gradient))
+        body = self.learner.sent(gradient, step)
+        return [*self.tell(self.servers.parties, Topic(step, GRADIENT), body), *self._wish()]
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a restarted worker needs: it asks everyone for its first model."""
+        past = np.array(self.lipschitz.past, np.float64)
+        return {**super().state(), "learner": self.learner.state(), "past": past}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state, before ``start``."""
+        super().restore(state)
+        self.learner.restore(state["learner"])
+        self.lipschitz.past.extend(np.asarray(state["past"]).tolist())
+
+
+def _norm(vector: Body) -> float:
+    return float(np.linalg.norm(vector.astype(np.float64)))

@@ -1,0 +1,156 @@
+"""Reliable broadcast: all honest parties take the same value from an origin, or none takes any."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from varangian.core.conditions import Condition
+from varangian.protocols.group import Group
+from varangian.protocols.message import Body, Form, Kind, Message, Output, Topic
+from varangian.protocols.node import Node
+
+INIT, ECHO, READY = "init", "echo", "ready"
+DIGEST = Form(np.dtype(np.uint8), 32)
+
+
+def digest(body: Body) -> bytes:
+    """Return what stands for a value: its SHA-256."""
+    return hashlib.sha256(np.ascontiguousarray(body).data).digest()
+
+
+def kinds(group: Group, form: Form) -> dict[str, Kind]:
+    """Return what the parties of a reliable broadcast say to each other."""
+    parties = frozenset(group.parties)
+    return {
+        INIT: Kind(form, parties),
+        ECHO: Kind(form, parties, parties),
+        READY: Kind(DIGEST, parties, parties),
+    }
+
+
+@dataclass
+class _Instance:
+    """What one party knows of one broadcast."""
+
+    echoes: Counter[bytes] = field(default_factory=Counter)
+    readies: Counter[bytes] = field(default_factory=Counter)
+    values: dict[bytes, Body] = field(default_factory=dict)
+    echoed: bool = False
+    ready: bool = False
+    delivered: bool = False
+
+
+class ReliableBroadcast:
+    """Bracha's broadcast among n >= 3f + 1 parties, one for each origin and topic.
+
+    INIT carries the value; ECHO repeats it to all; READY, its digest only, follows ceil((n + f + 1) / 2)
+    echoes or f + 1 READYs; 2f + 1 READYs deliver. ``delivered`` holds the values by topic, then origin.
+    The node whose part this is has made sure of one value per peer and topic.
+
+    Reference   Bracha, Information and Computation 75(2), 1987
+    """
+
+    condition = staticmethod(lambda f: Condition(3 * f + 1, "n >= 3f + 1"))
+
+    def __init__(self, node: Node, group: Group) -> None:
+        self.node, self.group = node, group
+        self.delivered: dict[Topic, dict[int, Body]] = {}
+        self._instances: dict[tuple[Topic, int], _Instance] = {}
+
+    def send(self, topic: Topic, value: Body) -> list[Output]:
+        """Broadcast a value of one's own; ``topic`` names the step and the round."""
+        said = self.node.tell(self.group.parties, topic._replace(kind=INIT), value)
+        return [*said, *self._hear(self.node.party, topic._replace(kind=INIT), value)]
+
+    def receive(self, message: Message) -> list[Output]:
+        """Take an INIT, an ECHO or a READY."""
+        return self._hear(message.sender, message.topic, message.body)
+
+    def forget(self, before: int) -> None:
+        """Drop what is about earlier steps."""
+        self._instances = {key: one for key, one in self._instances.items() if key[0].step >= before}
+        self.delivered = {topic: values for topic, values in self.delivered.items() if topic.step >= before}
+
+    def _hear(self, sender: int, topic: Topic, body: Body) -> list[Output]:
+        origin = sender if topic.kind == INIT else topic.subject
+        init = Topic(topic.step, INIT, topic.round)
+        one = self._instances.setdefault((init, origin), _Instance())
+        if topic.kind == READY:
+            one.readies[body.tobytes()] += 1
+            return self._further(init, origin, one)
+        name = digest(body)
+        one.values.setdefault(name, body)
+        if topic.kind == ECHO:
+            one.echoes[name] += 1
+            return self._further(init, origin, one)
+        return [] if one.echoed else self._echo(init, origin, one, name)
+
+    def _echo(self, init: Topic, origin: int, one: _Instance, name: bytes) -> list[Output]:
+        one.echoed = True
+        one.echoes[name] += 1
+        topic = Topic(init.step, ECHO, init.round, origin)
+        said = self.node.tell(self.group.parties, topic, one.values[name])
+        return [*said, *self._further(init, origin, one)]
+
+    def _further(self, init: Topic, origin: int, one: _Instance) -> list[Output]:
+        """Say READY, and deliver, where there is enough for it."""
+        n, f = self.group.n, self.group.f
+        said: list[Output] = []
+        if not one.ready:
+            enough = _most(one.echoes, (n + f + 2) // 2) or _most(one.readies, f + 1)
+            if enough is None:
+                return said
+            one.ready = True
+            one.readies[enough] += 1
+            topic = Topic(init.step, READY, init.round, origin)
+            said = self.node.tell(self.group.parties, topic, np.frombuffer(enough, np.uint8))
+        sure = _most(one.readies, 2 * f + 1)
+        if sure is not None and sure in one.values and not one.delivered:
+            one.delivered = True
+            self.delivered.setdefault(init, {})[origin] = one.values[sure]
+        return said
+
+
+class Broadcaster(Node):
+    """A party that broadcasts one value of its own, if any, and waits for everybody's.
+
+    >>> group = Group("party", 4, f=1)
+    >>> said = kinds(group, Form(np.dtype("float32"), 2))
+    >>> Broadcaster(0, said, group, np.ones(2, np.float32)).start()[0].topic
+    Topic(step=0, kind='init', round=0, subject=-1)
+    """
+
+    def __init__(
+        self, party: int, kinds: Mapping[str, Kind], group: Group, value: Body | None = None
+    ) -> None:
+        super().__init__(party, kinds)
+        self.value, self.group = value, group
+        self.broadcast = ReliableBroadcast(self, group)
+
+    @property
+    def delivered(self) -> dict[int, Body]:
+        """Return the values taken so far, by origin."""
+        return self.broadcast.delivered.get(Topic(0, INIT), {})
+
+    def start(self) -> list[Output]:
+        """Broadcast one's own value."""
+        return [] if self.value is None else self.broadcast.send(Topic(0, INIT), self.value)
+
+    def hear(self, message: Message) -> list[Output]:
+        """Answer as the broadcast asks."""
+        return self.broadcast.receive(message)
+
+    def proceed(self) -> list[Output]:
+        """See whether everybody's value is there."""
+        self.finished = len(self.delivered) == self.group.n
+        return []
+
+
+def _most(votes: Counter[bytes], least: int) -> bytes | None:
+    """Return what has at least so many votes, if anything has."""
+    return next((name for name, count in votes.items() if count >= least), None)

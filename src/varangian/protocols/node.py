@@ -1,0 +1,93 @@
+"""A party's side of a protocol, without input or output: what comes in, and what it says next."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from varangian.protocols.mailbox import WINDOW, Mailbox, Refusal
+from varangian.protocols.message import Alarm, Body, Kind, Message, Output, Topic
+
+
+class Node(ABC):
+    """A state machine: each call returns the messages to send and the alarms to set.
+
+    ``step`` is where the node stands, ``finished`` whether it has all it came for, and ``refused`` counts
+    what was not taken, by peer and reason. What a node said last is kept, to be said again to a peer that
+    was away. Nothing here waits, reads a clock or draws a number.
+    """
+
+    def __init__(self, party: int, kinds: Mapping[str, Kind], window: int = WINDOW) -> None:
+        self.party = party
+        self.step = 0
+        self.finished = False
+        self.mailbox = Mailbox(kinds, window)
+        self.refused: Counter[tuple[int, Refusal]] = Counter()
+        self._window, self._restored = window, False
+        self._said: dict[tuple[int, str, int], deque[Message]] = {}
+
+    @abstractmethod
+    def start(self) -> list[Output]:
+        """Return what the node says before anything has arrived, first or after a restart."""
+
+    @abstractmethod
+    def proceed(self) -> list[Output]:
+        """Go as far as what has arrived allows, and return what there is to say."""
+
+    def receive(self, message: Message) -> list[Output]:
+        """Take a value, and go on."""
+        return [*self.hear(message), *self.proceed()] if self.takes(message) else []
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether something that was said to this node is gone: only then may it skip steps.
+
+        Among parties that lose nothing, one that skipped a step would be missed by those who are slower.
+        """
+        return self._restored or self.mailbox.evicted > 0
+
+    def takes(self, message: Message) -> bool:
+        """Keep a value, or count why not."""
+        refusal = self.mailbox.put(message)
+        if refusal is not None:
+            self.refused[message.sender, refusal] += 1
+        return refusal is None
+
+    def hear(self, message: Message) -> list[Output]:
+        """Return what is to be said of a value at once, however far the node is itself."""
+        return []
+
+    def ring(self, alarm: Alarm) -> list[Output]:
+        """Go on after an alarm; without a use for it, in vain."""
+        return []
+
+    def again(self, peer: int) -> list[Output]:
+        """Return what a peer may have missed: the last that was said to it, of each kind."""
+        return [message for (to, _, _), messages in self._said.items() if to == peer for message in messages]
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a restarted node needs: numbers, and arrays of numbers."""
+        return {"step": self.step, "finished": self.finished}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state, before ``start``."""
+        self.step, self.finished, self._restored = int(state["step"]), bool(state["finished"]), True
+        self.mailbox.forget(self.step)
+
+    def tell(self, peers: Iterable[int], topic: Topic, body: Body) -> list[Output]:
+        """Return one value to several peers, and keep it in case they miss it.
+
+        What a node tells itself is taken at once.
+        """
+        outputs: list[Output] = []
+        for peer in peers:
+            message = Message(self.party, peer, topic, body)
+            if peer == self.party:
+                self.mailbox.put(message)
+                continue
+            key = (peer, topic.kind, topic.subject)
+            self._said.setdefault(key, deque(maxlen=self._window)).append(message)
+            outputs.append(message)
+        return outputs

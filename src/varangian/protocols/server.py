@@ -1,0 +1,128 @@
+"""A server among servers: gradients of a quorum, a step, and now and then the others' models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from varangian.protocols.group import Group
+from varangian.protocols.mailbox import WINDOW
+from varangian.protocols.message import Alarm, Body, Kind, Output, Topic
+from varangian.protocols.node import Node
+from varangian.protocols.work import Keeper, Reducer
+
+MODEL, GRADIENT, GATHER = "model", "gradient", "gather"
+
+
+class Server(Node):
+    """Scatter: tell the workers the model, wait for gradients, step. Gather: meet the other servers' models.
+
+    It waits for the workers' quorum and then ``patience`` seconds more for the rest. Every ``gather_every``
+    steps (never, if 0) and at the end its model becomes the middle of a quorum of models: that pulls honest
+    servers together. A server that was away joins at a later gather at which a quorum has spoken.
+
+    Reference   El-Mhamdi et al., PODC 2020
+    """
+
+    def __init__(
+        self,
+        party: int,
+        kinds: Mapping[str, Kind],
+        *,
+        servers: Group,
+        workers: Group,
+        keeper: Keeper,
+        middle: Reducer,
+        steps: int,
+        gather_every: int = 0,
+        patience: float = 0.0,
+        window: int = WINDOW,
+    ) -> None:
+        super().__init__(party, kinds, window)
+        self.servers, self.workers = servers, workers
+        self.keeper, self.middle = keeper, middle
+        self.steps, self.gather_every, self.patience = steps, gather_every, patience
+        self.gathering = False
+        self._set = self._rung = -1
+
+    def start(self) -> list[Output]:
+        """Tell the model, or the other servers where it stands if it was gathering."""
+        return [*(self._gather() if self.gathering else self._scatter()), *self.proceed()]
+
+    def proceed(self) -> list[Output]:
+        """Step as often as what has arrived allows."""
+        outputs: list[Output] = []
+        while not self.finished and (more := self._next()):
+            outputs += more
+        return outputs if self.finished else [*outputs, *self._patience()]
+
+    def ring(self, alarm: Alarm) -> list[Output]:
+        """Step without the workers that were waited for in vain."""
+        self._rung = max(self._rung, alarm.topic.step)
+        return self.proceed()
+
+    def _next(self) -> list[Output]:
+        """Return what there is to say after the next step or gather: nothing if too little has arrived."""
+        said = self._meet(Topic(self.step, GATHER)) if self.gathering else self._advance()
+        return said or (self._join() if self.lost else [])
+
+    def _advance(self) -> list[Output]:
+        gradients = self.mailbox.on(Topic(self.step, GRADIENT))
+        if len(gradients) < self.workers.quorum or self._patient(len(gradients)):
+            return []
+        self.keeper.apply(self.keeper.aggregate(gradients, self.step), self.step)
+        self._at(self.step + 1)
+        gathers = self.gather_every and (self.step % self.gather_every == 0 or self.step == self.steps)
+        return self._gather() if gathers else self._scatter()
+
+    def _patient(self, came: int) -> bool:
+        """Tell whether there is time left to wait for workers beyond the quorum."""
+        return bool(self.patience) and came < self.workers.n and self._rung < self.step
+
+    def _patience(self) -> list[Output]:
+        topic = Topic(self.step, GRADIENT)
+        came = self.mailbox.count(topic)
+        if self.gathering or came < self.workers.quorum or not self._patient(came) or self._set >= self.step:
+            return []
+        self._set = self.step
+        return [Alarm(self.patience, topic)]
+
+    def _at(self, step: int) -> None:
+        self.step = step
+        self.mailbox.forget(step)
+
+    def _gather(self) -> list[Output]:
+        self.gathering = True
+        return self.tell(self.servers.parties, Topic(self.step, GATHER), self.keeper.theta)
+
+    def _meet(self, topic: Topic) -> list[Output]:
+        models = self.mailbox.on(topic)
+        if len(models) < self.servers.quorum:
+            return []
+        self.keeper.theta, self.gathering = self.middle(list(models.values())), False
+        return self._scatter()
+
+    def _join(self) -> list[Output]:
+        """Take the others' middle for one's own: somebody may still wait for this server's word."""
+        topic = self.mailbox.newest(GATHER, self.servers.quorum)
+        if topic is None or topic.step <= self.step:
+            return []
+        self._at(topic.step)
+        said = self._meet(topic)
+        return [*self.tell(self.servers.parties, topic, self.keeper.theta), *said]
+
+    def _scatter(self) -> list[Output]:
+        self.finished = self.step >= self.steps
+        return self.tell(self.workers.parties, Topic(self.step, MODEL), self.keeper.theta)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a restarted server needs."""
+        own = {"theta": self.keeper.theta, "gathering": self.gathering}
+        return {**super().state(), **own, "keeper": self.keeper.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state, before ``start``."""
+        super().restore(state)
+        theta: Body = state["theta"]
+        self.keeper.theta, self.gathering = theta, bool(state["gathering"])
+        self.keeper.restore(state["keeper"])

@@ -1,0 +1,71 @@
+"""A worker: models of a quorum of servers, their middle, a gradient for every server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from varangian.protocols.group import Group
+from varangian.protocols.mailbox import WINDOW
+from varangian.protocols.message import Body, Kind, Output, Topic
+from varangian.protocols.node import Node
+from varangian.protocols.server import GRADIENT, MODEL
+from varangian.protocols.work import Learner, Reducer
+
+
+class Worker(Node):
+    """Answer the models of each step with a gradient; of the last, if some were lost.
+
+    Reference   El-Mhamdi et al., PODC 2020
+    """
+
+    def __init__(
+        self,
+        party: int,
+        kinds: Mapping[str, Kind],
+        *,
+        servers: Group,
+        learner: Learner,
+        middle: Reducer,
+        steps: int,
+        window: int = WINDOW,
+    ) -> None:
+        super().__init__(party, kinds, window)
+        self.servers, self.learner, self.middle, self.steps = servers, learner, middle, steps
+
+    def start(self) -> list[Output]:
+        """Wait for a model."""
+        return []
+
+    def proceed(self) -> list[Output]:
+        """Answer as many steps as enough servers have spoken on."""
+        said: list[Output] = []
+        while not self.finished and (topic := self._spoken()) is not None:
+            theta = self.middle(list(self.mailbox.on(topic).values()))
+            said += self._answer(theta, topic.step)
+        return said
+
+    def _spoken(self) -> Topic | None:
+        """Return the models to answer: those of the next step, or the last ones if some were lost."""
+        topic = Topic(self.step, MODEL)
+        if self.mailbox.count(topic) >= self.servers.quorum:
+            return topic
+        return self.mailbox.newest(MODEL, self.servers.quorum) if self.lost else None
+
+    def _answer(self, theta: Body, step: int) -> list[Output]:
+        self.step = step + 1
+        self.mailbox.forget(self.step)
+        if step >= self.steps:
+            self.finished = True
+            return []
+        body = self.learner.sent(self.learner.sampled(theta, step), step)
+        return self.tell(self.servers.parties, Topic(step, GRADIENT), body)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a restarted worker needs."""
+        return {**super().state(), "learner": self.learner.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state, before ``start``."""
+        super().restore(state)
+        self.learner.restore(state["learner"])
