@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ class Trainee:
     """A worker that follows the protocol: its gradients, its momentum."""
 
     def __init__(self, world: World, worker: int) -> None:
-        self.world, self.worker = world, worker
+        self.world, self.worker, self.loss = world, worker, math.nan
         self.memory = torch.zeros_like(world.flat.get())
 
     def rate(self, step: int) -> float:
@@ -34,7 +35,8 @@ class Trainee:
         """Return the gradient at ``theta``, or the displacement after several local steps."""
         rate = self.rate(step)
         start = tensor(theta) + self.world.spec.heavy_ball.lookahead(self.memory, rate)
-        return array(displacement(self.world, start, self.worker, step, rate)[0])
+        gradient, self.loss = displacement(self.world, start, self.worker, step, rate)
+        return array(gradient)
 
     def sent(self, sampled: Body, step: int) -> Body:
         """Return the momentum, where the worker keeps it."""

@@ -2,12 +2,26 @@
 
 from varangian.protocols.averaging import Agreement, Averaging, ByDiameter, ByWitness
 from varangian.protocols.broadcast import Broadcaster, ReliableBroadcast
-from varangian.protocols.faults import FAULTS, Fault, Liar, fault_named
+from varangian.protocols.faults import (
+    FAULTS,
+    Equivocating,
+    Fault,
+    Flooding,
+    Liar,
+    Misdated,
+    Misshapen,
+    Noise,
+    NotANumber,
+    Replaying,
+    Reversed,
+    Silent,
+)
 from varangian.protocols.group import Group
 from varangian.protocols.mailbox import Mailbox, Refusal
 from varangian.protocols.message import NOBODY, Alarm, Body, Form, Kind, Message, Output, Topic
 from varangian.protocols.node import Node
 from varangian.protocols.topology import (
+    TOPOLOGIES,
     CrashTolerant,
     Decentralised,
     Replicated,
@@ -21,6 +35,7 @@ from varangian.protocols.work import Keeper, Learner, Reducer
 __all__ = [
     "FAULTS",
     "NOBODY",
+    "TOPOLOGIES",
     "Agreement",
     "Alarm",
     "Averaging",
@@ -30,7 +45,9 @@ __all__ = [
     "ByWitness",
     "CrashTolerant",
     "Decentralised",
+    "Equivocating",
     "Fault",
+    "Flooding",
     "Form",
     "Group",
     "Keeper",
@@ -39,16 +56,22 @@ __all__ = [
     "Liar",
     "Mailbox",
     "Message",
+    "Misdated",
+    "Misshapen",
     "Node",
+    "Noise",
+    "NotANumber",
     "Output",
     "Reducer",
     "Refusal",
     "ReliableBroadcast",
+    "Replaying",
     "Replicated",
+    "Reversed",
+    "Silent",
     "Single",
     "Synchronous",
     "Task",
     "Topic",
     "Topology",
-    "fault_named",
 ]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from varangian.core.randomness import Stream
-from varangian.errors import UnknownNameError
 from varangian.protocols.message import Alarm, Body, Message, Output
 from varangian.protocols.node import Node
 
@@ -131,8 +130,8 @@ class Replaying(Fault):
         return [message, message]
 
 
-class Liar:
-    """A node whose messages a fault bends; to the engine it is a node like any other."""
+class Liar(Node):
+    """A node whose messages a fault bends; whatever else it has is the honest node's."""
 
     def __init__(self, node: Node, fault: Fault, stream: Stream) -> None:
         self.node, self.fault = node, fault
@@ -153,6 +152,18 @@ class Liar:
     def ring(self, alarm: Alarm) -> list[Output]:
         """Go on after an alarm, and lie."""
         return self._bent(self.node.ring(alarm))
+
+    def proceed(self) -> list[Output]:
+        """Go on, and lie."""
+        return self._bent(self.node.proceed())
+
+    def state(self) -> dict[str, Any]:
+        """Return what the node needs."""
+        return self.node.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state of the node."""
+        self.node.restore(state)
 
     def again(self, peer: int) -> list[Output]:
         """Repeat what was said, bent once more."""
@@ -182,15 +193,7 @@ FAULTS: tuple[type[Fault], ...] = (
     Flooding,
     Replaying,
 )
-"""All faults, by name in lower case on the command line."""
-
-
-def fault_named(name: str, options: Mapping[str, Any] | None = None) -> Fault:
-    """Return a fault by its name. Raises UnknownNameError."""
-    known = {one.__name__.lower(): one for one in FAULTS}
-    if name.lower() not in known:
-        raise UnknownNameError("fault", name, known)
-    return known[name.lower()](**(options or {}))
+"""All faults."""
 
 
 def _real(body: Body) -> bool:

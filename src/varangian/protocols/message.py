@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 NOBODY = -1
 """The subject of a value that is about no party."""
 
-Body = np.ndarray[Any, Any]
+Body = NDArray[Any]
 """What is carried: one axis of numbers. A message shares its body with its sender and is never written to."""
 
 

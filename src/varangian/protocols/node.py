@@ -15,8 +15,9 @@ class Node(ABC):
     """A state machine: each call returns the messages to send and the alarms to set.
 
     ``step`` is where the node stands, ``finished`` whether it has all it came for, and ``refused`` counts
-    what was not taken, by peer and reason. What a node said last is kept, to be said again to a peer that
-    was away. Nothing here waits, reads a clock or draws a number.
+    what was not taken, by peer and reason. In ``absent`` the engine tells which peers are out of reach: they
+    are not waited for beyond a quorum. What a node said last is kept, to be said again to a peer that was
+    away. Nothing here waits, reads a clock or draws a number.
     """
 
     def __init__(self, party: int, kinds: Mapping[str, Kind], window: int = WINDOW) -> None:
@@ -25,6 +26,7 @@ class Node(ABC):
         self.finished = False
         self.mailbox = Mailbox(kinds, window)
         self.refused: Counter[tuple[int, Refusal]] = Counter()
+        self.absent: set[int] = set()
         self._window, self._restored = window, False
         self._said: dict[tuple[int, str, int], deque[Message]] = {}
 

@@ -77,7 +77,8 @@ class Server(Node):
 
     def _patient(self, came: int) -> bool:
         """Tell whether there is time left to wait for workers beyond the quorum."""
-        return bool(self.patience) and came < self.workers.n and self._rung < self.step
+        there = self.workers.n - len(self.absent.intersection(self.workers.parties))
+        return bool(self.patience) and came < there and self._rung < self.step
 
     def _patience(self) -> list[Output]:
         topic = Topic(self.step, GRADIENT)

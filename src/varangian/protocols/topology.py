@@ -154,6 +154,8 @@ class Served(Topology):
 class Single(Served):
     """One server that everybody trusts."""
 
+    patience: float = 1.0
+
     def check(self, rule: Stage) -> None:
         """Refuse a rule that cannot take a quorum of the workers."""
         if self.servers != 1:
@@ -176,6 +178,9 @@ class Replicated(Served):
                 2 f_ps + 2 <= q_ps <= n_ps - f_ps
     Reference   El-Mhamdi et al., PODC 2020
     """
+
+    servers: int = 5
+    byzantine_servers: int = 1
 
     def check(self, rule: Stage) -> None:
         """Refuse numbers outside the condition, and a rule that cannot take a quorum."""
@@ -229,6 +234,8 @@ class Synchronous(Replicated):
 class CrashTolerant(Served):
     """The baseline: servers that may crash but not lie, one of which leads."""
 
+    servers: int = 3
+    byzantine_servers: int = 2
     patience: float = 1.0
 
     def check(self, rule: Stage) -> None:
@@ -307,3 +314,7 @@ class Decentralised(Topology):
             steps=task.steps,
             window=self.window,
         )
+
+
+TOPOLOGIES: tuple[type[Topology], ...] = (Single, CrashTolerant, Replicated, Synchronous, Decentralised)
+"""All topologies."""

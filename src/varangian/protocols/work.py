@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from varangian.protocols.message import Body
 
+Reducer = Callable[[list[Body]], Body]
+"""A rule, as a protocol uses it: some vectors become one."""
 
+
+@runtime_checkable
 class Learner(Protocol):
     """A worker's side: what it samples, and what it makes of that before it sends it."""
 
@@ -27,6 +31,7 @@ class Learner(Protocol):
         """Go back to a state."""
 
 
+@runtime_checkable
 class Keeper(Protocol):
     """A server's side: the parameters, and what a step makes of the gradients that came."""
 
@@ -43,10 +48,3 @@ class Keeper(Protocol):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to a state."""
-
-
-class Reducer(Protocol):
-    """A rule, as a protocol uses it: some vectors become one."""
-
-    def __call__(self, vectors: list[Body], /) -> Body:
-        """Return one vector, ``(d,)``, of n vectors of that shape."""

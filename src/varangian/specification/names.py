@@ -21,7 +21,7 @@ from varangian.errors import ParameterError, UnknownNameError
 from varangian.mixers import MIXERS
 from varangian.specification.mixture import RuleMixture
 
-Kind = TypeVar("Kind", bound="Stage | Attack")
+Kind = TypeVar("Kind")
 CONSTANTS = {"none": None, "true": True, "false": False}
 
 
@@ -108,6 +108,24 @@ def parse_attack(text: str) -> Attack | None:
     return _make(kind, text, _read_fields(own), {"attack": line})
 
 
+def parse_named(what: str, text: str, kinds: Iterable[type[Kind]], declared: Mapping[str, Any]) -> Kind:
+    """Return the value of one of some classes that a text spells, with the fields that it leaves to others.
+
+    Raises UnknownNameError, ParameterError.
+
+    >>> from varangian.mixers import Bucketing
+    >>> parse_named("mixer", "bucketing:s=3", [Bucketing], {"f": 1})
+    Bucketing(f=1, s=3)
+    """
+    name, _, rest = text.strip().partition(":")
+    kind = _look_up(what, name, {canonical(one): one for one in kinds})
+    known = _read_fields(rest)
+    left = {
+        field: value for field, value in declared.items() if field in _fields(kind) and field not in known
+    }
+    return _make(kind, text, known, left)
+
+
 def _parse_stage(text: str, f: int) -> Stage:
     name, _, rest = text.strip().partition(":")
     kind = _look_up("rule or mixer", name, {**_spellings(HALVES), **rule_names()})
@@ -117,9 +135,10 @@ def _parse_stage(text: str, f: int) -> Stage:
 
 
 def _spellings(kinds: Iterable[type[Kind]]) -> dict[str, type[Kind]]:
+    """Return classes by all their names."""
     spelled: dict[str, type[Kind]] = {}
     for kind in kinds:
-        for name in (canonical(kind), kind.__name__.lower(), *kind.short_names):
+        for name in (canonical(kind), kind.__name__.lower(), *getattr(kind, "short_names", ())):
             spelled[name] = kind
     return spelled
 

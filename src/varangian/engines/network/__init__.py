@@ -3,6 +3,7 @@
 from varangian.engines.network.events import Crash, Event, Partition
 from varangian.engines.network.links import Constant, Delay, Exponential, HeavyTailed, Link, Uniform
 from varangian.engines.network.network import Delivery, Network
+from varangian.engines.network.train import OnNetwork
 
 __all__ = [
     "Constant",
@@ -14,6 +15,7 @@ __all__ = [
     "HeavyTailed",
     "Link",
     "Network",
+    "OnNetwork",
     "Partition",
     "Uniform",
 ]

@@ -128,6 +128,8 @@ class Network:
         party = event.party
         if party in self.nodes:
             self._kept[party] = self.nodes.pop(party).state()
+            for peer in self.nodes.values():
+                peer.absent.add(party)
             return
         node = self.made(party)
         node.restore(self._kept[party])
@@ -135,4 +137,5 @@ class Network:
         self._say(party, node.start())
         for other, peer in self.nodes.items():
             if other != party:
+                peer.absent.discard(party)
                 self._say(other, peer.again(party))
