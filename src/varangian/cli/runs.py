@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from varangian.cli.live import Live
 from varangian.cli.spelling import spelled
-from varangian.engines import Result
+from varangian.engines import Engine, Result
 from varangian.experiments import run
 from varangian.specification import Experiment
 
@@ -20,7 +20,9 @@ class Outcome:
     interrupted: str | None = None
 
 
-def train_all(runs: Mapping[str, Experiment], *, quiet: bool) -> Outcome:
+def train_all(
+    runs: Mapping[str, Experiment], *, quiet: bool, engine: Callable[[Experiment], Engine | None]
+) -> Outcome:
     """Return the results of all runs, or of those that were done when Ctrl-C came."""
     results: dict[str, Result] = {}
     for number, (label, spec) in enumerate(runs.items(), 1):
@@ -28,7 +30,7 @@ def train_all(runs: Mapping[str, Experiment], *, quiet: bool) -> Outcome:
         live = Live(f"{place}{lying(spec)}, {spelled(spec.rule)}", spec.steps, quiet=quiet)
         try:
             with live:
-                results[label] = run(spec, live)
+                results[label] = run(spec, live, engine=engine(spec))
         except KeyboardInterrupt:
             step = f"after step {live.stand.step} of {spec.steps}" if live.stand else "before its first step"
             return Outcome(results, f"run {number} of {len(runs)} ({label}) ended {step}")

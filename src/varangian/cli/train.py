@@ -9,6 +9,7 @@ import click
 
 from varangian.cli.choices import DEFAULTS, experiment_of
 from varangian.cli.console import show, show_json
+from varangian.cli.engines import engine_of, engine_options, parties_told
 from varangian.cli.export import as_json, write_json
 from varangian.cli.outcome import headline, outcome_table, verdict
 from varangian.cli.pictures import draw, pictures
@@ -53,6 +54,7 @@ Examples:
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write all that was measured; - is stdout."
 )
+@engine_options
 @click.option("--quiet", is_flag=True, help="No progress on stderr; the table is still printed.")
 def train(
     words: tuple[str, ...],
@@ -60,6 +62,10 @@ def train(
     plot: Path | None,
     json_path: Path | None,
     quiet: bool,
+    engine: str,
+    topology: str | None,
+    fault: str | None,
+    loss: float | None,
     **flags: Any,
 ) -> int:
     """Train, and tell the accuracy on the test set.
@@ -72,7 +78,10 @@ def train(
         check_picture(picture)
     if json_path and json_path != STDOUT:
         check_writable(json_path)
-    outcome = train_all(runs, quiet=quiet)
+    made = engine_of(engine, topology, fault, loss)
+    for one in runs.values():
+        made(one)
+    outcome = train_all(runs, quiet=quiet, engine=made)
     results, aside = outcome.results, json_path == STDOUT
     if outcome.interrupted:
         if results:
@@ -83,7 +92,7 @@ def train(
         show_json(as_json(spec, results))
     else:
         told = [verdict(*results.values())] if compare else []
-        show(headline(spec), outcome_table(results.values()), *told)
+        show(headline(spec), outcome_table(results.values()), *told, *parties_told(results.values()))
         if json_path:
             write_json(as_json(spec, results), json_path)
             show(f"Wrote {json_path}")

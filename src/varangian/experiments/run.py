@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import overload
 
-from varangian.engines import Progress, Result, batches, simulate
+from varangian.engines import Engine, Progress, Result, batches, simulate
 from varangian.kernels.lanes import each
 from varangian.specification import Experiment
 
@@ -18,14 +18,22 @@ class _Over(Exception):  # noqa: N818 (no error, the end of what nobody waits fo
 
 
 @overload
-def run(experiments: Experiment, watch: Watch | None = None) -> Result: ...
+def run(experiments: Experiment, watch: Watch | None = None, *, engine: Engine | None = None) -> Result: ...
 @overload
-def run(experiments: Sequence[Experiment], watch: Watch | None = None) -> list[Result]: ...
-def run(experiments: Experiment | Sequence[Experiment], watch: Watch | None = None) -> Result | list[Result]:
+def run(
+    experiments: Sequence[Experiment], watch: Watch | None = None, *, engine: Engine | None = None
+) -> list[Result]: ...
+def run(
+    experiments: Experiment | Sequence[Experiment],
+    watch: Watch | None = None,
+    *,
+    engine: Engine | None = None,
+) -> Result | list[Result]:
     """Return the result of an experiment, or one for each of several, those of one shape side by side.
 
     A run's numbers do not depend on what runs beside it. ``watch`` is told after every step of every batch;
-    batches take turns, as many at once as PyTorch has threads.
+    batches take turns, as many at once as PyTorch has threads. On another ``engine`` than the simulator,
+    experiments run one after the other.
 
     >>> result = run(Experiment(workers=4, steps=3, model="logistic"))
     >>> len(result.metrics["loss"]), result.diverged
@@ -34,6 +42,10 @@ def run(experiments: Experiment | Sequence[Experiment], watch: Watch | None = No
     >>> all(result.accuracy > 0.8 for result in both)
     True
     """
+    if engine is not None:
+        if isinstance(experiments, Experiment):
+            return engine.run(experiments, watch)
+        return [engine.run(spec, watch) for spec in experiments]
     if isinstance(experiments, Experiment):
         return simulate([experiments], watch)[0]
     specs, over = list(experiments), threading.Event()
