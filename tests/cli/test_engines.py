@@ -25,7 +25,7 @@ def test_peers_need_no_server(train: Run) -> None:
         "--engine", "network", "--topology", "decentralised:way=witness", "--attack", "alie", "rule=trmean"
     )
     assert done.code == 0
-    assert sum(line.startswith("peer") for line in done.out.splitlines()) == 16
+    assert sum(line.startswith("peer") for line in done.out.splitlines()) == 5
 
 
 @pytest.mark.parametrize(

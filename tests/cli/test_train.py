@@ -109,7 +109,7 @@ def interrupting(after: int) -> Callable[..., Result]:
     """Return a ``run`` whose call number ``after`` + 1 meets Ctrl-C at its second step."""
     original, calls = runs.run, []
 
-    def run(spec: Any, watch: Any) -> Result:
+    def run(spec: Any, watch: Any, engine: Any) -> Result:
         calls.append(spec)
 
         def interrupted(stand: Any) -> None:
@@ -117,7 +117,7 @@ def interrupting(after: int) -> Callable[..., Result]:
             if len(calls) > after and stand.step == 2:
                 raise KeyboardInterrupt
 
-        return original(spec, interrupted)
+        return original(spec, interrupted, engine=engine)
 
     return run
 
@@ -145,7 +145,7 @@ def test_ctrl_c_in_the_first_run_leaves_stdout_empty(train: Run, monkeypatch: py
 def test_an_unexpected_error_is_a_bug_and_keeps_its_traceback(
     train: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **options: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(runs, "run", broken)
@@ -156,6 +156,6 @@ def test_an_unexpected_error_is_a_bug_and_keeps_its_traceback(
 def test_help_names_every_flag_and_every_field(run: Run) -> None:
     shown = run("train", "--help").out
     flags = set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", shown, re.M)) - {"--help"}
-    assert len(flags) == 12
+    assert len(flags) == 16
     assert "learning_rate" in shown
     assert "nnm+trmean" in shown
