@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from varangian.protocols.message import Message, Output, Topic
+from varangian.protocols.message import Body, Message, Output, Topic
 from varangian.protocols.server import MODEL, Server
 
 ASK = "ask"
 
 
 class AnsweringServer(Server):
-    """A server that tells its model to those who ask for it, once per step.
+    """A server that tells its model of a step to those who ask for it, once it has come so far.
 
-    Who asks for a step that is over gets the newest model.
+    It keeps the models of the last steps, as many as the window; who asks for an older one gets the newest.
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._asked: dict[int, int] = {}
-        self._answered: dict[int, int] = {}
+        self._models: dict[int, Body] = {}
 
     def receive(self, message: Message) -> list[Output]:
         """Take a value or a question."""
@@ -27,14 +27,21 @@ class AnsweringServer(Server):
         if topic.kind != ASK or sender not in self.workers.parties:
             return super().receive(message)
         self._asked[sender] = max(topic.step, self._asked.get(sender, 0))
-        return self._scatter() if not self.gathering else []
+        return self._answer()
 
     def _scatter(self) -> list[Output]:
         self.finished = self.step >= self.steps
-        waiting = [
-            worker
-            for worker, step in self._asked.items()
-            if step <= self.step and self._answered.get(worker, -1) < self.step
-        ]
-        self._answered |= dict.fromkeys(waiting, self.step)
-        return self.tell(waiting, Topic(self.step, MODEL), self.keeper.theta)
+        self._models[self.step] = self.keeper.theta
+        if len(self._models) > self.mailbox.window:
+            del self._models[min(self._models)]
+        return self._answer()
+
+    def _answer(self) -> list[Output]:
+        newest = max(self._models, default=-1)
+        ready = {worker: step for worker, step in self._asked.items() if step <= newest}
+        said: list[Output] = []
+        for worker, step in ready.items():
+            del self._asked[worker]
+            told = step if step in self._models else newest
+            said += self.tell([worker], Topic(told, MODEL), self._models[told])
+        return said

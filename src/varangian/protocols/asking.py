@@ -20,9 +20,10 @@ from varangian.protocols.work import Learner, Reducer
 class AskingWorker(Node):
     """Ask server (worker + step) mod n for its model, and the next one if the answer is not believed.
 
-    It is tested against the worker's own guess, theta - rate * gradient. At the first step, at gathers, and
-    when the others are ahead, the worker asks all and takes the middle of a quorum; so it does when no server
-    is believed. It waits ``patience`` seconds for an answer before it asks the next server.
+    It is tested against the worker's own guess, theta - rate * gradient. At the first step and at gathers the
+    worker asks all and takes the middle of a quorum; so it does when no server is believed. It waits
+    ``patience`` seconds for an answer before it asks the next server. It skips steps only when more servers
+    than may lie have forgotten the one it stands at.
 
     Reference   El-Mhamdi et al., PODC 2020
     """
@@ -75,33 +76,37 @@ class AskingWorker(Node):
 
     def _next(self) -> list[Output] | None:
         """Return what there is to say next, or None where an answer is missing."""
-        together = self._together()
-        if together is not None:
-            return self._accept(self.middle(list(self.mailbox.on(together).values())), together.step)
-        if self._ahead and not self._all_asked:
-            return self._ask(self._others())
-        if self._takes_all:
-            return None
-        for server, theta in self.mailbox.on(Topic(self.step, MODEL)).items():
-            if server not in self._doubted:
-                return self._test(server, theta)
+        forgotten = self._forgotten()
+        if forgotten > self.step:
+            return self._skip(forgotten)
+        models = self.mailbox.on(Topic(self.step, MODEL))
+        believable = [] if self._takes_all else [one for one in models if one not in self._doubted]
+        if believable:
+            return self._test(believable[0], models[believable[0]])
+        if self._all_asked and len(models) >= self.servers.quorum:
+            return self._accept(self.middle(list(models.values())))
         return None
 
     def _test(self, server: int, theta: Body) -> list[Output]:
         gradient = self.learner.sampled(theta, self.step)
         if self._believes(theta, gradient):
-            return self._accept(theta, self.step, gradient)
+            return self._accept(theta, gradient)
         self._doubted.add(server)
         self.filtered += 1
         return self._ask(self._others()[:1])
 
-    def _together(self) -> Topic | None:
-        """Return the models whose middle is to be taken, if it is time for that."""
-        topic = self.mailbox.newest(MODEL, self.servers.quorum)
-        if topic is None or topic.step > self.step:
-            return topic
-        every = self._takes_all or (self._all_asked and self._doubted.issuperset(self.mailbox.on(topic)))
-        return topic if every else None
+    def _forgotten(self) -> int:
+        """Return the last step that an honest server is sure to have come to, by their answers."""
+        newest: dict[int, int] = {}
+        for topic in self.mailbox.topics(MODEL):
+            newest |= {one: max(topic.step, newest.get(one, 0)) for one in self.mailbox.on(topic)}
+        return sorted([*newest.values(), *[0] * self.servers.n], reverse=True)[self.servers.f]
+
+    def _skip(self, step: int) -> list[Output]:
+        """Ask all for the model of a later step, having none to compare it with."""
+        self.step, self._theta = step, None
+        self.mailbox.forget(step)
+        return self._wish()
 
     @property
     def _takes_all(self) -> bool:
@@ -110,12 +115,6 @@ class AskingWorker(Node):
     @property
     def _all_asked(self) -> bool:
         return len(self._asked) == self.servers.n
-
-    @property
-    def _ahead(self) -> bool:
-        """Tell whether a server has moved on."""
-        newest = self.mailbox.newest(MODEL, 1)
-        return newest is not None and newest.step > self.step
 
     def _others(self) -> list[int]:
         """Return the servers not asked yet, in this worker's order for the step."""
@@ -145,9 +144,9 @@ class AskingWorker(Node):
             *self._anchor, self.step, self.gather_every, n, f
         )
 
-    def _accept(self, theta: Body, step: int, gradient: Body | None = None) -> list[Output]:
+    def _accept(self, theta: Body, gradient: Body | None = None) -> list[Output]:
         """Answer a model with a gradient, and wish for the next."""
-        anchors = self._takes_all or step != self.step
+        anchors, step = self._takes_all, self.step
         self.step = step + 1
         self.mailbox.forget(self.step)
         if step >= self.steps:

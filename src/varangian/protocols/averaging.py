@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
@@ -11,6 +12,7 @@ from varangian.core.conditions import Condition
 from varangian.protocols import broadcast
 from varangian.protocols.broadcast import INIT, ReliableBroadcast
 from varangian.protocols.group import Group
+from varangian.protocols.mailbox import WINDOW
 from varangian.protocols.message import Body, Form, Kind, Message, Output, Topic
 from varangian.protocols.node import Node
 from varangian.protocols.work import Reducer
@@ -21,13 +23,34 @@ VALUE, WITNESS = "value", "witness"
 class Averaging(ABC):
     """One way to average, as a part of a node: a vector is proposed, and later there is an outcome."""
 
-    def __init__(self, node: Node, group: Group, reduce: Reducer) -> None:
-        self.node, self.group, self.reduce = node, group, reduce
+    def __init__(self, node: Node, group: Group, reduce: Reducer, past: int = WINDOW) -> None:
+        self.node, self.group, self.reduce, self.past = node, group, reduce, past
 
     @staticmethod
     @abstractmethod
     def condition(f: int) -> Condition:
         """Return how many parties it takes."""
+
+    @staticmethod
+    @abstractmethod
+    def least(group: Group) -> Condition:
+        """Return how many parties a node has to wait for."""
+
+    @staticmethod
+    @abstractmethod
+    def factor(group: Group) -> float:
+        """Return what an exchange leaves of the honest diameter under the worst schedule, as a share."""
+
+    @classmethod
+    def exchanges(cls, group: Group, rounds: int) -> int:
+        """Return how many exchanges it takes to halve the honest diameter ``rounds`` times, come what may.
+
+        Where no number is enough, each round is one exchange, and nothing is promised.
+        """
+        factor = cls.factor(group)
+        if rounds == 0 or factor >= 1:
+            return rounds
+        return 1 if factor <= 0 else math.ceil(rounds * math.log(0.5) / math.log(factor) - 1e-9)
 
     @staticmethod
     @abstractmethod
@@ -56,6 +79,7 @@ class Averaging(ABC):
 
     def forget(self, before: int) -> None:
         """Drop what is about earlier steps."""
+        self.node.mailbox.forget(before)
 
 
 class ByDiameter(Averaging):
@@ -63,6 +87,11 @@ class ByDiameter(Averaging):
 
     ``reduce`` is that mean, or another rule whose condition holds on the quorum.
 
+    Guarantee   an exchange leaves at most (n - q + 3f) / (q - f) of the honest diameter, 4f / (n - 2f) with
+                q = n - f: of two honest parties' q - f vectors, at most n - q + 2f are not the same. f of
+                these are of liars, who tell each something else, at most two diameters apart, for both are
+                within one of an honest vector that the two share; the others differ by one. A party moves by
+                at most ((n - q + f) / (n - f) + f / (q - f)) diameters from the honest mean.
     Reference   El-Mhamdi et al., NeurIPS 2021
     """
 
@@ -72,9 +101,20 @@ class ByDiameter(Averaging):
         return Condition(6 * f + 1, "n >= 6f + 1")
 
     @staticmethod
+    def least(group: Group) -> Condition:
+        """Return 2q >= n + 4f + 1: with fewer, an exchange need not bring anyone closer."""
+        return Condition((group.n + 4 * group.f + 2) // 2, "2q >= n + 4f + 1")
+
+    @staticmethod
+    def factor(group: Group) -> float:
+        """Return (n - q + 3f) / (q - f)."""
+        n, f, q = group.n, group.f, group.quorum
+        return (n - q + 3 * f) / (q - f)
+
+    @staticmethod
     def kinds(group: Group, form: Form) -> dict[str, Kind]:
         """Return vectors."""
-        return {VALUE: Kind(form, frozenset(group.parties))}
+        return {VALUE: Kind(form, frozenset(group.parties), liars=group.f)}
 
     def propose(self, step: int, round: int, vector: Body) -> list[Output]:
         """Tell one's vector to everybody."""
@@ -103,11 +143,14 @@ class ByWitness(Averaging):
     When a quorum of such sets is covered by what was delivered, any two honest parties share a quorum of
     vectors. ``reduce`` is a trimmed mean.
 
+    Guarantee   in every coordinate, an exchange leaves at most (n - q) / (n - 2f) of the honest spread,
+                f / (n - 2f) with q = n - f, and nothing leaves the range of the honest values. The worst is
+                one party that trims the q shared values, and another with the n - q others on the far side.
     Reference   El-Mhamdi et al., NeurIPS 2021
     """
 
-    def __init__(self, node: Node, group: Group, reduce: Reducer) -> None:
-        super().__init__(node, group, reduce)
+    def __init__(self, node: Node, group: Group, reduce: Reducer, past: int = WINDOW) -> None:
+        super().__init__(node, group, reduce, past)
         self.broadcast = ReliableBroadcast(node, group)
         self._at: Topic | None = None
 
@@ -117,9 +160,19 @@ class ByWitness(Averaging):
         return Condition(3 * f + 1, "n >= 3f + 1")
 
     @staticmethod
+    def least(group: Group) -> Condition:
+        """Return q >= 2f + 1."""
+        return Condition(2 * group.f + 1, "q >= 2f + 1")
+
+    @staticmethod
+    def factor(group: Group) -> float:
+        """Return (n - q) / (n - 2f)."""
+        return (group.n - group.quorum) / (group.n - 2 * group.f)
+
+    @staticmethod
     def kinds(group: Group, form: Form) -> dict[str, Kind]:
         """Return the broadcast's kinds, and sets of parties."""
-        sets = Kind(Form(np.dtype(np.uint8), group.n), frozenset(group.parties))
+        sets = Kind(Form(np.dtype(np.uint8), group.n), frozenset(group.parties), liars=group.f)
         return {**broadcast.kinds(group, form), WITNESS: sets}
 
     def propose(self, step: int, round: int, vector: Body) -> list[Output]:
@@ -163,14 +216,15 @@ class ByWitness(Averaging):
         ]
 
     def forget(self, before: int) -> None:
-        """Drop what is about earlier steps."""
-        self.broadcast.forget(before)
+        """Drop what is about much earlier steps: who is slower needs one's ECHO and READY."""
+        self.node.mailbox.forget(before, self.past)
+        self.broadcast.forget()
 
 
 class Agreement(Node):
     """Averaging agreement by itself: ``rounds`` rounds, each halving at least how far honest parties differ.
 
-    ``outcome`` is the vector at the end.
+    A round is as many exchanges as that takes. ``outcome`` is the vector at the end.
     """
 
     def __init__(
@@ -184,9 +238,10 @@ class Agreement(Node):
         vector: Body,
         rounds: int,
     ) -> None:
-        super().__init__(party, kinds, window=rounds + 2)
+        self.exchanges = way.exchanges(group, rounds)
+        super().__init__(party, kinds, window=self.exchanges + 2)
         self.averaging = way(self, group, reduce)
-        self.vector, self.rounds, self.round = vector, rounds, 0
+        self.vector, self.round = vector, 0
 
     @property
     def outcome(self) -> Body | None:
@@ -195,7 +250,7 @@ class Agreement(Node):
 
     def start(self) -> list[Output]:
         """Propose the vector."""
-        self.finished = self.round >= self.rounds
+        self.finished = self.round >= self.exchanges
         return [] if self.finished else [*self.averaging.propose(0, self.round, self.vector), *self.proceed()]
 
     def hear(self, message: Message) -> list[Output]:
@@ -203,11 +258,11 @@ class Agreement(Node):
         return self.averaging.hear(message)
 
     def proceed(self) -> list[Output]:
-        """Go through as many rounds as what has arrived allows."""
+        """Go through as many exchanges as what has arrived allows."""
         said = self.averaging.further()
         while not self.finished and (vector := self.averaging.outcome(0, self.round)) is not None:
             self.vector, self.round = vector, self.round + 1
-            self.finished = self.round >= self.rounds
+            self.finished = self.round >= self.exchanges
             if not self.finished:
                 said += self.averaging.propose(0, self.round, vector) + self.averaging.further()
         return said

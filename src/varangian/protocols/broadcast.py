@@ -15,6 +15,7 @@ from varangian.protocols.message import Body, Form, Kind, Message, Output, Topic
 from varangian.protocols.node import Node
 
 INIT, ECHO, READY = "init", "echo", "ready"
+FEW = 64
 DIGEST = Form(np.dtype(np.uint8), 32)
 
 
@@ -27,9 +28,9 @@ def kinds(group: Group, form: Form) -> dict[str, Kind]:
     """Return what the parties of a reliable broadcast say to each other."""
     parties = frozenset(group.parties)
     return {
-        INIT: Kind(form, parties),
-        ECHO: Kind(form, parties, parties),
-        READY: Kind(DIGEST, parties, parties),
+        INIT: Kind(form, parties, liars=group.f),
+        ECHO: Kind(form, parties, parties, group.f),
+        READY: Kind(DIGEST, parties, parties, group.f),
     }
 
 
@@ -50,7 +51,9 @@ class ReliableBroadcast:
 
     INIT carries the value; ECHO repeats it to all; READY, its digest only, follows ceil((n + f + 1) / 2)
     echoes or f + 1 READYs; 2f + 1 READYs deliver. ``delivered`` holds the values by topic, then origin.
-    The node whose part this is has made sure of one value per peer and topic.
+    The node whose part this is has made sure of one value per peer and topic. A party takes part in what its
+    mailbox still takes, also when it has gone on itself: the others may need its word. What a liar says of
+    topics that nobody else knows is forgotten with the mailbox's room for it.
 
     Reference   Bracha, Information and Computation 75(2), 1987
     """
@@ -61,6 +64,7 @@ class ReliableBroadcast:
         self.node, self.group = node, group
         self.delivered: dict[Topic, dict[int, Body]] = {}
         self._instances: dict[tuple[Topic, int], _Instance] = {}
+        self._room = FEW
 
     def send(self, topic: Topic, value: Body) -> list[Output]:
         """Broadcast a value of one's own; ``topic`` names the step and the round."""
@@ -71,14 +75,23 @@ class ReliableBroadcast:
         """Take an INIT, an ECHO or a READY."""
         return self._hear(message.sender, message.topic, message.body)
 
-    def forget(self, before: int) -> None:
-        """Drop what is about earlier steps."""
-        self._instances = {key: one for key, one in self._instances.items() if key[0].step >= before}
-        self.delivered = {topic: values for topic, values in self.delivered.items() if topic.step >= before}
+    def forget(self) -> None:
+        """Drop what the mailbox has nothing of any more."""
+        self._instances = {key: one for key, one in self._instances.items() if self._kept(*key)}
+        self._room = max(FEW, 2 * len(self._instances))
+        floor = self.node.mailbox.floor
+        self.delivered = {topic: values for topic, values in self.delivered.items() if topic.step >= floor}
+
+    def _kept(self, init: Topic, origin: int) -> bool:
+        box = self.node.mailbox
+        about = (Topic(init.step, kind, init.round, origin) for kind in (ECHO, READY))
+        return box.has(init, origin) or any(box.count(topic) for topic in about)
 
     def _hear(self, sender: int, topic: Topic, body: Body) -> list[Output]:
         origin = sender if topic.kind == INIT else topic.subject
         init = Topic(topic.step, INIT, topic.round)
+        if len(self._instances) > self._room:
+            self.forget()
         one = self._instances.setdefault((init, origin), _Instance())
         if topic.kind == READY:
             one.readies[body.tobytes()] += 1
@@ -112,8 +125,16 @@ class ReliableBroadcast:
         sure = _most(one.readies, 2 * f + 1)
         if sure is not None and sure in one.values and not one.delivered:
             one.delivered = True
-            self.delivered.setdefault(init, {})[origin] = one.values[sure]
+            self._deliver(init, origin, one.values[sure])
         return said
+
+    def _deliver(self, init: Topic, origin: int, value: Body) -> None:
+        """Keep a value, among the newest of its origin."""
+        self.delivered.setdefault(init, {})[origin] = value
+        theirs = [topic for topic, values in self.delivered.items() if origin in values]
+        if len(theirs) > self.node.mailbox.window:
+            oldest = self.delivered[min(theirs)]
+            del oldest[origin]
 
 
 class Broadcaster(Node):

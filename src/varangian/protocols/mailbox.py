@@ -7,7 +7,7 @@ from enum import Enum
 
 import numpy as np
 
-from varangian.protocols.message import Body, Kind, Message, Topic
+from varangian.protocols.message import NOBODY, Body, Kind, Message, Topic
 
 WINDOW = 4
 
@@ -32,7 +32,9 @@ class Mailbox:
     """
 
     def __init__(self, kinds: Mapping[str, Kind], window: int = WINDOW) -> None:
-        self.kinds, self.window, self.floor, self.evicted = dict(kinds), window, 0, 0
+        self.kinds, self.window, self.evicted = dict(kinds), window, 0
+        self.step = self.floor = 0
+        self._missed: dict[str, set[int]] = {}
         self._values: dict[Topic, dict[int, Body]] = {}
         self._held: dict[tuple[int, str, int], list[Topic]] = {}
 
@@ -53,7 +55,6 @@ class Mailbox:
         held.append(topic)
         if len(held) > self.window:
             self._drop(sender, held, min(held))
-            self.evicted += 1
         return None
 
     def refusal(self, sender: int, topic: Topic) -> Refusal | None:
@@ -65,7 +66,7 @@ class Mailbox:
             return Refusal.STRANGER
         if topic.step < self.floor:
             return Refusal.LATE
-        if sender in self._values.get(topic, ()):
+        if self.has(topic, sender):
             return Refusal.REPEATED
         held = self._held.get((sender, topic.kind, topic.subject), ())
         return Refusal.OVERTAKEN if len(held) >= self.window and topic < min(held) else None
@@ -74,6 +75,10 @@ class Mailbox:
         """Return what has arrived on a topic, by sender, in the order of their numbers."""
         values = self._values.get(topic, {})
         return {sender: values[sender] for sender in sorted(values)}
+
+    def has(self, topic: Topic, sender: int) -> bool:
+        """Tell whether a peer's value on a topic is there."""
+        return sender in self._values.get(topic, ())
 
     def count(self, topic: Topic) -> int:
         """Return how many have spoken on a topic."""
@@ -87,8 +92,22 @@ class Mailbox:
         """Return the last topic of a kind on which enough have spoken, if there is one."""
         return max((topic for topic in self.topics(kind) if self.count(topic) >= enough), default=None)
 
-    def forget(self, before: int) -> None:
-        """Drop all that is about earlier steps, and refuse it from now on."""
+    @property
+    def gaps(self) -> bool:
+        """Tell whether something that an honest peer said of this step or a later one had to make room.
+
+        A liar can push out no word but its own; when more than may lie have pushed, one of them is honest.
+        """
+        return any(len(senders) > self.kinds[kind].liars for kind, senders in self._missed.items())
+
+    def mend(self) -> None:
+        """Take what is there for all there is: who has caught up misses nothing any more."""
+        self._missed = {}
+
+    def forget(self, before: int, past: int = 0) -> None:
+        """Go to a step: drop what is about earlier ones, but the ``past`` last, and refuse it from now on."""
+        self.step = max(self.step, before)
+        before -= past
         if before <= self.floor:
             return
         self.floor = before
@@ -97,6 +116,9 @@ class Mailbox:
         self._held = {key: topics for key, topics in held if topics}
 
     def _drop(self, sender: int, held: list[Topic], topic: Topic) -> None:
+        self.evicted += 1
+        if topic.step >= self.step and topic.subject == NOBODY:
+            self._missed.setdefault(topic.kind, set()).add(sender)
         held.remove(topic)
         del self._values[topic][sender]
         if not self._values[topic]:

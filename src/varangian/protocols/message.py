@@ -69,8 +69,9 @@ class Form:
 
 @dataclass(frozen=True)
 class Kind:
-    """One sort of value: its form, who may send it, and about whom."""
+    """One sort of value: its form, who may send it, about whom, and how many of the senders may lie."""
 
     form: Form
     senders: frozenset[int]
     subjects: frozenset[int] = frozenset({NOBODY})
+    liars: int = 0

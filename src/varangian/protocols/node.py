@@ -46,9 +46,15 @@ class Node(ABC):
     def lost(self) -> bool:
         """Tell whether something that was said to this node is gone: only then may it skip steps.
 
-        Among parties that lose nothing, one that skipped a step would be missed by those who are slower.
+        Among parties that lose nothing, one that skipped a step would be missed by those who are slower. So
+        one that was away, or fell behind by more than the window, counts among the f until it has caught up.
         """
-        return self._restored or self.mailbox.evicted > 0
+        return self._restored or self.mailbox.gaps
+
+    def caught_up(self) -> None:
+        """Skip nothing from now on."""
+        self._restored = False
+        self.mailbox.mend()
 
     def takes(self, message: Message) -> bool:
         """Keep a value, or count why not."""

@@ -23,7 +23,9 @@ def rounds_of(step: int) -> int:
 
 
 class Peer(Node):
-    """Average the gradient ceil(log2 t) times, step, and average the parameters once.
+    """Average the gradient in ceil(log2 t) rounds, step, and average the parameters in one.
+
+    A round is as many exchanges as it takes to halve how far honest peers differ.
 
     Reference   El-Mhamdi et al., NeurIPS 2021
     """
@@ -41,13 +43,15 @@ class Peer(Node):
         steps: int,
         window: int = WINDOW,
     ) -> None:
-        super().__init__(party, kinds, window * (rounds_of(steps) + 1))
-        self.averaging, self.reduce = way(self, group, reduce), reduce
+        self.way, self.group = way, group
+        super().__init__(party, kinds, 2 * window * (self._parameters_at(steps) + way.exchanges(group, 1)))
+        self.averaging, self.reduce = way(self, group, reduce, window), reduce
         self.learner, self.keeper, self.steps, self.round = learner, keeper, steps, 0
+        self._begun: dict[str, Any] | None = None
 
     def start(self) -> list[Output]:
         """Compute a gradient, and propose it."""
-        return [*self._sample(), *self.proceed()]
+        return [] if self.finished else [*self._sample(), *self.proceed()]
 
     def hear(self, message: Message) -> list[Output]:
         """Take part in the others' broadcasts."""
@@ -56,30 +60,30 @@ class Peer(Node):
     def proceed(self) -> list[Output]:
         """Go as far as what has arrived allows."""
         said = self.averaging.further()
-        while not self.finished and (more := self._next()):
+        while not self.finished and (more := self._next()) is not None:
             said += more + self.averaging.further()
         return said
 
-    def _next(self) -> list[Output]:
+    def _next(self) -> list[Output] | None:
         vector = self.averaging.outcome(self.step, self.round)
         if vector is None:
-            return self._join() if self.lost else []
-        return self._arrive(vector) if self._last else self._propose(self.round + 1, vector)
+            return self._join() if self.lost else None
+        last = self._parameters_at(self.step) + self.way.exchanges(self.group, 1) - 1
+        return self._arrive(vector) if self.round == last else self._propose(self.round + 1, vector)
 
-    @property
-    def _last(self) -> bool:
-        """Tell whether this round is the parameters', and not the gradient's."""
-        return self.round == rounds_of(self.step)
+    def _parameters_at(self, step: int) -> int:
+        """Return at which exchange of a step the gradient is agreed on, and the parameters' turn comes."""
+        return self.way.exchanges(self.group, rounds_of(step))
 
     def _sample(self) -> list[Output]:
         """Begin a step with a gradient of one's own."""
-        theta = self.keeper.theta
+        theta, self._begun = self.keeper.theta, self._now()
         return self._propose(0, self.learner.sent(self.learner.sampled(theta, self.step), self.step))
 
     def _propose(self, round: int, vector: Body) -> list[Output]:
-        """Tell the gradient of a round; after the last one, step, and tell the parameters."""
+        """Tell the vector of an exchange; once the gradient is agreed on, step, and tell the parameters."""
         self.round = round
-        if self._last:
+        if round == self._parameters_at(self.step):
             self.keeper.apply(vector, self.step)
             vector = self.keeper.theta
         return self.averaging.propose(self.step, round, vector)
@@ -91,27 +95,31 @@ class Peer(Node):
         self.finished = self.step >= self.steps
         return [] if self.finished else self._sample()
 
-    def _join(self) -> list[Output]:
-        """Tell the others' parameters as one's own, at the last step at which a quorum has told theirs."""
+    def _join(self) -> list[Output] | None:
+        """Tell the others' parameters as one's own, at the last exchange for which a quorum told theirs."""
         later = [
-            (step, vectors)
+            (step, round, vectors)
             for step, round, vectors in self.averaging.quorums()
-            if step > self.step and round == rounds_of(step)
+            if step > self.step and round >= self._parameters_at(step)
         ]
         if not later:
-            return []
-        step, vectors = max(later, key=lambda pair: pair[0])
+            return None
+        step, round, vectors = max(later, key=lambda one: one[:2])
         self._at(step)
-        self.round, self.keeper.theta = rounds_of(step), self.reduce(vectors)
-        return self.averaging.propose(step, self.round, self.keeper.theta)
+        self.caught_up()
+        self.round, self.keeper.theta = round, self.reduce(vectors)
+        self._begun = self._now()
+        return self.averaging.propose(step, round, self.keeper.theta)
 
     def _at(self, step: int) -> None:
         self.step, self.round = step, 0
-        self.mailbox.forget(step)
         self.averaging.forget(step)
 
     def state(self) -> dict[str, Any]:
-        """Return all that a restarted peer needs; it begins its step anew."""
+        """Return all that a restarted peer needs: it begins its step anew, from how it first began it."""
+        return self._now() if self.finished or self._begun is None else self._begun
+
+    def _now(self) -> dict[str, Any]:
         own = {"theta": self.keeper.theta, "keeper": self.keeper.state(), "learner": self.learner.state()}
         return {**super().state(), **own}
 

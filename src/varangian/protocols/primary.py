@@ -18,7 +18,9 @@ class Replica(Node):
     """Lead: step on a quorum of gradients and tell everyone. Follow: take what the leader tells.
 
     The reign is the ``round`` of its topics; reign r is server r mod n's. Who hears nothing for ``patience``
-    seconds starts the next reign of its own. A leader that lies is believed: this protects from crashes only.
+    seconds starts the next reign of its own. Of several leaders the one that is further is followed, by the
+    others too: a step counts more than a reign. A leader that lies is believed: this protects from crashes
+    only. A leader that was away, and whose workers are past its step, goes on with their last gradients.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Replica(Node):
         if topic.kind != MODEL:
             return super().receive(message)
         reigns = self.servers.parties[topic.round % self.servers.n] == message.sender
-        further = topic.step >= self.step and (topic.round, topic.step) > (self.reign, self.step)
+        further = (topic.step, topic.round) > (self.step, self.reign)
         if not (self.takes(message) and reigns and further):
             return []
         self.reign, self.step = topic.round, topic.step
@@ -65,14 +67,22 @@ class Replica(Node):
         """Step as often as the gradients allow."""
         outputs: list[Output] = []
         while self.leads and not self.finished:
-            gradients = self.mailbox.on(Topic(self.step, GRADIENT))
-            if len(gradients) < self.workers.quorum:
+            step = self._answered()
+            if step is None:
                 break
-            self.keeper.apply(self.keeper.aggregate(gradients, self.step), self.step)
-            self.step += 1
+            gradients = self.mailbox.on(Topic(step, GRADIENT))
+            self.keeper.apply(self.keeper.aggregate(gradients, step), step)
+            self.step = step + 1
             self.mailbox.forget(self.step)
             outputs += self._tell()
         return outputs
+
+    def _answered(self) -> int | None:
+        """Return a step with a quorum's gradients: one's own, or a later one if some were lost."""
+        if self.mailbox.count(Topic(self.step, GRADIENT)) >= self.workers.quorum:
+            return self.step
+        topic = self.mailbox.newest(GRADIENT, self.workers.quorum) if self.lost else None
+        return topic.step if topic else None
 
     def ring(self, alarm: Alarm) -> list[Output]:
         """Take over if nothing has moved since the alarm was set."""

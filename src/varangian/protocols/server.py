@@ -52,7 +52,7 @@ class Server(Node):
     def proceed(self) -> list[Output]:
         """Step as often as what has arrived allows."""
         outputs: list[Output] = []
-        while not self.finished and (more := self._next()):
+        while not self.finished and (more := self._next()) is not None:
             outputs += more
         return outputs if self.finished else [*outputs, *self._patience()]
 
@@ -61,15 +61,15 @@ class Server(Node):
         self._rung = max(self._rung, alarm.topic.step)
         return self.proceed()
 
-    def _next(self) -> list[Output]:
-        """Return what there is to say after the next step or gather: nothing if too little has arrived."""
+    def _next(self) -> list[Output] | None:
+        """Return what there is to say after the next step or gather, or None if too little has arrived."""
         said = self._meet(Topic(self.step, GATHER)) if self.gathering else self._advance()
-        return said or (self._join() if self.lost else [])
+        return self._join() if said is None and self.lost else said
 
-    def _advance(self) -> list[Output]:
+    def _advance(self) -> list[Output] | None:
         gradients = self.mailbox.on(Topic(self.step, GRADIENT))
         if len(gradients) < self.workers.quorum or self._patient(len(gradients)):
-            return []
+            return None
         self.keeper.apply(self.keeper.aggregate(gradients, self.step), self.step)
         self._at(self.step + 1)
         gathers = self.gather_every and (self.step % self.gather_every == 0 or self.step == self.steps)
@@ -96,20 +96,21 @@ class Server(Node):
         self.gathering = True
         return self.tell(self.servers.parties, Topic(self.step, GATHER), self.keeper.theta)
 
-    def _meet(self, topic: Topic) -> list[Output]:
+    def _meet(self, topic: Topic) -> list[Output] | None:
         models = self.mailbox.on(topic)
         if len(models) < self.servers.quorum:
-            return []
+            return None
         self.keeper.theta, self.gathering = self.middle(list(models.values())), False
         return self._scatter()
 
-    def _join(self) -> list[Output]:
+    def _join(self) -> list[Output] | None:
         """Take the others' middle for one's own: somebody may still wait for this server's word."""
         topic = self.mailbox.newest(GATHER, self.servers.quorum)
         if topic is None or topic.step <= self.step:
-            return []
+            return None
         self._at(topic.step)
-        said = self._meet(topic)
+        self.caught_up()
+        said = self._meet(topic) or []
         return [*self.tell(self.servers.parties, topic, self.keeper.theta), *said]
 
     def _scatter(self) -> list[Output]:

@@ -121,8 +121,8 @@ class Served(Topology):
 
     def kinds(self, form: Form) -> dict[str, Kind]:
         """Return models, gradients, and models between servers."""
-        servers, workers = (frozenset(group.parties) for group in self.groups)
-        return {MODEL: Kind(form, servers), GRADIENT: Kind(form, workers), GATHER: Kind(form, servers)}
+        servers, workers = (Kind(form, frozenset(group.parties), liars=group.f) for group in self.groups)
+        return {MODEL: servers, GRADIENT: workers, GATHER: servers}
 
     def _server(self, party: int, task: Task, made: type[Server], gather_every: int) -> Node:
         return made(
@@ -209,7 +209,8 @@ class Synchronous(Replicated):
 
     def kinds(self, form: Form) -> dict[str, Kind]:
         """Return those of ``Replicated``, and questions."""
-        asks = Kind(Form(np.dtype(np.uint8), 0), frozenset(self.worker_group.parties))
+        workers = self.worker_group
+        asks = Kind(Form(np.dtype(np.uint8), 0), frozenset(workers.parties), liars=workers.f)
         return {**super().kinds(form), ASK: asks}
 
     def node(self, party: int, task: Task) -> Node:
@@ -268,7 +269,8 @@ WAYS: dict[str, type[Averaging]] = {"diameter": ByDiameter, "witness": ByWitness
 class Decentralised(Topology):
     """Peers without a server, which agree by averaging.
 
-    Condition   n >= 6f + 1 by diameter, n >= 3f + 1 by witness; q <= n - f
+    Condition   n >= 6f + 1 and 2q >= n + 4f + 1 by diameter, n >= 3f + 1 and q >= 2f + 1 by witness;
+                q <= n - f
     Reference   El-Mhamdi et al., NeurIPS 2021
     """
 
@@ -294,7 +296,8 @@ class Decentralised(Topology):
     def check(self, rule: Stage) -> None:
         """Refuse too few peers, and a rule that cannot take a quorum."""
         f = self.byzantine
-        self.group.check(WAYS[self.way].condition(f), Condition(2 * f + 1, "q >= 2f + 1"))
+        way = WAYS[self.way]
+        self.group.check(way.condition(f), way.least(self.group))
         admit(rule, self.group.quorum)
 
     def kinds(self, form: Form) -> dict[str, Kind]:

@@ -50,7 +50,10 @@ class Worker(Node):
         topic = Topic(self.step, MODEL)
         if self.mailbox.count(topic) >= self.servers.quorum:
             return topic
-        return self.mailbox.newest(MODEL, self.servers.quorum) if self.lost else None
+        lost = self.mailbox.newest(MODEL, self.servers.quorum) if self.lost else None
+        if lost is not None:
+            self.caught_up()
+        return lost
 
     def _answer(self, theta: Body, step: int) -> list[Output]:
         self.step = step + 1
