@@ -84,6 +84,13 @@ class Replica(Node):
         topic = self.mailbox.newest(GRADIENT, self.workers.quorum) if self.lost else None
         return topic.step if topic else None
 
+    def again(self, peer: int) -> list[Output]:
+        """Return what a peer may have missed; for a worker, the model that a leader told who may be gone."""
+        said = super().again(peer)
+        if peer not in self.workers.parties or not self.step:
+            return said
+        return [*said, *self.tell([peer], Topic(self.step, MODEL, self.reign), self.keeper.theta)]
+
     def ring(self, alarm: Alarm) -> list[Output]:
         """Take over if nothing has moved since the alarm was set."""
         heard = (alarm.topic.step, alarm.topic.round)

@@ -90,7 +90,7 @@ class Network:
             if isinstance(output, Alarm):
                 self._push(self.time + output.after, (party, output))
             else:
-                self._send(output._replace(sender=party))
+                self._send(output if output.sender == party else output._replace(sender=party))
 
     def _send(self, message: Message) -> None:
         """Put a message on its way: no message names its sender, the link does."""
@@ -102,7 +102,8 @@ class Network:
             return
         link = self.link if isinstance(self.link, Link) else self.link(*pair)
         seconds, body = link.transit(message.body, self._rng)
-        arrival, arrived = start + seconds, message._replace(body=body)
+        arrival = start + seconds
+        arrived = message if body is message.body else message._replace(body=body)
         if not (link.reorder and self._rng.random() < link.reorder):
             arrival = self._last[pair] = max(arrival, self._last.get(pair, 0.0))
         self._push(arrival, (message.receiver, arrived))

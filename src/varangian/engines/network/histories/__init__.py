@@ -1,0 +1,7 @@
+"""Histories: a seed draws a protocol's sizes, links, faults and schedule; invariants judge what happens."""
+
+from varangian.engines.network.histories.broken import Broken
+from varangian.engines.network.histories.history import Outcome, history, play
+from varangian.engines.network.histories.scenario import PROTOCOLS, Scenario, scenario
+
+__all__ = ["PROTOCOLS", "Broken", "Outcome", "Scenario", "history", "play", "scenario"]
