@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 
 from varangian.core.randomness import Stream
 from varangian.engines.network.histories import rules
+from varangian.engines.network.histories.broken import Broken
 from varangian.engines.network.histories.invariants import broadcasts, diameter
+from varangian.engines.network.histories.quadratic import Holder, Puller
+from varangian.engines.network.links import Constant, Link, Uniform
 from varangian.engines.network.network import Network
 from varangian.protocols import (
     Agreement,
@@ -28,12 +31,16 @@ from varangian.protocols import (
     Fault,
     Form,
     Group,
+    Kind,
     Liar,
     Message,
     Node,
+    Single,
+    Task,
     broadcast,
 )
 from varangian.protocols.broadcast import ECHO, READY, digest
+from varangian.protocols.server import GATHER, MODEL, Server
 
 FORM = Form(np.dtype(np.float64), 1)
 FAST, SLOW = 0.01, 1000.0
@@ -102,17 +109,17 @@ def worst(
     """
     rng = stream.at("search").numpy()
     best = here = Plan(rng.random(genes))
-    most = height = badness(best)
+    most = height = _bad(badness(best))
     stuck = 0
     for _ in range(tries):
         if most >= enough:
             break
         if stuck > tries // 8:
             here, stuck = Plan(rng.random(genes)), 0
-            height = badness(here)
+            height = _bad(badness(here))
         changed = rng.random(genes) < rng.choice([1.0, 3.0, 10.0, 30.0]) / genes
         there = Plan(np.where(changed, rng.random(genes), here.genes))
-        value = badness(there)
+        value = _bad(badness(there))
         stuck = 0 if value > height else stuck + 1
         if value >= height:
             here, height = there, value
@@ -121,8 +128,16 @@ def worst(
     return most, best
 
 
+def _bad(value: float) -> float:
+    """Return a badness; what is no number any more is as bad as can be."""
+    return float("inf") if np.isnan(value) else value
+
+
 def agreement(way: type[Averaging], group: Group, plan: Plan) -> float:
-    """Return what share of the honest diameter one exchange leaves; infinity if somebody waits for ever."""
+    """Return what share of the honest diameter one exchange leaves; infinity if somebody waits for ever.
+
+    The first f parties are the liars: of subsets that are as good, a rule takes the first.
+    """
     rule = rules.trimmed_mean if way is ByWitness else rules.least_diameter_mean
     inputs = [np.array([plan.choice((0.0, 0.0, 0.5, 1.0, 1.0), "input", k)]) for k in group.parties]
     kinds = way.kinds(group, FORM)
@@ -140,36 +155,109 @@ def agreement(way: type[Averaging], group: Group, plan: Plan) -> float:
         node.exchanges = 1
         return node
 
-    nodes = _played(made, group, plan)
+    network, honest = _play(made, group.n, group.parties[: group.f], plan), group.parties[group.f :]
+    nodes = {party: network.nodes[party] for party in honest}
     if not all(node.finished for node in nodes.values()):
         return float("inf")
-    before = diameter({party: inputs[party] for party in nodes})
-    return diameter({party: node.vector for party, node in nodes.items()}) / before if before else 0.0
+    before = diameter({party: inputs[party] for party in honest})
+    vectors = {party: node.vector for party, node in nodes.items() if isinstance(node, Agreement)}
+    return diameter(vectors) / before if before else 0.0
 
 
 def reliable_broadcast(group: Group, plan: Plan) -> float:
     """Return 1 if a property of reliable broadcast is broken, 0 if none is."""
     values = {party: np.array([float(party)]) for party in group.parties}
     kinds = broadcast.kinds(group, FORM)
-    nodes = _played(lambda party: Broadcaster(party, kinds, group, values[party]), group, plan)
+    liars, honest = group.parties[: group.f], group.parties[group.f :]
+    network = _play(lambda party: Broadcaster(party, kinds, group, values[party]), group.n, liars, plan)
+    nodes = {party: network.nodes[party] for party in honest}
+    taken = {party: node.delivered for party, node in nodes.items() if isinstance(node, Broadcaster)}
     try:
-        broadcasts(frozenset(nodes), values, {party: node.delivered for party, node in nodes.items()})
-    except AssertionError:
+        broadcasts(frozenset(honest), values, taken)
+    except Broken:
         return 1.0
     return 0.0
 
 
-def _played(made: Callable[[int], Any], group: Group, plan: Plan) -> dict[int, Any]:
-    """Play a plan to its last message; return the honest nodes.
+def aggregation(workers: Group, plan: Plan) -> float:
+    """Return how far a server's step leaves the range of the honest gradients; infinity if it never comes.
 
-    The first f parties are the liars: of subsets that are as good, a rule takes the first.
+    The server takes the median of the first quorum, with which it does not leave it from 2f + 1 on.
     """
-    honest = range(group.f, group.n)
+    inputs = {party: np.array([plan.gene("input", party)]) for party in workers.parties}
+    holder = Holder(np.zeros(1), rules.median, frozenset(workers.parties))
+    topology = Single(
+        workers=workers.n, byzantine_workers=workers.f, worker_quorum=workers.quorum, servers=workers.first
+    )
+    task = Task(
+        form=FORM,
+        steps=1,
+        learner=lambda number: Puller(-inputs[workers.first + number]),
+        keeper=lambda: holder,
+        middle=lambda models: models[0],
+        reduce=rules.mean,
+    )
+    liars = workers.parties[: workers.f]
+    holder.honest = frozenset(workers.parties[workers.f :])
+    try:
+        _play(lambda party: topology.node(party, task), topology.n, liars, plan)
+    except Broken as broken:
+        return 1.0 if broken.invariant == "range" else float("nan")
+    return 0.0 if holder.steps else float("inf")
+
+
+def gathering(servers: Group, plan: Plan, schedules: int = 50) -> float:
+    """Return what share of the honest servers' spread a gather leaves, in the mean of random schedules.
+
+    The adversary chooses the models, and what liars tell whom, before all others; it does not choose in which
+    order honest models arrive. Where it does, all of the spread can be left, with any number of servers.
+    """
+    shares = [_gather(servers, plan, Stream(schedule)) for schedule in range(schedules)]
+    return float(np.mean(shares))
+
+
+def _gather(servers: Group, plan: Plan, stream: Stream) -> float:
+    models = {party: np.array([plan.choice((0.0, 0.5, 1.0), "input", party)]) for party in servers.parties}
+    liars, honest = servers.parties[: servers.f], servers.parties[servers.f :]
+    kinds = {GATHER: Kind(FORM, frozenset(servers.parties)), MODEL: Kind(FORM, frozenset(servers.parties))}
+    keepers = {party: Holder(models[party], rules.mean, frozenset()) for party in servers.parties}
+
+    def made(party: int) -> Node:
+        server = Server(
+            party,
+            kinds,
+            servers=servers,
+            workers=Group("worker", 0, first=servers.n),
+            keeper=keepers[party],
+            middle=rules.median,
+            steps=0,
+        )
+        server.gathering = True
+        return server
+
+    network = _play(made, servers.n, liars, plan, stream)
+    if not all(network.nodes[party].finished for party in honest):
+        return float("inf")
+    before = diameter({party: models[party] for party in honest})
+    return diameter({party: keepers[party].theta for party in honest}) / before if before else 0.0
+
+
+def _play(
+    made: Callable[[int], Any], n: int, liars: Sequence[int], plan: Plan, order: Stream | None = None
+) -> Network:
+    """Play a plan to its last message: its lies, and its schedule unless a stream orders the messages."""
 
     def node(party: int) -> Node:
         one: Node = made(party)
-        return one if party in honest else Liar(one, Planned(plan), Stream())
+        return Liar(one, Planned(plan), Stream()) if party in liars else one
 
-    network = Network(node, group.n, schedule=plan.seconds)
+    swift, usual = Link(Constant(0.0)), Link(Uniform(0.01, 0.02))
+    network = Network(
+        node,
+        n,
+        link=lambda sender, _: swift if sender in liars else usual,
+        schedule=plan.seconds if order is None else None,
+        stream=order,
+    )
     network.run()
-    return {party: network.nodes[party] for party in honest}
+    return network
