@@ -62,6 +62,8 @@ class ReliableBroadcast:
 
     def __init__(self, node: Node, group: Group) -> None:
         self.node, self.group = node, group
+        n, f = group.n, group.f
+        self.echoes, self.readies, self.sure = (n + f + 2) // 2, f + 1, 2 * f + 1
         self.delivered: dict[Topic, dict[int, Body]] = {}
         self._instances: dict[tuple[Topic, int], _Instance] = {}
         self._room = FEW
@@ -112,17 +114,16 @@ class ReliableBroadcast:
 
     def _further(self, init: Topic, origin: int, one: _Instance) -> list[Output]:
         """Say READY, and deliver, where there is enough for it."""
-        n, f = self.group.n, self.group.f
         said: list[Output] = []
         if not one.ready:
-            enough = _most(one.echoes, (n + f + 2) // 2) or _most(one.readies, f + 1)
+            enough = _most(one.echoes, self.echoes) or _most(one.readies, self.readies)
             if enough is None:
                 return said
             one.ready = True
             one.readies[enough] += 1
             topic = Topic(init.step, READY, init.round, origin)
             said = self.node.tell(self.group.parties, topic, np.frombuffer(enough, np.uint8))
-        sure = _most(one.readies, 2 * f + 1)
+        sure = _most(one.readies, self.sure)
         if sure is not None and sure in one.values and not one.delivered:
             one.delivered = True
             self._deliver(init, origin, one.values[sure])

@@ -11,7 +11,7 @@ import numpy as np
 
 from varangian.engines.network.histories import invariants
 from varangian.engines.network.histories.liars import Counted
-from varangian.engines.network.histories.quadratic import Holder, Puller, still
+from varangian.engines.network.histories.quadratic import RATE, Holder, Puller, still
 from varangian.engines.network.histories.rules import least_diameter_mean, mean, median, trimmed_mean
 from varangian.engines.network.histories.scenario import Scenario, scenario
 from varangian.engines.network.histories.watching import Watch
@@ -30,6 +30,7 @@ from varangian.protocols import (
     Task,
     broadcast,
 )
+from varangian.protocols.filters import outlier_bound
 from varangian.protocols.peer import rounds_of
 from varangian.protocols.server import GATHER, MODEL
 
@@ -150,9 +151,27 @@ class _Play:
             sound = {server: model for server, model in after.items() if server in self.scenario.sound}
             if before and sound:
                 outcome.gathered.append(invariants.gathers(before, sound))
+        for worker in self.scenario.sound.intersection(self.group.parties):
+            learner = self.learners[worker]
+            for step, theta in learner.at.items():
+                models = told.get((MODEL, step))
+                if models and np.isfinite(near := self._near(step, every)):
+                    invariants.believes(worker, theta, models, near)
         for (worker, step), asked in self.watch.asked.items():
             if step % every and step < self.scenario.steps and worker in self.scenario.sound:
                 outcome.asked.append(len(asked) / servers.n)
+
+    def _near(self, step: int, every: int) -> float:
+        """Return how far from the honest models a worker may believe: not at all, unless filters decide.
+
+        A model within the filter's bound of the worker's guess is within twice that of an honest model, if
+        an honest model is, and no gradient is longer than the longest.
+        """
+        if self.scenario.protocol != "synchronous" or step % every == 0:
+            return 0.0
+        honest = [self.learners[party] for party in self.scenario.honest.intersection(self.group.parties)]
+        longest = max(float(np.linalg.norm(one.at[k] - one.goal)) for one in honest for k in one.at)
+        return 2 * outlier_bound(RATE, longest, step, every, self.group.n, self.group.f)
 
     def _node(self, party: int) -> Node:
         node = self.make(party)

@@ -87,6 +87,14 @@ def gathers(before: Mapping[int, Body], after: Mapping[int, Body]) -> float:
     return float(spread(after).max() / wide) if wide > SLACK else 0.0
 
 
+def believes(worker: int, theta: Body, models: Mapping[int, Body], near: float) -> None:
+    """Refuse a worker that took a model further than ``near`` from the range of honest servers' models."""
+    rows = np.stack(list(models.values()))
+    outside = np.maximum(rows.min(axis=0) - theta, 0) + np.maximum(theta - rows.max(axis=0), 0)
+    if not np.linalg.norm(outside) <= near + SLACK:
+        raise Broken("believes", f"worker {worker} took {theta}, further than {near} from all of {rows}")
+
+
 def broadcasts(
     sound: frozenset[int],
     values: Mapping[int, Body],

@@ -46,6 +46,19 @@ class Tally:
         values, total, _ = self.sums.get(name, NONE)
         return total / values if values else float("nan")
 
+    def judge(self) -> None:
+        """Hold the means of many histories to what is true of no single one.
+
+        Gathers bring honest servers closer: less than half of the spread is left. Filters do not reject
+        honest servers for ever: workers need not ask nearly all servers.
+
+        Raises Broken.
+        """
+        if self.mean("gathered") > 0.5:
+            raise Broken("contracts", f"gathers left {self.mean('gathered'):.2f} of the spread in the mean")
+        if self.mean("asked") > 0.85:
+            raise Broken("rejects", f"workers asked {self.mean('asked'):.2f} of the servers in the mean")
+
 
 NONE = (0, 0.0, 0.0)
 

@@ -14,11 +14,15 @@ RATE, MOMENTUM = 0.2, 0.5
 
 
 class Puller:
-    """A learner whose loss is half the squared distance to ``goal``; what it sent is kept by step."""
+    """A learner whose loss is half the squared distance to ``goal``.
+
+    By step, it keeps what it ``said``, and ``at`` which parameters.
+    """
 
     def __init__(self, goal: Body) -> None:
         self.goal, self.memory = goal, np.zeros_like(goal)
         self.said: dict[int, Body] = {}
+        self.at: dict[int, Body] = {}
 
     def rate(self, step: int) -> float:
         """Return the same learning rate always."""
@@ -31,7 +35,7 @@ class Puller:
     def sent(self, sampled: Body, step: int) -> Body:
         """Return the momentum."""
         self.memory = still(MOMENTUM * self.memory + sampled)
-        self.said[step] = self.memory
+        self.said[step], self.at[step] = self.memory, sampled + self.goal
         return self.memory
 
     def state(self) -> dict[str, Any]:
