@@ -1,0 +1,269 @@
+"""One file that describes a cluster: who takes part, where they are, and what they train."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from varangian.engines.multiparty.credentials import Paths
+from varangian.errors import ParameterError, UnknownNameError
+from varangian.protocols import (
+    CrashTolerant,
+    Decentralised,
+    Fault,
+    Replicated,
+    Single,
+    Synchronous,
+    Topology,
+    fault_named,
+)
+from varangian.specification import Experiment, from_strings, identity
+from varangian.specification.names import canonical, read_value
+from varangian.specification.toml import read_toml
+
+TOPOLOGIES = {
+    canonical(kind): kind for kind in (Single, Replicated, Synchronous, CrashTolerant, Decentralised)
+}
+TABLES = ("topology", "experiment", "addresses", "keys", "checkpoints", "limits", "faults", "metrics")
+PATHS = ("authority", "certificate", "key")
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What the parties of a cluster know of each other, by name: server0, worker3, peer2.
+
+    ``addresses`` are host:port of those who listen, ``every`` counts the steps between two checkpoints,
+    ``metrics`` are ports of Prometheus's numbers. ``party`` is whom the file is for, if it says so. What is
+    None or empty is left to whoever starts the cluster.
+    """
+
+    experiment: Experiment
+    topology: Topology
+    run: str = "varangian"
+    party: str | None = None
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    keys: Path | None = None
+    credentials: Mapping[str, Paths] = field(default_factory=dict)
+    checkpoints: Path | None = None
+    every: int = 1
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    faults: Mapping[str, Fault] = field(default_factory=dict)
+    metrics: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return all parties, in the order of their numbers."""
+        return tuple(self.topology.name(party) for party in range(self.topology.n))
+
+    def number(self, name: str) -> int:
+        """Return a party's number. Raises UnknownNameError."""
+        if name not in self.names:
+            raise UnknownNameError("party", name, self.names)
+        return self.names.index(name)
+
+    @property
+    def listening(self) -> tuple[str, ...]:
+        """Return who has to be found by others: servers, and all peers but the last, which dials the rest."""
+        group = self.topology.groups[0]
+        last = group.n - 1 if group.role == "peer" else group.n
+        return self.names[: max(last, 1)]
+
+    def paths(self, name: str) -> Paths:
+        """Return where a party's credentials lie. Raises ParameterError where the file does not tell."""
+        if name in self.credentials:
+            return self.credentials[name]
+        if self.keys is None:
+            raise ParameterError(f'Nothing tells where the keys of {name} are: write [keys] folder = "keys".')
+        return Paths.of(self.keys, name)
+
+    def hosts(self) -> dict[str, tuple[str, ...]]:
+        """Return the machine of each party that listens, for its certificate."""
+        return {
+            name: (split_address(self.addresses[name])[0],) if name in self.addresses else ()
+            for name in self.names
+        }
+
+    @property
+    def identity(self) -> str:
+        """Return a digest of all that the parties must agree on."""
+        text = f"{self.run}\n{self.topology!r}\n{identity(self.experiment)}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def read_directory(path: Path) -> Directory:
+    """Return what a file says; its paths are relative to its folder.
+
+    Raises      DataError, ParameterError, UnknownNameError, ToleranceError
+    """
+    return directory_of(read_toml(path), path.parent)
+
+
+def directory_of(given: Mapping[str, Any], base: Path) -> Directory:
+    """Return what the tables of a file say, with paths relative to a folder.
+
+    >>> made = directory_of({"topology": {"kind": "single"}, "experiment": {"workers": 2}}, Path("."))
+    >>> made.names, made.listening
+    (('server0', 'worker0', 'worker1'), ('server0',))
+    """
+    _known(given, ("run", "party", *TABLES), "a cluster's file")
+    tables = {name: _table(given, name) for name in TABLES}
+    experiment = from_strings(tables["experiment"])
+    topology = topology_of(tables["topology"], experiment)
+    names = [topology.name(party) for party in range(topology.n)]
+    for name in ("addresses", "faults", "metrics"):
+        _known(tables[name], names, f"[{name}]", what="party")
+    for name in ("run", "party"):
+        if not isinstance(given.get(name, "x"), str) or not given.get(name, "x"):
+            raise ParameterError(f"{name} = {given[name]!r}: write a name in quotes.")
+    if given.get("party", names[0]) not in names:
+        raise UnknownNameError("party", given["party"], names)
+    keys, checkpoints = tables["keys"], tables["checkpoints"]
+    _known(keys, ("folder", *names), "[keys]")
+    _known(checkpoints, ("folder", "every"), "[checkpoints]")
+    every = checkpoints.get("every", 1)
+    _check_every(every, topology)
+    return Directory(
+        experiment=experiment,
+        topology=topology,
+        run=given.get("run", "varangian"),
+        party=given.get("party"),
+        addresses=_addresses(tables["addresses"]),
+        keys=_folder(keys, "keys", base),
+        credentials={name: _paths(name, table, base) for name, table in keys.items() if name != "folder"},
+        checkpoints=_folder(checkpoints, "checkpoints", base),
+        every=every,
+        limits=tables["limits"],
+        faults={name: fault_of(text) for name, text in tables["faults"].items()},
+        metrics={name: _port(f"[metrics] {name}", port) for name, port in tables["metrics"].items()},
+    )
+
+
+def topology_of(table: Mapping[str, Any], experiment: Experiment) -> Topology:
+    """Return the topology of an experiment; who works and how many of them may lie, the experiment says.
+
+    Raises      UnknownNameError, ParameterError, ToleranceError
+    """
+    named = table.get("kind", "single")
+    if not isinstance(named, str) or named not in TOPOLOGIES:
+        raise UnknownNameError("topology", str(named), TOPOLOGIES)
+    kind = TOPOLOGIES[named]
+    known = {one.name: one for one in fields(kind)}
+    counts = ("peers", "byzantine") if kind is Decentralised else ("workers", "byzantine_workers")
+    if counts[0] in table:
+        raise ParameterError(
+            f"[topology] {counts[0]}: it is workers = ... of [experiment] that says how many."
+        )
+    _known({name: None for name in table if name != "kind"}, set(known) - {counts[0]}, f"[topology] {named}")
+    for name, value in table.items():
+        if name != "kind":
+            _check_field(named, name, value, str(known[name].type))
+    numbers = {counts[0]: experiment.workers, counts[1]: experiment.byzantine}
+    topology = kind(**{**numbers, **{name: value for name, value in table.items() if name != "kind"}})
+    for rule in experiment.rules:
+        topology.check(rule)
+    return topology
+
+
+def fault_of(text: object) -> Fault:
+    """Return the fault that a text spells: ``equivocating``, ``noise:scale=3``, ``not-a-number``.
+
+    Raises      UnknownNameError, ParameterError
+
+    >>> fault_of("noise:scale=3")
+    Noise(scale=3)
+    """
+    if not isinstance(text, str):
+        raise ParameterError(f'[faults] {text!r}: spell a fault in quotes, "equivocating" for instance.')
+    name, _, rest = text.partition(":")
+    kind = type(fault_named(name.replace("-", "")))
+    options = {}
+    for pair in filter(None, rest.split(",")):
+        option, _, value = pair.partition("=")
+        options[option.strip()] = read_value(value.strip())
+    _known(options, [one.name for one in fields(kind)], f"the fault {name}")  # type: ignore[arg-type]
+    for option, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ParameterError(f"[faults] {text!r}: {option} must be a number.")
+    return kind(**options)
+
+
+def split_address(text: object) -> tuple[str, int]:
+    """Return the host and the port of an address. Raises ParameterError.
+
+    >>> split_address("[::1]:7000")
+    ('::1', 7000)
+    """
+    host, colon, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+        raise ParameterError(f'{text!r} is no address: write "host:port", "127.0.0.1:7001" for instance.')
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _addresses(table: Mapping[str, Any]) -> dict[str, str]:
+    seen: dict[tuple[str, int], str] = {}
+    for name, text in table.items():
+        place = split_address(text)
+        if place in seen:
+            raise ParameterError(f"[addresses] {seen[place]} and {name} are both at {text}.")
+        seen[place] = name
+    return dict(table)
+
+
+def _paths(name: str, table: Any, base: Path) -> Paths:
+    if not isinstance(table, Mapping) or set(table) != set(PATHS):
+        raise ParameterError(f"[keys] {name}: write all of {', '.join(PATHS)}, each with its file.")
+    if not all(isinstance(path, str) for path in table.values()):
+        raise ParameterError(f"[keys] {name}: write the files' paths in quotes.")
+    return Paths(**{which: base / Path(table[which]).expanduser() for which in PATHS})
+
+
+def _folder(table: Mapping[str, Any], where: str, base: Path) -> Path | None:
+    folder = table.get("folder")
+    if folder is None:
+        return None
+    if not isinstance(folder, str) or not folder:
+        raise ParameterError(f"[{where}] folder = {folder!r}: write a path in quotes.")
+    return base / Path(folder).expanduser()
+
+
+def _check_every(every: object, topology: Topology) -> None:
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        raise ParameterError(
+            f"[checkpoints] every = {every!r}: it must be a whole number of steps, at least 1."
+        )
+    if isinstance(topology, Single) and every > topology.window:
+        raise ParameterError(
+            f"[checkpoints] every = {every}: nobody stands in for a single server, and workers repeat only "
+            f"their last {topology.window} gradients to one that comes back. Write {topology.window} at most."
+        )
+
+
+def _check_field(kind: str, name: str, value: object, type_: str) -> None:
+    wanted = {"int": int, "float": (int, float), "str": str}[type_]
+    if isinstance(value, bool) or not isinstance(value, wanted):  # type: ignore[arg-type]
+        raise ParameterError(f"[topology] {name} = {value!r}: for {kind}, it must be of type {type_}.")
+    if isinstance(value, int | float) and not 0 <= value < float("inf"):
+        raise ParameterError(f"[topology] {name} = {value!r}: it must not be negative, nor endless.")
+
+
+def _port(where: str, port: object) -> int:
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 1 << 16:
+        raise ParameterError(f"{where} = {port!r}: write a port, 9100 for instance.")
+    return port
+
+
+def _table(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = given.get(name, {})
+    if not isinstance(table, Mapping):
+        raise ParameterError(f"{name} = {table!r}: write a table, [{name}].")
+    return table
+
+
+def _known(given: Mapping[str, Any], known: Iterable[str], where: str, what: str = "key") -> None:
+    known = list(known)
+    for name in given:
+        if name not in known:
+            raise UnknownNameError(f"{what} in {where}", name, known)
