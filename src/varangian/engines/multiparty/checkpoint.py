@@ -85,9 +85,8 @@ class Checkpoint:
             except DAMAGE as error:
                 if isinstance(error, DataError):
                     raise
-                damage = damage or DataError(
-                    f"{path} is no checkpoint: {str(error) or type(error).__name__}. Remove it to start again."
-                )
+                why = str(error) or type(error).__name__
+                damage = damage or DataError(f"{path} is no checkpoint: {why}. Remove it to start again.")
         if damage is not None:
             raise damage
         return None
@@ -98,8 +97,8 @@ class Checkpoint:
         about = json.loads(arrays.pop(ABOUT).tobytes())
         if about["version"] != VERSION or about["owner"] != self.owner:
             raise DataError(
-                f"{path} belongs to another run, or to another version of Varangian. Remove it to start again, "
-                "or name another folder for checkpoints."
+                f"{path} belongs to another run, or to another version of Varangian. "
+                "Remove it to start again, or name another folder for checkpoints."
             )
         said = [
             Message(sender, receiver, Topic(step, kind, round, subject), arrays[f"{BODY}.{place}"])
