@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import MISSING, fields
 from typing import Any
+
+from varangian.errors import ParameterError
+
+KINDS: dict[str, Any] = {"int": int, "float": (int, float), "str": str}
 
 
 class Value:
@@ -21,6 +26,27 @@ class Value:
             if field.repr and getattr(self, field.name) != _default(field)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def check_fields(value: Any, least: float = -math.inf) -> None:
+    """Refuse a dataclass in which what is declared as int, float or str is something else.
+
+    Numbers are finite, and ``least`` or more. Raises ParameterError.
+    """
+    for field in fields(value):
+        held, wanted = getattr(value, field.name), KINDS.get(str(field.type))
+        if wanted is None:
+            continue
+        number = wanted is not str
+        if (
+            isinstance(held, bool)
+            or not isinstance(held, wanted)
+            or (number and not least <= held < math.inf)
+        ):
+            told = f"{type(value).__name__}({field.name}={held!r}): {field.name} must be of type {field.type}"
+            raise ParameterError(
+                f"{told}, {least:g} or more." if number and least > -math.inf else f"{told}."
+            )
 
 
 def _default(field: Any) -> Any:

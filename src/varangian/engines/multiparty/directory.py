@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from varangian.engines.arrange import parse_fault, parse_topology
 from varangian.engines.multiparty.credentials import Paths
 from varangian.errors import ParameterError, UnknownNameError
-from varangian.protocols import (
-    CrashTolerant,
-    Decentralised,
-    Fault,
-    Replicated,
-    Single,
-    Synchronous,
-    Topology,
-    fault_named,
-)
+from varangian.protocols import Fault, Single, Topology
 from varangian.specification import Experiment, from_strings, identity
-from varangian.specification.names import canonical, read_value
 from varangian.specification.toml import read_toml
 
-TOPOLOGIES = {
-    canonical(kind): kind for kind in (Single, Replicated, Synchronous, CrashTolerant, Decentralised)
-}
-TABLES = ("topology", "experiment", "addresses", "keys", "checkpoints", "limits", "faults", "metrics")
+WORDS = ("run", "party", "topology")
+TABLES = ("experiment", "addresses", "keys", "checkpoints", "limits", "faults", "metrics")
 PATHS = ("authority", "certificate", "key")
 
 
@@ -104,22 +93,20 @@ def read_directory(path: Path) -> Directory:
 def directory_of(given: Mapping[str, Any], base: Path) -> Directory:
     """Return what the tables of a file say, with paths relative to a folder.
 
-    >>> made = directory_of({"topology": {"kind": "single"}, "experiment": {"workers": 2}}, Path("."))
+    >>> made = directory_of({"topology": "single", "experiment": {"workers": 2}}, Path("."))
     >>> made.names, made.listening
     (('server0', 'worker0', 'worker1'), ('server0',))
     """
-    _known(given, ("run", "party", *TABLES), "a cluster's file")
+    _known(given, (*WORDS, *TABLES), "a cluster's file")
     tables = {name: _table(given, name) for name in TABLES}
+    words = {name: _word(given, name) for name in WORDS if name in given}
     experiment = from_strings(tables["experiment"])
-    topology = topology_of(tables["topology"], experiment)
+    topology = parse_topology(words.get("topology", "single"), experiment)
     names = [topology.name(party) for party in range(topology.n)]
     for name in ("addresses", "faults", "metrics"):
         _known(tables[name], names, f"[{name}]", what="party")
-    for name in ("run", "party"):
-        if not isinstance(given.get(name, "x"), str) or not given.get(name, "x"):
-            raise ParameterError(f"{name} = {given[name]!r}: write a name in quotes.")
-    if given.get("party", names[0]) not in names:
-        raise UnknownNameError("party", given["party"], names)
+    if words.get("party", names[0]) not in names:
+        raise UnknownNameError("party", words["party"], names)
     keys, checkpoints = tables["keys"], tables["checkpoints"]
     _known(keys, ("folder", *names), "[keys]")
     _known(checkpoints, ("folder", "every"), "[checkpoints]")
@@ -128,66 +115,17 @@ def directory_of(given: Mapping[str, Any], base: Path) -> Directory:
     return Directory(
         experiment=experiment,
         topology=topology,
-        run=given.get("run", "varangian"),
-        party=given.get("party"),
+        run=words.get("run", "varangian"),
+        party=words.get("party"),
         addresses=_addresses(tables["addresses"]),
-        keys=_folder(keys, "keys", base),
+        keys=_folder(keys, base),
         credentials={name: _paths(name, table, base) for name, table in keys.items() if name != "folder"},
-        checkpoints=_folder(checkpoints, "checkpoints", base),
+        checkpoints=_folder(checkpoints, base),
         every=every,
         limits=tables["limits"],
-        faults={name: fault_of(text) for name, text in tables["faults"].items()},
+        faults=_faults(tables["faults"]),
         metrics={name: _port(f"[metrics] {name}", port) for name, port in tables["metrics"].items()},
     )
-
-
-def topology_of(table: Mapping[str, Any], experiment: Experiment) -> Topology:
-    """Return the topology of an experiment; who works and how many of them may lie, the experiment says.
-
-    Raises      UnknownNameError, ParameterError, ToleranceError
-    """
-    named = table.get("kind", "single")
-    if not isinstance(named, str) or named not in TOPOLOGIES:
-        raise UnknownNameError("topology", str(named), TOPOLOGIES)
-    kind = TOPOLOGIES[named]
-    known = {one.name: one for one in fields(kind)}
-    counts = ("peers", "byzantine") if kind is Decentralised else ("workers", "byzantine_workers")
-    if counts[0] in table:
-        raise ParameterError(
-            f"[topology] {counts[0]}: it is workers = ... of [experiment] that says how many."
-        )
-    _known({name: None for name in table if name != "kind"}, set(known) - {counts[0]}, f"[topology] {named}")
-    for name, value in table.items():
-        if name != "kind":
-            _check_field(named, name, value, str(known[name].type))
-    numbers = {counts[0]: experiment.workers, counts[1]: experiment.byzantine}
-    topology = kind(**{**numbers, **{name: value for name, value in table.items() if name != "kind"}})
-    for rule in experiment.rules:
-        topology.check(rule)
-    return topology
-
-
-def fault_of(text: object) -> Fault:
-    """Return the fault that a text spells: ``equivocating``, ``noise:scale=3``, ``not-a-number``.
-
-    Raises      UnknownNameError, ParameterError
-
-    >>> fault_of("noise:scale=3")
-    Noise(scale=3)
-    """
-    if not isinstance(text, str):
-        raise ParameterError(f'[faults] {text!r}: spell a fault in quotes, "equivocating" for instance.')
-    name, _, rest = text.partition(":")
-    kind = type(fault_named(name.replace("-", "")))
-    options = {}
-    for pair in filter(None, rest.split(",")):
-        option, _, value = pair.partition("=")
-        options[option.strip()] = read_value(value.strip())
-    _known(options, [one.name for one in fields(kind)], f"the fault {name}")  # type: ignore[arg-type]
-    for option, value in options.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ParameterError(f"[faults] {text!r}: {option} must be a number.")
-    return kind(**options)
 
 
 def split_address(text: object) -> tuple[str, int]:
@@ -212,6 +150,11 @@ def _addresses(table: Mapping[str, Any]) -> dict[str, str]:
     return dict(table)
 
 
+def _faults(table: Mapping[str, Any]) -> dict[str, Fault]:
+    read = {name: parse_fault(_word(table, name)) for name in table}
+    return {name: fault for name, fault in read.items() if fault is not None}
+
+
 def _paths(name: str, table: Any, base: Path) -> Paths:
     if not isinstance(table, Mapping) or set(table) != set(PATHS):
         raise ParameterError(f"[keys] {name}: write all of {', '.join(PATHS)}, each with its file.")
@@ -220,13 +163,8 @@ def _paths(name: str, table: Any, base: Path) -> Paths:
     return Paths(**{which: base / Path(table[which]).expanduser() for which in PATHS})
 
 
-def _folder(table: Mapping[str, Any], where: str, base: Path) -> Path | None:
-    folder = table.get("folder")
-    if folder is None:
-        return None
-    if not isinstance(folder, str) or not folder:
-        raise ParameterError(f"[{where}] folder = {folder!r}: write a path in quotes.")
-    return base / Path(folder).expanduser()
+def _folder(table: Mapping[str, Any], base: Path) -> Path | None:
+    return base / Path(_word(table, "folder")).expanduser() if "folder" in table else None
 
 
 def _check_every(every: object, topology: Topology) -> None:
@@ -241,14 +179,6 @@ def _check_every(every: object, topology: Topology) -> None:
         )
 
 
-def _check_field(kind: str, name: str, value: object, type_: str) -> None:
-    wanted = {"int": int, "float": (int, float), "str": str}[type_]
-    if isinstance(value, bool) or not isinstance(value, wanted):  # type: ignore[arg-type]
-        raise ParameterError(f"[topology] {name} = {value!r}: for {kind}, it must be of type {type_}.")
-    if isinstance(value, int | float) and not 0 <= value < float("inf"):
-        raise ParameterError(f"[topology] {name} = {value!r}: it must not be negative, nor endless.")
-
-
 def _port(where: str, port: object) -> int:
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 1 << 16:
         raise ParameterError(f"{where} = {port!r}: write a port, 9100 for instance.")
@@ -260,6 +190,13 @@ def _table(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(table, Mapping):
         raise ParameterError(f"{name} = {table!r}: write a table, [{name}].")
     return table
+
+
+def _word(given: Mapping[str, Any], name: str) -> str:
+    word = given[name]
+    if not isinstance(word, str) or not word:
+        raise ParameterError(f"{name} = {word!r}: write a word in quotes.")
+    return word
 
 
 def _known(given: Mapping[str, Any], known: Iterable[str], where: str, what: str = "key") -> None:

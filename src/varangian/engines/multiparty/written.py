@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from varangian.engines.multiparty.directory import TOPOLOGIES, Directory
-from varangian.protocols import Decentralised, Fault, Topology
+from varangian.engines.multiparty.directory import Directory
+from varangian.protocols import Fault, Topology
 from varangian.specification import to_toml
 from varangian.specification.names import canonical
 from varangian.specification.write import literal
@@ -26,8 +26,7 @@ def written(directory: Directory) -> str:
     kept = {} if directory.checkpoints is None else {"folder": _path(directory.checkpoints)}
     return "".join(
         [
-            _lines({"run": directory.run, **party}),
-            _table("topology", _topology(directory.topology)),
+            _lines({"run": directory.run, **party, "topology": _spelled(directory.topology)}),
             f"\n[experiment]\n{to_toml(directory.experiment)}",
             _table("addresses", directory.addresses),
             _table("keys", keys),
@@ -39,18 +38,11 @@ def written(directory: Directory) -> str:
     )
 
 
-def _topology(topology: Topology) -> dict[str, Any]:
-    kinds = {kind: name for name, kind in TOPOLOGIES.items()}
-    told = {one.name: getattr(topology, one.name) for one in fields(topology)}
-    told.pop("peers" if isinstance(topology, Decentralised) else "workers")
-    return {"kind": kinds[type(topology)], **told}
-
-
-def _spelled(fault: Fault) -> str:
-    """Return a fault as ``fault_of`` reads it."""
-    options = asdict(fault)  # type: ignore[call-overload]
-    told = ",".join(f"{name}={value!r}" for name, value in options.items())
-    return canonical(type(fault)) + (f":{told}" if told else "")
+def _spelled(value: Topology | Fault) -> str:
+    """Return a topology or a fault as it is read."""
+    told = {one.name: getattr(value, one.name) for one in fields(value)}  # type: ignore[arg-type]
+    pairs = ",".join(f"{name}={one}" for name, one in told.items())
+    return canonical(type(value)) + (f":{pairs}" if pairs else "")
 
 
 def _table(name: str, values: Mapping[str, Any]) -> str:
