@@ -1,0 +1,133 @@
+"""What a party measures of its own steps, and keeps for the day it is started again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from varangian.engines.loop import Progress
+from varangian.engines.multiparty.checkpoint import Checkpoint, Saved
+from varangian.engines.roles import Trainee
+from varangian.engines.world import World
+from varangian.metrics import Table
+from varangian.optim import rate_at
+from varangian.protocols import Alarm, Body, Message, Node, Output
+
+
+class Watched(Node):
+    """A node that somebody looks at after each call, before its messages leave; otherwise it is that node."""
+
+    def __init__(self, node: Node, look: Callable[[], None]) -> None:
+        self.node, self.look = node, look
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.node, name)
+
+    def start(self) -> list[Output]:
+        """Start, and be looked at."""
+        return self._looked(self.node.start())
+
+    def receive(self, message: Message) -> list[Output]:
+        """Take a value, and be looked at."""
+        return self._looked(self.node.receive(message))
+
+    def ring(self, alarm: Alarm) -> list[Output]:
+        """Go on after an alarm, and be looked at."""
+        return self._looked(self.node.ring(alarm))
+
+    def proceed(self) -> list[Output]:
+        """Go on, and be looked at."""
+        return self._looked(self.node.proceed())
+
+    def again(self, peer: int) -> list[Output]:
+        """Return what a peer may have missed."""
+        return self.node.again(peer)
+
+    def state(self) -> dict[str, Any]:
+        """Return what the node needs."""
+        return self.node.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state of the node."""
+        self.node.restore(state)
+
+    def _looked(self, outputs: list[Output]) -> list[Output]:
+        self.look()
+        return outputs
+
+
+class Record:
+    """A row for each step of a node, and a checkpoint now and then.
+
+    A checkpoint is written before the messages of its step leave: whoever is started again from it says the
+    same once more, and never another thing.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        world: World,
+        checkpoint: Checkpoint | None,
+        every: int,
+        watch: Callable[[Progress], None],
+    ) -> None:
+        self.node, self.world, self.checkpoint, self.every, self.watch = node, world, checkpoint, every, watch
+        self.table, self.begun, self.told, self.kept = Table(), time.perf_counter(), 0, 0
+        self.first = world.flat.get()
+
+    def resume(self) -> bool:
+        """Go back to the last checkpoint, and tell whether there is one. Raises DataError."""
+        saved = None if self.checkpoint is None else self.checkpoint.read()
+        if saved is None:
+            return False
+        self.node.restore(saved.state)
+        self.node.recall(saved.said)
+        self.table = Table.of(saved.columns)
+        self.told = self.kept = self.node.step
+        return True
+
+    def look(self) -> None:
+        """Add a row if the node has made a step."""
+        node, steps = self.node, self.world.spec.steps
+        stepped = min(node.step, steps) > self.told
+        if stepped:
+            self.told = min(node.step, steps)
+            self.table.append(self._row())
+        if node.step > self.kept and (node.step >= self.kept + self.every or node.finished):
+            self.keep()
+        if stepped:
+            self.watch(Progress(self.told, steps, time.perf_counter() - self.begun, self.row))
+
+    @property
+    def row(self) -> dict[str, float]:
+        """Return what was measured last."""
+        return {name: column[-1] for name, column in self.table.items()}
+
+    def keep(self) -> None:
+        """Write a checkpoint. Raises DataError."""
+        if self.checkpoint is not None:
+            self.kept = self.node.step
+            self.checkpoint.write(Saved(self.node.state(), self.node.said(), self.table))
+
+    def _row(self) -> dict[str, float]:
+        spec, step = self.world.spec, self.told
+        row = {"step": float(step), "seconds": time.perf_counter() - self.begun}
+        learner, theta = getattr(self.node, "learner", None), theta_of(self.node)
+        if isinstance(learner, Trainee):
+            row["loss"] = learner.loss
+        if theta is not None:
+            parameters = torch.tensor(theta)
+            row["learning_rate"] = rate_at(spec.learning_rate, step - 1)
+            row["distance"] = float((parameters - self.first).norm())
+            if step == spec.steps or step % spec.evaluate_every == 0:
+                row["accuracy"] = self.world.accuracy(parameters)
+        return row
+
+
+def theta_of(node: Node) -> Body | None:
+    """Return the parameters of a node that holds any."""
+    keeper = getattr(node, "keeper", None)
+    return None if keeper is None else keeper.theta
