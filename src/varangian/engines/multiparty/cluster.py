@@ -20,9 +20,8 @@ from types import TracebackType
 from typing import Any
 
 import varangian
-from varangian.engines.multiparty.credentials import AUTHORITY, CERTIFICATE
 from varangian.engines.multiparty.directory import Directory
-from varangian.engines.multiparty.keys import make_keys
+from varangian.engines.multiparty.keys import AUTHORITY, CERTIFICATE, make_keys
 from varangian.engines.multiparty.optional import needed
 from varangian.engines.multiparty.written import written
 from varangian.errors import DataError, RunError
@@ -30,7 +29,7 @@ from varangian.errors import DataError, RunError
 Event = dict[str, Any]
 FILE, LOOPBACK = "cluster.toml", "127.0.0.1"
 PATIENCE = 15.0
-"""Seconds that the whole cluster is given to end before it is killed: a little more than its nursery gives."""
+"""Seconds that the whole cluster is given to end before it is killed; its nursery gives it a little less."""
 SEEN = 2000
 """Characters of a dead party's last words."""
 

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from varangian.engines.multiparty.identity import Credentials
 from varangian.engines.multiparty.keys import AUTHORITY, CERTIFICATE, KEY, read
 from varangian.engines.multiparty.optional import needed
 from varangian.errors import DataError
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """The authority's certificate that a party trusts, its own certificate, and its key, as PEM."""
-
-    name: str
-    authority: bytes
-    certificate: bytes
-    key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -72,7 +63,7 @@ def read_credentials(name: str, paths: Paths) -> Credentials:
         raise DataError(f"{paths.certificate} is for {', '.join(names) or 'nobody'}, not for {name}.")
     for path, one in ((paths.authority, signer), (paths.certificate, own)):
         _check_dates(path, one.not_valid_before_utc, one.not_valid_after_utc)
-    return Credentials(name, authority, certificate, key)
+    return Credentials(authority=authority, key=key, certificate=certificate)
 
 
 def _check_dates(path: Path, begins: datetime.datetime, ends: datetime.datetime) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from varangian.core.values import check_fields
 from varangian.engines.arrange import parse_fault, parse_topology
 from varangian.engines.multiparty.credentials import Paths
+from varangian.engines.multiparty.limits import Limits
 from varangian.errors import ParameterError, UnknownNameError
 from varangian.protocols import Fault, Single, Topology
 from varangian.specification import Experiment, from_strings, identity
 from varangian.specification.toml import read_toml
 
 WORDS = ("run", "party", "topology")
-TABLES = ("experiment", "addresses", "keys", "checkpoints", "limits", "faults", "metrics")
+TABLES = ("experiment", "addresses", "listen", "keys", "checkpoints", "limits", "faults", "metrics")
 PATHS = ("authority", "certificate", "key")
 
 
@@ -24,8 +26,9 @@ PATHS = ("authority", "certificate", "key")
 class Directory:
     """What the parties of a cluster know of each other, by name: server0, worker3, peer2.
 
-    ``addresses`` are host:port of those who listen, ``every`` counts the steps between two checkpoints,
-    ``metrics`` are ports of Prometheus's numbers. ``party`` is whom the file is for, if it says so. What is
+    ``addresses`` are host:port of those who listen, as others dial them, and ``listen`` where they do so
+    themselves if that differs. ``every`` counts the steps between two checkpoints, ``metrics`` are ports of
+    Prometheus's numbers. ``party`` is whom the file is for, if it says so. What is
     None or empty is left to whoever starts the cluster.
     """
 
@@ -34,11 +37,12 @@ class Directory:
     run: str = "varangian"
     party: str | None = None
     addresses: Mapping[str, str] = field(default_factory=dict)
+    listen: Mapping[str, str] = field(default_factory=dict)
     keys: Path | None = None
     credentials: Mapping[str, Paths] = field(default_factory=dict)
     checkpoints: Path | None = None
     every: int = 1
-    limits: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
     faults: Mapping[str, Fault] = field(default_factory=dict)
     metrics: Mapping[str, int] = field(default_factory=dict)
 
@@ -103,7 +107,7 @@ def directory_of(given: Mapping[str, Any], base: Path) -> Directory:
     experiment = from_strings(tables["experiment"])
     topology = parse_topology(words.get("topology", "single"), experiment)
     names = [topology.name(party) for party in range(topology.n)]
-    for name in ("addresses", "faults", "metrics"):
+    for name in ("addresses", "listen", "faults", "metrics"):
         _known(tables[name], names, f"[{name}]", what="party")
     if words.get("party", names[0]) not in names:
         raise UnknownNameError("party", words["party"], names)
@@ -118,11 +122,12 @@ def directory_of(given: Mapping[str, Any], base: Path) -> Directory:
         run=words.get("run", "varangian"),
         party=words.get("party"),
         addresses=_addresses(tables["addresses"]),
+        listen=_addresses(tables["listen"]),
         keys=_folder(keys, base),
         credentials={name: _paths(name, table, base) for name, table in keys.items() if name != "folder"},
         checkpoints=_folder(checkpoints, base),
         every=every,
-        limits=tables["limits"],
+        limits=_limits(tables["limits"]),
         faults=_faults(tables["faults"]),
         metrics={name: _port(f"[metrics] {name}", port) for name, port in tables["metrics"].items()},
     )
@@ -148,6 +153,13 @@ def _addresses(table: Mapping[str, Any]) -> dict[str, str]:
             raise ParameterError(f"[addresses] {seen[place]} and {name} are both at {text}.")
         seen[place] = name
     return dict(table)
+
+
+def _limits(table: Mapping[str, Any]) -> Limits:
+    _known(table, [one.name for one in fields(Limits)], "[limits]")
+    limits = Limits(**table)
+    check_fields(limits)
+    return limits
 
 
 def _faults(table: Mapping[str, Any]) -> dict[str, Fault]:

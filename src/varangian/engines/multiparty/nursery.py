@@ -88,7 +88,7 @@ class Nursery:
             os.dup2(log, 2)
             from varangian.engines.multiparty.party import Party
 
-            party = Party(self.directory, name, self.world, say=say)
+            party = Party(self.directory, name, self.world, say=say, stays=True)
             code = party.go(self._lifeline, report=self.folder / f"{name}.json")
         except VarangianError as error:
             print(error, file=sys.stderr)

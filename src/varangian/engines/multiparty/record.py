@@ -3,67 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 
 from varangian.engines.loop import Progress
 from varangian.engines.multiparty.checkpoint import Checkpoint, Saved
-from varangian.engines.roles import Trainee
 from varangian.engines.world import World
 from varangian.metrics import Table
 from varangian.optim import rate_at
-from varangian.protocols import Alarm, Body, Message, Node, Output
-
-
-class Watched(Node):
-    """A node that somebody looks at after each call, before its messages leave; otherwise it is that node."""
-
-    def __init__(self, node: Node, look: Callable[[], None]) -> None:
-        self.node, self.look = node, look
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.node, name)
-
-    def start(self) -> list[Output]:
-        """Start, and be looked at."""
-        return self._looked(self.node.start())
-
-    def receive(self, message: Message) -> list[Output]:
-        """Take a value, and be looked at."""
-        return self._looked(self.node.receive(message))
-
-    def ring(self, alarm: Alarm) -> list[Output]:
-        """Go on after an alarm, and be looked at."""
-        return self._looked(self.node.ring(alarm))
-
-    def proceed(self) -> list[Output]:
-        """Go on, and be looked at."""
-        return self._looked(self.node.proceed())
-
-    def again(self, peer: int) -> list[Output]:
-        """Return what a peer may have missed."""
-        return self.node.again(peer)
-
-    def state(self) -> dict[str, Any]:
-        """Return what the node needs."""
-        return self.node.state()
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state of the node."""
-        self.node.restore(state)
-
-    def _looked(self, outputs: list[Output]) -> list[Output]:
-        self.look()
-        return outputs
+from varangian.protocols import Body, Node
 
 
 class Record:
     """A row for each step of a node, and a checkpoint now and then.
 
-    A checkpoint is written before the messages of its step leave: whoever is started again from it says the
-    same once more, and never another thing.
+    ``look`` is called after each call of the node, before what it says leaves: so does a checkpoint, and
+    whoever is started again from it says the same once more, and never another thing.
     """
 
     def __init__(
@@ -115,9 +71,9 @@ class Record:
     def _row(self) -> dict[str, float]:
         spec, step = self.world.spec, self.told
         row = {"step": float(step), "seconds": time.perf_counter() - self.begun}
-        learner, theta = getattr(self.node, "learner", None), theta_of(self.node)
-        if isinstance(learner, Trainee):
-            row["loss"] = learner.loss
+        loss, theta = getattr(getattr(self.node, "learner", None), "loss", None), theta_of(self.node)
+        if loss is not None:
+            row["loss"] = loss
         if theta is not None:
             parameters = torch.tensor(theta)
             row["learning_rate"] = rate_at(spec.learning_rate, step - 1)

@@ -29,9 +29,10 @@ def written(directory: Directory) -> str:
             _lines({"run": directory.run, **party, "topology": _spelled(directory.topology)}),
             f"\n[experiment]\n{to_toml(directory.experiment)}",
             _table("addresses", directory.addresses),
+            _table("listen", directory.listen),
             _table("keys", keys),
             _table("checkpoints", {**kept, "every": directory.every}),
-            _table("limits", directory.limits),
+            _table("limits", vars(directory.limits)),
             _table("faults", {name: _spelled(fault) for name, fault in directory.faults.items()}),
             _table("metrics", directory.metrics),
         ]
