@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -56,6 +57,7 @@ class Party:
         say: Callable[[Event], None] = lambda event: None,
         stays: bool = False,
     ) -> None:
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # the status tells what gRPC would
         self.directory, self.name, self.say, self.stays = directory, name, say, stays
         self.number, topology = directory.number(name), directory.topology
         credentials = read_credentials(name, directory.paths(name))
@@ -81,7 +83,7 @@ class Party:
             after=self._look,
         )
         self.node = node
-        self._stopped, self._moved = False, time.monotonic()
+        self._stopped, self._finished, self._moved = False, False, time.monotonic()
 
     def go(self, lifeline: int | None = None, report: Path | None = None) -> int:
         """Run to the end, or until a signal or the end of ``lifeline`` stops it; return the exit code.
@@ -135,8 +137,13 @@ class Party:
                 self.host.wake()
 
     def _look(self) -> None:
-        self._moved = time.monotonic() if not self.node.finished else self._moved
+        if self._finished:
+            return
+        self._moved = time.monotonic()
         self.record.look()
+        if self.node.finished:
+            self._finished = True
+            self.say({"event": "finished", "party": self.name})
 
     def _stepped(self, progress: Progress) -> None:
         self.say({"event": "step", "party": self.name, **asdict(progress)})

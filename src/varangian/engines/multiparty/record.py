@@ -31,7 +31,8 @@ class Record:
         watch: Callable[[Progress], None],
     ) -> None:
         self.node, self.world, self.checkpoint, self.every, self.watch = node, world, checkpoint, every, watch
-        self.table, self.begun, self.told, self.kept = Table(), time.perf_counter(), 0, 0
+        self.table, self.begun, self.told = Table(), time.perf_counter(), 0
+        self.kept = (0, False, False)
         self.first = world.flat.get()
 
     def resume(self) -> bool:
@@ -42,20 +43,21 @@ class Record:
         self.node.restore(saved.state)
         self.node.recall(saved.said)
         self.table = Table.of(saved.columns)
-        self.told = self.kept = self.node.step
+        self.told, self.kept = min(self.node.step, self.world.spec.steps), self._stands()
         return True
 
     def look(self) -> None:
-        """Add a row if the node has made a step."""
+        """Add a row if the node has made a step, which after the last one it has when it has finished."""
         node, steps = self.node, self.world.spec.steps
-        stepped = min(node.step, steps) > self.told
-        if stepped:
-            self.told = min(node.step, steps)
-            self.table.append(self._row())
-        if node.step > self.kept and (node.step >= self.kept + self.every or node.finished):
+        if node.step >= self.kept[0] + self.every or self._stands()[1:] != self.kept[1:]:
             self.keep()
-        if stepped:
-            self.watch(Progress(self.told, steps, time.perf_counter() - self.begun, self.row))
+        step = min(node.step, steps)
+        if step > self.told and (step < steps or node.finished):
+            self.told = step
+            self.table.append(self._row())
+            if node.finished:
+                self.keep()
+            self.watch(Progress(step, steps, time.perf_counter() - self.begun, self.row))
 
     @property
     def row(self) -> dict[str, float]:
@@ -65,8 +67,12 @@ class Record:
     def keep(self) -> None:
         """Write a checkpoint. Raises DataError."""
         if self.checkpoint is not None:
-            self.kept = self.node.step
+            self.kept = self._stands()
             self.checkpoint.write(Saved(self.node.state(), self.node.said(), self.table))
+
+    def _stands(self) -> tuple[int, bool, bool]:
+        """Return what changes when a node has something new to say."""
+        return self.node.step, bool(getattr(self.node, "gathering", False)), self.node.finished
 
     def _row(self) -> dict[str, float]:
         spec, step = self.world.spec, self.told
