@@ -11,10 +11,12 @@ import click
 import varangian
 from varangian.cli.bench import bench
 from varangian.cli.cite import cite
+from varangian.cli.cluster import cluster
 from varangian.cli.console import fold_away
 from varangian.cli.doctor import doctor
 from varangian.cli.keys import keys
 from varangian.cli.listing import list_catalogue
+from varangian.cli.party import join, serve
 from varangian.cli.refusal import said
 from varangian.cli.reproduce import reproduce
 from varangian.cli.results import results
@@ -40,7 +42,20 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
-    commands=[train, sweep, results, reproduce, list_catalogue, cite, doctor, bench, keys],
+    commands=[
+        train,
+        sweep,
+        results,
+        reproduce,
+        list_catalogue,
+        cite,
+        doctor,
+        bench,
+        keys,
+        serve,
+        join,
+        cluster,
+    ],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

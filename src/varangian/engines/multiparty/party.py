@@ -63,8 +63,8 @@ class Party:
         credentials = read_credentials(name, directory.paths(name))
         peers = [self._peer(other) for other in _linked(directory, self.number)]
         self.world = world or World.of(directory.experiment)
-        watch, stream = Stopwatch(), Stream(directory.experiment.seed)
-        node = topology.node(self.number, timed(task_of(self.world, topology), watch))
+        self.watch, stream = Stopwatch(), Stream(directory.experiment.seed)
+        node = topology.node(self.number, timed(task_of(self.world, topology), self.watch))
         folder, owner = directory.checkpoints, directory.identity
         checkpoint = None if folder is None else Checkpoint.of(folder, name, owner)
         self.record = Record(node, self.world, checkpoint, directory.every, self._stepped)
@@ -79,7 +79,7 @@ class Party:
             limits=directory.limits,
             run_id=owner,
             randomness=stream.at("wire", party=self.number),
-            watch=watch,
+            watch=self.watch,
             after=self._look,
         )
         self.node = node
@@ -140,7 +140,10 @@ class Party:
         if self._finished:
             return
         self._moved = time.monotonic()
+        before = self.record.told
         self.record.look()
+        if before == 0 < self.record.told:
+            self.watch.restart()
         if self.node.finished:
             self._finished = True
             self.say({"event": "finished", "party": self.name})

@@ -23,6 +23,11 @@ class Stopwatch:
     _step: int = -1
     _at: tuple[float, float] = (0.0, 0.0)
 
+    def restart(self) -> None:
+        """Forget the time so far, in which others were waited for that were not there yet."""
+        self.seconds.update(dict.fromkeys(self.seconds, 0.0))
+        self.busy, self.started = 0.0, time.monotonic()
+
     def split(self) -> dict[str, float]:
         """Return the seconds so far: compute, aggregate, other work of the node, and communicate."""
         elapsed = time.monotonic() - self.started
