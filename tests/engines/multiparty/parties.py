@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engines.multiparty.certificates import Authority
+
 from varangian.engines.multiparty import Host, Limits, Peer
 from varangian.protocols import Node, Topology
 
@@ -44,7 +45,7 @@ class Town:
         }
         return Host(**{**given, **changed})
 
-    async def run(self, hosts: list[Host], seconds: float = 60.0) -> None:
+    async def run(self, hosts: list[Host], seconds: float = 10.0) -> None:
         """Run hosts until all are done."""
         async with asyncio.timeout(seconds):
             await asyncio.gather(*(host.run() for host in hosts))

@@ -23,7 +23,7 @@ from varangian.engines.multiparty.timing import Stopwatch
 from varangian.engines.multiparty.wire import Schema
 from varangian.protocols import Alarm, Message, Node, Output
 
-FIRST_PAUSE, PAUSE = 0.05, 0.005
+FIRST_PAUSE, PAUSE, GRACE = 0.05, 0.005, 0.2
 
 
 class Host:
@@ -106,7 +106,7 @@ class Host:
             for talk in list(self._talks.values()):
                 talk.stream.close()
             if server is not None:
-                await server.stop(0)
+                await server.stop(GRACE)
             self._common.notary.close()
             self._thread.shutdown(wait=False)
 
