@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from varangian.cli.clustertable import answers_table, outcome_tables, standing_table
+from varangian.cli.commands import Commands
 from varangian.cli.console import show, show_json
 from varangian.cli.livetable import LiveTable
 from varangian.errors import RunError
@@ -15,12 +16,15 @@ from varangian.errors import RunError
 if TYPE_CHECKING:
     from varangian.engines.multiparty.course import Course
 
-FAILED = 1
+FAILED, INTERRUPTED = 1, 130
 
 
-@click.group()
-def cluster() -> None:
+@click.group(cls=Commands, invoke_without_command=True)
+@click.pass_context
+def cluster(context: click.Context) -> None:
     """Try out a whole cluster on this machine, or ask one how it is."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @cluster.command(
@@ -55,6 +59,10 @@ def up(file: Path, as_json: bool, quiet: bool) -> int:
     except RunError as error:
         show(f"error: {error}", errors=True)
         return FAILED
+    except KeyboardInterrupt:
+        again = f". Go on with: varangian cluster up {file}" if directory.checkpoints else ""
+        show(f"interrupted{again}", errors=True)
+        return INTERRUPTED
 
 
 @cluster.command()

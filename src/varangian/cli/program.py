@@ -12,6 +12,7 @@ import varangian
 from varangian.cli.bench import bench
 from varangian.cli.cite import cite
 from varangian.cli.cluster import cluster
+from varangian.cli.commands import Commands
 from varangian.cli.console import fold_away
 from varangian.cli.doctor import doctor
 from varangian.cli.keys import keys
@@ -22,22 +23,10 @@ from varangian.cli.reproduce import reproduce
 from varangian.cli.results import results
 from varangian.cli.sweep import sweep
 from varangian.cli.train import train
-from varangian.errors import UnknownNameError, VarangianError
+from varangian.errors import VarangianError
 
 REFUSED = 2
 INTERRUPTED = 130
-
-
-class Commands(click.Group):
-    """A group that names the nearest command when it does not know one."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command and its arguments. Raises UnknownNameError."""
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            raise UnknownNameError("command", args[0], self.commands)
-        return super().resolve_command(ctx, args)
 
 
 @click.group(

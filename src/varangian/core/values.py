@@ -8,7 +8,7 @@ from typing import Any
 
 from varangian.errors import ParameterError
 
-KINDS: dict[str, Any] = {"int": int, "float": (int, float), "str": str}
+KINDS: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str}
 
 
 class Value:
@@ -29,24 +29,24 @@ class Value:
 
 
 def check_fields(value: Any, least: float = -math.inf) -> None:
-    """Refuse a dataclass in which what is declared as int, float or str is something else.
+    """Refuse a dataclass in which what is declared as int, float, bool or str is something else.
 
     Numbers are finite, and ``least`` or more. Raises ParameterError.
     """
     for field in fields(value):
-        held, wanted = getattr(value, field.name), KINDS.get(str(field.type))
-        if wanted is None:
-            continue
-        number = wanted is not str
-        if (
-            isinstance(held, bool)
-            or not isinstance(held, wanted)
-            or (number and not least <= held < math.inf)
-        ):
-            told = f"{type(value).__name__}({field.name}={held!r}): {field.name} must be of type {field.type}"
-            raise ParameterError(
-                f"{told}, {least:g} or more." if number and least > -math.inf else f"{told}."
-            )
+        check_field(type(value).__name__, field, getattr(value, field.name), least)
+
+
+def check_field(owner: str, field: Any, value: Any, least: float = -math.inf) -> None:
+    """Refuse a value for a field that is not of the type declared. Raises ParameterError."""
+    wanted = KINDS.get(str(field.type))
+    if wanted is None:
+        return
+    number = wanted not in (str, bool)
+    real = isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
+    if not real or (number and not least <= value < math.inf):
+        told = f"{owner}({field.name}={value!r}): {field.name} must be of type {field.type}"
+        raise ParameterError(f"{told}, {least:g} or more." if number and least > -math.inf else f"{told}.")
 
 
 def _default(field: Any) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from varangian.core.values import check_fields
+from varangian.core.values import check_field
 from varangian.engines.arrange import parse_fault, parse_topology
 from varangian.engines.multiparty.credentials import Paths
 from varangian.engines.multiparty.limits import Limits
@@ -156,10 +156,11 @@ def _addresses(table: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _limits(table: Mapping[str, Any]) -> Limits:
-    _known(table, [one.name for one in fields(Limits)], "[limits]")
-    limits = Limits(**table)
-    check_fields(limits)
-    return limits
+    known = {one.name: one for one in fields(Limits)}
+    _known(table, known, "[limits]")
+    for name, value in table.items():
+        check_field("[limits]", known[name], value)
+    return Limits(**table)
 
 
 def _faults(table: Mapping[str, Any]) -> dict[str, Fault]:

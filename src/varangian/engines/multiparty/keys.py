@@ -88,7 +88,9 @@ def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+        raise DataError(
+            f"{path} cannot be read: {error.strerror or error}. Keys are made by varangian keys."
+        ) from None
 
 
 def _admit(
