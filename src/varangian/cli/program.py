@@ -11,36 +11,42 @@ import click
 import varangian
 from varangian.cli.bench import bench
 from varangian.cli.cite import cite
+from varangian.cli.cluster import cluster
+from varangian.cli.commands import Commands
 from varangian.cli.console import fold_away
 from varangian.cli.doctor import doctor
 from varangian.cli.history import play
+from varangian.cli.keys import keys
 from varangian.cli.listing import list_catalogue
+from varangian.cli.party import join, serve
 from varangian.cli.refusal import said
 from varangian.cli.reproduce import reproduce
 from varangian.cli.results import results
 from varangian.cli.sweep import sweep
 from varangian.cli.train import train
-from varangian.errors import UnknownNameError, VarangianError
+from varangian.errors import VarangianError
 
 REFUSED = 2
 INTERRUPTED = 130
 
 
-class Commands(click.Group):
-    """A group that names the nearest command when it does not know one."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command and its arguments. Raises UnknownNameError."""
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            raise UnknownNameError("command", args[0], self.commands)
-        return super().resolve_command(ctx, args)
-
-
 @click.group(
     cls=Commands,
-    commands=[train, sweep, results, reproduce, list_catalogue, cite, doctor, bench, play],
+    commands=[
+        train,
+        sweep,
+        results,
+        reproduce,
+        list_catalogue,
+        cite,
+        doctor,
+        bench,
+        play,
+        keys,
+        serve,
+        join,
+        cluster,
+    ],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

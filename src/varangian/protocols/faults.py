@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 
 from varangian.core.randomness import Stream
+from varangian.core.values import check_fields
 from varangian.protocols.message import Alarm, Body, Message, Output
 from varangian.protocols.node import Node
 
 
 class Fault(ABC):
     """What becomes of each message of a lying party."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @abstractmethod
     def bend(self, message: Message, rng: np.random.Generator) -> list[Message]:

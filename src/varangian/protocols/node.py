@@ -75,6 +75,16 @@ class Node(ABC):
         """Return what a peer may have missed: the last that was said to it, of each kind."""
         return [message for (to, _, _), messages in self._said.items() if to == peer for message in messages]
 
+    def said(self) -> list[Message]:
+        """Return all that would be said again to anyone, for a checkpoint."""
+        return [message for messages in self._said.values() for message in messages]
+
+    def recall(self, said: Iterable[Message]) -> None:
+        """Take back what was said before a restart, so that it can be said again."""
+        for message in said:
+            key = (message.receiver, message.topic.kind, message.topic.subject)
+            self._said.setdefault(key, deque(maxlen=self._window)).append(message)
+
     def state(self) -> dict[str, Any]:
         """Return all that a restarted node needs: numbers, and arrays of numbers."""
         return {"step": self.step, "finished": self.finished}

@@ -11,6 +11,7 @@ import numpy as np
 from varangian.core.conditions import Condition
 from varangian.core.guard import admit
 from varangian.core.stages import Stage
+from varangian.core.values import check_fields
 from varangian.errors import ParameterError
 from varangian.protocols.answering import ASK, AnsweringServer
 from varangian.protocols.asking import AskingWorker
@@ -49,6 +50,9 @@ class Topology(ABC):
     """
 
     window: int = WINDOW
+
+    def __post_init__(self) -> None:
+        check_fields(self, least=0)
 
     @property
     @abstractmethod
@@ -280,6 +284,7 @@ class Decentralised(Topology):
     way: str = "diameter"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.way not in WAYS:
             raise ParameterError(f"Decentralised(way={self.way!r}): way must be one of {', '.join(WAYS)}.")
 

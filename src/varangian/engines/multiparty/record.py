@@ -1,0 +1,95 @@
+"""What a party measures of its own steps, and keeps for the day it is started again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from varangian.engines.loop import Progress
+from varangian.engines.multiparty.checkpoint import Checkpoint, Saved
+from varangian.engines.world import World
+from varangian.metrics import Table
+from varangian.optim import rate_at
+from varangian.protocols import Body, Node
+
+
+class Record:
+    """A row for each step of a node, and a checkpoint now and then.
+
+    ``look`` is called after each call of the node, before what it says leaves: so does a checkpoint, and
+    whoever is started again from it says the same once more, and never another thing.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        world: World,
+        checkpoint: Checkpoint | None,
+        every: int,
+        watch: Callable[[Progress], None],
+    ) -> None:
+        self.node, self.world, self.checkpoint, self.every, self.watch = node, world, checkpoint, every, watch
+        self.table, self.begun, self.told = Table(), time.perf_counter(), 0
+        self.kept = (0, False, False)
+        self.first = world.flat.get()
+
+    def resume(self) -> bool:
+        """Go back to the last checkpoint, and tell whether there is one. Raises DataError."""
+        saved = None if self.checkpoint is None else self.checkpoint.read()
+        if saved is None:
+            return False
+        self.node.restore(saved.state)
+        self.node.recall(saved.said)
+        self.table = Table.of(saved.columns)
+        self.told, self.kept = min(self.node.step, self.world.spec.steps), self._stands()
+        return True
+
+    def look(self) -> None:
+        """Add a row if the node has made a step, which after the last one it has when it has finished."""
+        node, steps = self.node, self.world.spec.steps
+        if node.step >= self.kept[0] + self.every or self._stands()[1:] != self.kept[1:]:
+            self.keep()
+        step = min(node.step, steps)
+        if step > self.told and (step < steps or node.finished):
+            self.told = step
+            self.table.append(self._row())
+            if node.finished:
+                self.keep()
+            self.watch(Progress(step, steps, time.perf_counter() - self.begun, self.row))
+
+    @property
+    def row(self) -> dict[str, float]:
+        """Return what was measured last."""
+        return {name: column[-1] for name, column in self.table.items()}
+
+    def keep(self) -> None:
+        """Write a checkpoint. Raises DataError."""
+        if self.checkpoint is not None:
+            self.kept = self._stands()
+            self.checkpoint.write(Saved(self.node.state(), self.node.said(), self.table))
+
+    def _stands(self) -> tuple[int, bool, bool]:
+        """Return what changes when a node has something new to say."""
+        return self.node.step, bool(getattr(self.node, "gathering", False)), self.node.finished
+
+    def _row(self) -> dict[str, float]:
+        spec, step = self.world.spec, self.told
+        row = {"step": float(step), "seconds": time.perf_counter() - self.begun}
+        loss, theta = getattr(getattr(self.node, "learner", None), "loss", None), theta_of(self.node)
+        if loss is not None:
+            row["loss"] = loss
+        if theta is not None:
+            parameters = torch.tensor(theta)
+            row["learning_rate"] = rate_at(spec.learning_rate, step - 1)
+            row["distance"] = float((parameters - self.first).norm())
+            if step == spec.steps or step % spec.evaluate_every == 0:
+                row["accuracy"] = self.world.accuracy(parameters)
+        return row
+
+
+def theta_of(node: Node) -> Body | None:
+    """Return the parameters of a node that holds any."""
+    keeper = getattr(node, "keeper", None)
+    return None if keeper is None else keeper.theta

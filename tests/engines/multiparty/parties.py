@@ -1,0 +1,51 @@
+"""Parties on loopback, all in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from engines.multiparty.certificates import Authority
+
+from varangian.engines.multiparty import Host, Limits, Peer
+from varangian.protocols import Node, Topology
+
+AUTHORITY = Authority()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+class Town:
+    """The peers of a topology, at addresses of their own; each host is made when it is asked for."""
+
+    def __init__(self, topology: Topology, node: Callable[[int], Node], limits: Limits | None = None) -> None:
+        self.topology, self.node, self.limits = topology, node, limits or Limits()
+        self.peers = [
+            Peer(party, topology.name(party), f"127.0.0.1:{free_port()}") for party in range(topology.n)
+        ]
+
+    def host(self, party: int, **changed: Any) -> Host:
+        """Return a party's host: it listens where others dial it."""
+        pairs = self.topology.links()
+        met = {a + b - party for a, b in pairs if party in (a, b)}
+        me = self.peers[party]
+        given: dict[str, Any] = {
+            "node": self.node(party) if "node" not in changed else None,
+            "me": me,
+            "peers": [self.peers[other] for other in sorted(met)],
+            "credentials": AUTHORITY.issued(me.name),
+            "listen": me.address if any(other > party for other in met) else None,
+            "limits": self.limits,
+        }
+        return Host(**{**given, **changed})
+
+    async def run(self, hosts: list[Host], seconds: float = 10.0) -> None:
+        """Run hosts until all are done."""
+        async with asyncio.timeout(seconds):
+            await asyncio.gather(*(host.run() for host in hosts))

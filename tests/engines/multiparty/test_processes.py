@@ -1,0 +1,156 @@
+"""Real processes: what they train, what they survive, and that none of them is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+import varangian as vg
+
+pytest.importorskip("grpc")
+pytest.importorskip("cryptography")
+
+from varangian.engines.multiparty.cluster import Cluster
+from varangian.engines.multiparty.course import Course
+from varangian.engines.multiparty.directory import Directory
+from varangian.engines.multiparty.train import OnProcesses
+from varangian.errors import RunError
+from varangian.protocols import CrashTolerant, Equivocating, NotANumber, Replicated, Single
+
+SECONDS = 60
+SPEC = vg.Experiment(model="logistic", workers=4, steps=50, evaluate_every=25)
+LIED = replace(SPEC, byzantine=1, rule=vg.TrimmedMean(f=1), attack=vg.ALittleIsEnough(z=1.5))
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs: one that is dead and not buried does not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def until(course: Course, holds: Callable[[], bool]) -> None:
+    """Listen to a cluster until something holds; fail where that takes too long."""
+    end = time.monotonic() + SECONDS
+    while not holds():
+        for event in course.cluster.events(0.2):
+            course.note(event)
+            if holds():
+                return
+        assert time.monotonic() < end, course.standing
+
+
+def test_one_server_gives_the_numbers_of_the_simulator() -> None:
+    told: list[int] = []
+    topology = Single(workers=4, byzantine_workers=1, patience=SECONDS)
+    result = OnProcesses(topology=topology).run(LIED, lambda progress: told.append(progress.step))
+    expected = vg.run(LIED)
+    assert (result.parameters - expected.parameters).abs().max() < 1e-5
+    assert told == list(range(1, 51))
+    assert result.accuracies == {"server0": expected.accuracy}
+    assert result.metrics["loss"][-1] == pytest.approx(expected.metrics["loss"][-1], abs=1e-5)
+    assert not result.diverged
+
+
+def test_liars_among_servers_and_workers_change_nothing_and_are_caught() -> None:
+    spec = replace(LIED, workers=7, byzantine=2, rule=vg.TrimmedMean(f=2))
+    topology = Replicated(workers=7, byzantine_workers=2)
+    directory = Directory(spec, topology, faults={"server2": Equivocating(), "worker6": NotANumber()})
+    with Cluster(directory) as cluster:
+        course = Course(cluster)
+        course.follow()
+        cluster.end()
+        gathered, caught = course.gathered(), cluster.report("server0")["equivocated"]
+    assert sorted(gathered.accuracies) == ["server0", "server1", "server3", "server4"]
+    assert min(gathered.accuracies.values()) > vg.run(spec).accuracy - 0.01
+    assert caught == ["server2"]
+
+
+def test_killed_parties_are_not_missed_and_catch_up_when_they_come_back() -> None:
+    spec = replace(SPEC, steps=150, byzantine=0, rule=vg.TrimmedMean(f=1))
+    topology = Replicated(workers=4, byzantine_workers=1)
+    with Cluster(Directory(spec, topology)) as cluster:
+        course = Course(cluster)
+        until(course, lambda: course.standing["server0"].step > 10)
+        cluster.kill("server3", "worker2")
+        until(course, lambda: not (course.standing["server3"].alive or course.standing["worker2"].alive))
+        there = course.standing["server0"].step
+        until(course, lambda: course.standing["server0"].step > there + 10)
+        cluster.start("server3", "worker2")
+        behind = {name: course.standing[name].step for name in ("server3", "worker2")}
+        until(course, lambda: all(course.standing[name].step > step for name, step in behind.items()))
+        course.follow()
+        cluster.end()
+        gathered = course.gathered()
+    assert course.standing["worker2"].step == spec.steps
+    assert sorted(gathered.accuracies) == [f"server{k}" for k in range(5)]
+    assert min(gathered.accuracies.values()) > vg.run(spec).accuracy - 0.01
+
+
+@pytest.mark.slow
+def test_the_leader_is_replaced_by_the_next_and_comes_back_as_a_follower() -> None:
+    spec = replace(SPEC, steps=150)
+    topology = CrashTolerant(workers=4, servers=3, byzantine_servers=2, patience=0.5)
+    with Cluster(Directory(spec, topology)) as cluster:
+        course = Course(cluster)
+        until(course, lambda: course.standing["server0"].step > 10)
+        cluster.kill("server0")
+        until(course, lambda: not course.standing["server0"].alive)
+        there = course.standing["server1"].step
+        until(course, lambda: course.standing["server1"].step > there + 10)
+        cluster.start("server0")
+        until(course, lambda: course.standing["server0"].finished)
+        course.follow()
+        cluster.end()
+        accuracies = course.gathered().accuracies
+    assert len(accuracies) == 3
+    assert len(set(accuracies.values())) == 1
+
+
+def test_more_deaths_than_the_others_can_bear_are_told_and_nothing_is_left_running() -> None:
+    with Cluster(Directory(replace(SPEC, steps=100_000), Single(workers=4))) as cluster:
+        course = Course(cluster)
+        until(course, lambda: course.standing["server0"].step > 2)
+        pids = list(cluster.alive.values())
+        assert len(list(filter(alive, pids))) == 5
+        cluster.kill("server0")
+        with pytest.raises(RunError, match="server0 ended, and the others cannot go on"):
+            course.follow()
+    assert not any(map(alive, pids))
+    assert not cluster.folder.exists()
+
+
+ORPHANS = """
+import sys, varangian as vg
+from varangian.engines.multiparty.cluster import Cluster
+from varangian.engines.multiparty.directory import Directory
+from varangian.protocols import Single
+spec = vg.Experiment(model="logistic", workers=2, steps=100_000)
+with Cluster(Directory(spec, Single(workers=2))) as cluster:
+    for event in cluster.events():
+        if event["event"] == "step" and event["step"] == 3:
+            print(cluster._nursery.pid, *cluster.alive.values(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("who", ["the driver", pytest.param("the nursery", marks=pytest.mark.slow)])
+def test_who_is_killed_takes_the_others_along(who: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout
+        nursery, *parties = map(int, driver.stdout.readline().split())
+        os.kill(driver.pid if who == "the driver" else nursery, signal.SIGKILL)
+        end = time.monotonic() + 20
+        while any(map(alive, [nursery, *parties])) and time.monotonic() < end:
+            time.sleep(0.1)
+        left = [pid for pid in (nursery, *parties) if alive(pid)]
+        driver.kill()
+    assert not left
