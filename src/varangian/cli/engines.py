@@ -12,14 +12,18 @@ from varangian.cli.console import table
 from varangian.engines import Engine, Gathered, Result
 from varangian.engines.arrange import parse_fault, parse_topology
 from varangian.errors import ParameterError
+from varangian.protocols import Topology
 from varangian.specification import Experiment
 
-ENGINES = ("simulate", "network")
+ENGINES = ("simulate", "network", "multiparty")
 COLUMNS = ("who", "test accuracy (%)")
 
 _OPTIONS = (
     click.option(
-        "--engine", type=click.Choice(ENGINES), default="simulate", help="Where it runs; simulate is fastest."
+        "--engine",
+        type=click.Choice(ENGINES),
+        default="simulate",
+        help="Where it runs: simulate is fastest, multiparty starts a process for each party.",
     ),
     click.option("--topology", metavar="TOPOLOGY", help="single, replicated:servers=8, decentralised, ..."),
     click.option("--fault", metavar="FAULT", help="What lying servers send: equivocating, noise, ..."),
@@ -48,24 +52,33 @@ def engine_of(
             )
         return lambda spec: None
 
-    def made(spec: Experiment) -> Engine:
-        from varangian.engines.network import Link, OnNetwork
+    if engine == "multiparty" and loss is not None:
+        raise ParameterError("--loss is for --engine network; real processes lose what their links lose.")
 
+    def made(spec: Experiment) -> Engine:
         arranged = parse_topology(topology or "single", spec)
-        servers, lie = arranged.groups[0], None if fault is None else parse_fault(fault)
-        liars = [] if lie is None else list(servers.parties)[servers.n - servers.f :]
-        if lie is not None and not (liars and servers.role == "server"):
+        faults = dict.fromkeys(_liars(arranged), parse_fault(fault)) if fault else {}
+        lying = {party: lie for party, lie in faults.items() if lie is not None}
+        if fault and not faults:
             raise ParameterError(
                 f"--fault {fault} is what lying servers send, and here no server may lie. "
                 "Say --topology replicated, for instance."
             )
-        return OnNetwork(
-            topology=arranged,
-            link=Link(loss=loss or 0.0),
-            faults={party: lie for party in liars if lie is not None},
-        )
+        if engine == "multiparty":
+            from varangian.engines.multiparty.train import OnProcesses
+
+            return OnProcesses(topology=arranged, faults=lying)
+        from varangian.engines.network import Link, OnNetwork
+
+        return OnNetwork(topology=arranged, link=Link(loss=loss or 0.0), faults=lying)
 
     return made
+
+
+def _liars(topology: Topology) -> list[int]:
+    """Return the servers that lie: the last ones, as many as may."""
+    servers = topology.groups[0]
+    return list(servers.parties)[servers.n - servers.f :] if servers.role == "server" else []
 
 
 def parties_told(results: Iterable[Result]) -> list[Table | str]:
