@@ -99,7 +99,8 @@ class AskingWorker(Node):
         """Return the last step that an honest server is sure to have come to, by their answers."""
         newest: dict[int, int] = {}
         for topic in self.mailbox.topics(MODEL):
-            newest |= {one: max(topic.step, newest.get(one, 0)) for one in self.mailbox.on(topic)}
+            if topic.step > self.step:
+                newest |= {one: max(topic.step, newest.get(one, 0)) for one in self.mailbox.on(topic)}
         return sorted([*newest.values(), *[0] * self.servers.n], reverse=True)[self.servers.f]
 
     def _skip(self, step: int) -> list[Output]:

@@ -122,10 +122,10 @@ class ByDiameter(Averaging):
 
     def outcome(self, step: int, round: int) -> Body | None:
         """Return the rule's answer to a quorum, one's own vector included."""
-        values = self.node.mailbox.on(Topic(step, VALUE, round))
-        if len(values) < self.group.quorum or self.node.party not in values:
+        box, topic = self.node.mailbox, Topic(step, VALUE, round)
+        if box.count(topic) < self.group.quorum or not box.has(topic, self.node.party):
             return None
-        return self.reduce(list(values.values()))
+        return self.reduce(list(box.on(topic).values()))
 
     def quorums(self) -> list[tuple[int, int, list[Body]]]:
         """Return the topics on which a quorum has spoken."""
@@ -199,11 +199,14 @@ class ByWitness(Averaging):
     def outcome(self, step: int, round: int) -> Body | None:
         """Return the trimmed mean of all that was delivered, once a quorum of witnesses is covered."""
         delivered = self.broadcast.delivered.get(Topic(step, INIT, round), {})
-        sets = self.node.mailbox.on(Topic(step, WITNESS, round))
+        topic, quorum = Topic(step, WITNESS, round), self.group.quorum
+        if len(delivered) < quorum or self.node.mailbox.count(topic) < quorum:
+            return None
+        sets = self.node.mailbox.on(topic)
         have = np.zeros(self.group.n, bool)
         have[[party - self.group.first for party in delivered]] = True
-        valid = [s.astype(bool) for s in sets.values() if np.count_nonzero(s) >= self.group.quorum]
-        if sum(not (one & ~have).any() for one in valid) < self.group.quorum:
+        valid = [s.astype(bool) for s in sets.values() if np.count_nonzero(s) >= quorum]
+        if sum(not (one & ~have).any() for one in valid) < quorum:
             return None
         return self.reduce([delivered[party] for party in sorted(delivered)])
 

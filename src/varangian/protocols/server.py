@@ -67,9 +67,11 @@ class Server(Node):
         return self._join() if said is None and self.lost else said
 
     def _advance(self) -> list[Output] | None:
-        gradients = self.mailbox.on(Topic(self.step, GRADIENT))
-        if len(gradients) < self.workers.quorum or self._patient(len(gradients)):
+        topic = Topic(self.step, GRADIENT)
+        came = self.mailbox.count(topic)
+        if came < self.workers.quorum or self._patient(came):
             return None
+        gradients = self.mailbox.on(topic)
         self.keeper.apply(self.keeper.aggregate(gradients, self.step), self.step)
         self._at(self.step + 1)
         gathers = self.gather_every and (self.step % self.gather_every == 0 or self.step == self.steps)
@@ -97,9 +99,9 @@ class Server(Node):
         return self.tell(self.servers.parties, Topic(self.step, GATHER), self.keeper.theta)
 
     def _meet(self, topic: Topic) -> list[Output] | None:
-        models = self.mailbox.on(topic)
-        if len(models) < self.servers.quorum:
+        if self.mailbox.count(topic) < self.servers.quorum:
             return None
+        models = self.mailbox.on(topic)
         self.keeper.theta, self.gathering = self.middle(list(models.values())), False
         return self._scatter()
 

@@ -150,7 +150,8 @@ class _Play:
             before, after = told.get((GATHER, step), {}), told.get((MODEL, step), {})
             sound = {server: model for server, model in after.items() if server in self.scenario.sound}
             if before and sound:
-                outcome.gathered.append(invariants.gathers(before, sound))
+                share = invariants.gathers(before, sound)
+                outcome.gathered += [] if share is None else [share]
         for worker in self.scenario.sound.intersection(self.group.parties):
             learner = self.learners[worker]
             for step, theta in learner.at.items():
@@ -165,12 +166,14 @@ class _Play:
         """Return how far from the honest models a worker may believe: not at all, unless filters decide.
 
         A model within the filter's bound of the worker's guess is within twice that of an honest model, if
-        an honest model is, and no gradient is longer than the longest.
+        an honest model is. The bound grows with the gradient at a gather, where nobody believes one server.
         """
         if self.scenario.protocol != "synchronous" or step % every == 0:
             return 0.0
         honest = [self.learners[party] for party in self.scenario.honest.intersection(self.group.parties)]
-        longest = max(float(np.linalg.norm(one.at[k] - one.goal)) for one in honest for k in one.at)
+        longest = max(
+            float(np.linalg.norm(one.at[k] - one.goal)) for one in honest for k in one.at if k % every == 0
+        )
         return 2 * outlier_bound(RATE, longest, step, every, self.group.n, self.group.f)
 
     def _node(self, party: int) -> Node:

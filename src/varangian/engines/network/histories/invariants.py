@@ -73,8 +73,8 @@ def averages(
     return float((after / np.maximum(before, SLACK)).max()) if rounds else 1.0
 
 
-def gathers(before: Mapping[int, Body], after: Mapping[int, Body]) -> float:
-    """Return what share of the honest servers' spread is left of a gather.
+def gathers(before: Mapping[int, Body], after: Mapping[int, Body]) -> float | None:
+    """Return what share of the honest servers' spread is left of a gather, or None if there was none.
 
     None of them leaves the range of their models. That they come closer is true of the mean of many
     histories: a schedule can be so bad that they do not.
@@ -84,7 +84,7 @@ def gathers(before: Mapping[int, Body], after: Mapping[int, Body]) -> float:
         if not ((rows.min(axis=0) - SLACK <= model) & (model <= rows.max(axis=0) + SLACK)).all():
             raise Broken("gather", f"server {server} went to {model}, outside of {rows}")
     wide = spread(before).max()
-    return float(spread(after).max() / wide) if wide > SLACK else 0.0
+    return float(spread(after).max() / wide) if wide > SLACK else None
 
 
 def believes(worker: int, theta: Body, models: Mapping[int, Body], near: float) -> None:

@@ -72,7 +72,9 @@ class Holder:
     def aggregate(self, gradients: Mapping[int, Body], step: int) -> Body:
         """Return the rule's answer. Raises Broken where the liars have moved it out of the honest range."""
         direction = still(self.rule([gradients[party] for party in sorted(gradients)]))
-        truths = np.stack([body for party, body in gradients.items() if party in self.honest])
+        truths = np.array([body for party, body in gradients.items() if party in self.honest])
+        if not len(truths):
+            raise Broken("range", f"step {step}: nobody honest has been waited for")
         least, most = truths.min(axis=0) - 1e-9, truths.max(axis=0) + 1e-9
         if not ((least <= direction) & (direction <= most)).all():
             raise Broken("range", f"step {step}: {direction} lies outside the honest gradients {truths}")

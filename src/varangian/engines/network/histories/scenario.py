@@ -30,13 +30,16 @@ SIZES: Mapping[str, tuple[tuple[int, int, int, int], ...]] = {
     "crash-tolerant": ((2, 1, 2, 0), (3, 1, 4, 1), (3, 2, 4, 1)),
     "replicated": ((2, 0, 4, 1), (5, 1, 2, 0), (5, 1, 4, 1), (6, 1, 5, 1)),
     "synchronous": ((2, 0, 4, 1), (5, 1, 2, 0), (5, 1, 4, 1), (6, 1, 5, 1)),
-    "diameter": ((0, 0, 3, 0), (0, 0, 7, 1), (0, 0, 7, 1)),
+    "diameter": ((0, 0, 3, 0), (0, 0, 7, 1), (0, 0, 7, 1), (0, 0, 8, 1)),
     "witness": ((0, 0, 3, 0), (0, 0, 4, 1), (0, 0, 4, 1)),
-    "broadcast": (*((0, 0, 4, 1),) * 12, (0, 0, 5, 1), (0, 0, 7, 2)),
-    "agreement-diameter": ((0, 0, 7, 1), (0, 0, 7, 1), (0, 0, 11, 1)),
-    "agreement-witness": (*((0, 0, 4, 1),) * 18, (0, 0, 5, 1), (0, 0, 7, 2)),
+    "broadcast": (*((0, 0, 4, 1),) * 36, (0, 0, 5, 1), (0, 0, 7, 2)),
+    "agreement-diameter": ((0, 0, 7, 1), (0, 0, 8, 1), (0, 0, 10, 1)),
+    "agreement-witness": (*((0, 0, 4, 1),) * 48, (0, 0, 5, 1), (0, 0, 7, 2)),
 }
 """Servers, those of them that may lie, workers or peers, those that may lie: small, at the bound or near."""
+
+BROADCASTING = ("broadcast", "witness", "agreement-witness")
+"""The protocols in which whom a liar leaves out is the worst of lies: it is drawn more often."""
 
 AGREEING = ("diameter", "witness", "agreement-diameter", "agreement-witness")
 """The protocols of which a step is many messages: their histories are shorter."""
@@ -48,6 +51,10 @@ SERVED: Mapping[str, type[Single | CrashTolerant | Replicated | Synchronous]] = 
     "synchronous": Synchronous,
 }
 PROTOCOLS = tuple(SIZES)
+
+
+SHORT: Mapping[str, float] = {"replicated": 0.08, "synchronous": 0.08, "diameter": 0.02}
+"""How often some are late and memories short: such histories are long."""
 
 
 @dataclass(frozen=True)
@@ -116,22 +123,22 @@ class _Draw:
     def scenario(self) -> Scenario:
         rng, sizes = self.rng, SIZES[self.protocol]
         servers, lying, n, f = sizes[int(rng.integers(len(sizes)))]
-        short = bool(rng.random() < 0.1) and self.protocol in ("replicated", "synchronous", "diameter")
-        few = 1 + int(rng.random() < 0.3) if self.protocol in AGREEING else int(rng.integers(1, 4))
-        steps = 5 if short else few
+        short = bool(rng.random() < SHORT.get(self.protocol, 0.0))
+        few = 1 + int(rng.random() < 0.15) if self.protocol in AGREEING else int(rng.integers(1, 4))
+        steps = 4 if self.protocol in AGREEING and short else 5 if short else few
         window = 3 if short else steps + 2
         topology = self._topology(servers, lying, n, f, window)
         groups = topology.groups if topology else (Group("party", n, f),)
+        parties = sum(group.n for group in groups)
         faults: dict[int, Fault] = {}
         events: list[Event] = []
         late: set[int] = set()
         for group in groups:
             chosen = rng.permutation(group.n)[: group.f]
             for party in (group.first + chosen).tolist():
-                self._fault(party, steps, short, group, faults, events, late)
+                self._fault(party, steps, short, group, parties, faults, events, late)
         if self.protocol == "single" and rng.random() < 0.3:
             events.append(self._crash(0, sure=True))
-        parties = sum(group.n for group in groups)
         if not short and rng.random() < 0.3:
             cut = frozenset(np.flatnonzero(rng.random(parties) < 0.4).tolist())
             begin = float(rng.uniform(0, 0.1))
@@ -171,6 +178,7 @@ class _Draw:
         steps: int,
         short: bool,
         group: Group,
+        parties: int,
         faults: dict[int, Fault],
         events: list[Event],
         late: set[int],
@@ -183,14 +191,16 @@ class _Draw:
         elif short and draw < 0.4:
             late.add(party)
         elif draw < 0.7:
-            faults[party] = self._lie(steps)
+            faults[party] = self._lie(steps, parties)
         elif draw < 0.9:
             events.append(self._crash(party))
 
-    def _lie(self, steps: int) -> Fault:
+    def _lie(self, steps: int, parties: int) -> Fault:
         rng = self.rng
-        friends = frozenset(np.flatnonzero(rng.random(12) < 0.6).tolist())
-        more = (Partial(), Fickle(friends, int(rng.integers(steps + 1))), Impersonating(12))
+        if self.protocol in BROADCASTING and rng.random() < 0.3:
+            return Partial()
+        friends = frozenset(np.flatnonzero(rng.random(parties) < 0.6).tolist())
+        more = (Partial(), Fickle(friends, int(rng.integers(steps + 1))), Impersonating(parties))
         k = int(rng.integers(len(FAULTS) + len(more)))
         return (
             more[k]

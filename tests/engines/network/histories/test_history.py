@@ -1,0 +1,65 @@
+"""A seed is a history, whole and always the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from varangian.engines.network import Constant, Crash, Delivery, Link
+from varangian.engines.network.histories import PROTOCOLS, Broken, history, play, scenario
+from varangian.protocols import Silent
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_one_seed_is_one_history(protocol: str) -> None:
+    def told(seed: int) -> list[tuple[float, int, object, bytes]]:
+        trace: list[Delivery] = []
+        history(protocol, seed, trace)
+        return [
+            (d.time, d.party, d.what[:-1], np.asarray(getattr(d.what, "body", 0)).tobytes()) for d in trace
+        ]
+
+    once = told(3)
+    assert once == told(3)
+    assert once != told(4)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_no_more_go_wrong_than_a_protocol_bears(protocol: str) -> None:
+    for seed in range(200):
+        drawn = scenario(protocol, seed)
+        bad = {*drawn.faults, *drawn.late, *(crash.party for crash in drawn.crashes)}
+        for group in drawn.groups:
+            wrong = bad.intersection(group.parties)
+            assert len(wrong) <= group.f or (protocol == "single" and wrong == {0})
+        if drawn.topology is not None:
+            for group, fine in zip(drawn.groups, drawn.topology.groups, strict=True):
+                assert group == fine
+        assert drawn.sound <= drawn.waited <= drawn.honest
+
+
+@pytest.mark.parametrize(
+    ("protocol", "invariant"), [("replicated", "nobody waits"), ("broadcast", "validity")]
+)
+def test_one_fault_too_many_is_seen(protocol: str, invariant: str) -> None:
+    drawn = next(one for one in (scenario(protocol, seed) for seed in range(99)) if len(one.faults) == 0)
+    last = drawn.groups[-1]
+    liars = dict.fromkeys(range(last.first, last.first + last.f + 1), Silent())
+    with pytest.raises(Broken) as how:
+        play(replace(drawn, faults=liars, events=()))
+    assert how.value.invariant == invariant
+
+
+def test_who_crashes_for_good_is_not_waited_for() -> None:
+    links = dict.fromkeys(scenario("single", 0).links, Link(Constant()))
+    drawn = replace(
+        next(one for one in (scenario("single", seed) for seed in range(99)) if one.groups[1].f),
+        faults={},
+        events=(Crash(1, 0.001),),
+    )
+    assert 1 not in drawn.waited
+    assert play(
+        replace(drawn, links={**drawn.links, **{k: v for k, v in links.items() if k in drawn.links}})
+    ).sent
