@@ -10,6 +10,7 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -132,6 +133,7 @@ def test_python(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("block", shown(CONSOLE))
 def test_commands(block: Block, tmp_path: Path) -> None:
+    shutil.copytree(README.parent / "examples", tmp_path / "examples")
     for command in block.commands():
         if NOT_OURS.match(command):
             continue

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -21,8 +22,19 @@ from varangian.engines.multiparty.cluster import Cluster
 from varangian.engines.multiparty.course import Course
 from varangian.engines.multiparty.directory import Directory
 from varangian.engines.multiparty.train import OnProcesses
-from varangian.errors import RunError
-from varangian.protocols import CrashTolerant, Equivocating, NotANumber, Replicated, Single
+from varangian.errors import RunError, ToleranceError
+from varangian.protocols import (
+    CrashTolerant,
+    Equivocating,
+    Fault,
+    Noise,
+    NotANumber,
+    Replicated,
+    Reversed,
+    Single,
+    Synchronous,
+    Topology,
+)
 
 SECONDS = 60
 SPEC = vg.Experiment(model="logistic", workers=4, steps=50, evaluate_every=25)
@@ -154,3 +166,69 @@ def test_who_is_killed_takes_the_others_along(who: str) -> None:
         left = [pid for pid in (nursery, *parties) if alive(pid)]
         driver.kill()
     assert not left
+
+
+MNIST = vg.Experiment(
+    data="mnist",
+    model="logistic",
+    workers=8,
+    byzantine=2,
+    rule=vg.TrimmedMean(f=2),
+    attack=vg.ALittleIsEnough(z=1.5),
+    steps=200,
+    evaluate_every=100,
+)
+FIVE = Replicated(workers=8, byzantine_workers=2, servers=5, byzantine_servers=1)
+
+
+@pytest.fixture(scope="session")
+def alone(real_data: Path) -> float:
+    """Return how good one server is that nobody lies about."""
+    return vg.run(MNIST).accuracy
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("fault", [Noise(), Reversed(), Equivocating()], ids=repr)
+@pytest.mark.parametrize("topology", [FIVE, Synchronous(workers=8, byzantine_workers=2)], ids=type)
+def test_five_servers_one_of_which_lies_learn_mnist(topology: Topology, fault: Fault, alone: float) -> None:
+    directory = Directory(MNIST, topology, faults={"server2": fault, "worker7": NotANumber()})
+    with Cluster(directory) as cluster:
+        course = Course(cluster)
+        course.follow()
+        cluster.end()
+        accuracies = course.gathered().accuracies
+    assert len(accuracies) == 4
+    assert min(accuracies.values()) > alone - 0.01
+
+
+@pytest.mark.real_data
+def test_three_servers_bear_two_crashes_and_learn_mnist(alone: float) -> None:
+    """Three servers bear no lie: that takes n >= 3f + 2, five for one liar. They do bear crashes."""
+    with pytest.raises(ToleranceError, match="n >= 3f \\+ 2"):
+        replace(FIVE, servers=3).check(MNIST.rules[0])
+    topology = CrashTolerant(workers=8, byzantine_workers=2, servers=3, byzantine_servers=2)
+    with Cluster(Directory(MNIST, topology, faults={"worker7": NotANumber()})) as cluster:
+        course = Course(cluster)
+        until(course, lambda: course.standing["server0"].step > 20)
+        cluster.kill("server0", "server1", "worker0", "worker7")
+        until(course, lambda: course.standing["server2"].step > 60)
+        cluster.start("server1")
+        until(course, lambda: course.standing["server1"].finished)
+        course.follow()
+        cluster.end()
+        accuracies = course.gathered().accuracies
+    assert sorted(accuracies) == ["server1", "server2"]
+    assert min(accuracies.values()) > alone - 0.01
+
+
+@pytest.mark.real_data
+def test_any_server_and_any_two_workers_may_be_killed_while_they_learn_mnist(alone: float) -> None:
+    with Cluster(Directory(replace(MNIST, byzantine=0, attack=None), FIVE)) as cluster:
+        course = Course(cluster)
+        until(course, lambda: course.standing["server1"].step > 20)
+        cluster.kill("server0", "worker0", "worker5")
+        course.follow()
+        cluster.end()
+        accuracies = course.gathered().accuracies
+    assert sorted(accuracies) == ["server1", "server2", "server3", "server4"]
+    assert min(accuracies.values()) > alone - 0.01

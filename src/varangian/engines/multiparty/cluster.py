@@ -28,7 +28,7 @@ from varangian.errors import DataError, RunError
 
 Event = dict[str, Any]
 FILE, LOOPBACK = "cluster.toml", "127.0.0.1"
-PATIENCE = 15.0
+PATIENCE = 25.0
 """Seconds that the whole cluster is given to end before it is killed; its nursery gives it a little less."""
 SEEN = 2000
 """Characters of a dead party's last words."""

@@ -27,9 +27,10 @@ class Directory:
     """What the parties of a cluster know of each other, by name: server0, worker3, peer2.
 
     ``addresses`` are host:port of those who listen, as others dial them, and ``listen`` where they do so
-    themselves if that differs. ``every`` counts the steps between two checkpoints, ``metrics`` are ports of
-    Prometheus's numbers. ``party`` is whom the file is for, if it says so. What is
-    None or empty is left to whoever starts the cluster.
+    themselves if that differs. ``every`` counts the steps between two checkpoints: with more than 1, a party
+    that was killed may come back and contradict what it said. ``metrics`` are ports of Prometheus's numbers.
+    ``party`` is whom the file is for, if it says so. What is None or empty is left to whoever starts the
+    cluster.
     """
 
     experiment: Experiment

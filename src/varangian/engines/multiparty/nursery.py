@@ -21,7 +21,7 @@ from varangian.engines.multiparty.directory import Directory, read_directory
 from varangian.engines.world import World
 from varangian.errors import VarangianError
 
-PATIENCE = 8.0
+PATIENCE = 20.0
 """Seconds that parties are given to end before they are killed."""
 FAILED, REFUSED = 1, 2
 MOST = 4096

@@ -12,8 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from varangian.core.randomness import Stream
 from varangian.engines.loop import Progress
 from varangian.engines.multiparty.checkpoint import Checkpoint
@@ -22,7 +20,7 @@ from varangian.engines.multiparty.directory import Directory
 from varangian.engines.multiparty.host import Host
 from varangian.engines.multiparty.link import Peer
 from varangian.engines.multiparty.metrics import serve_metrics
-from varangian.engines.multiparty.record import Record, theta_of
+from varangian.engines.multiparty.record import Record
 from varangian.engines.multiparty.timing import Stopwatch, timed
 from varangian.engines.roles import task_of
 from varangian.engines.threads import threads_for
@@ -103,9 +101,9 @@ class Party:
         self.host.wake()
 
     def report(self) -> dict[str, Any]:
-        """Return how things stand, and how good the parameters are of a party that holds any."""
-        theta = theta_of(self.node)
-        accuracy = {} if theta is None else {"accuracy": self.world.accuracy(torch.tensor(theta))}
+        """Return how things stand, and how good the parameters are of a party that has finished with any."""
+        last = self.record.row if self.node.finished else {}
+        accuracy = {"accuracy": last["accuracy"]} if "accuracy" in last else {}
         return {**self.host.status(), **accuracy, "metrics": dict(self.record.table)}
 
     async def _run(self, lifeline: int | None) -> None:
