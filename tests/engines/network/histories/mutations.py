@@ -13,8 +13,9 @@ from varangian.engines.network import network
 from varangian.engines.network.histories import Broken, history, rules, tally
 from varangian.protocols import Group, Message, Node, Output, Refusal, Topic, mailbox
 from varangian.protocols.asking import AskingWorker
-from varangian.protocols.averaging import Averaging, ByWitness
+from varangian.protocols.averaging import Averaging
 from varangian.protocols.broadcast import ReliableBroadcast
+from varangian.protocols.by_witness import ByWitness
 from varangian.protocols.server import Server
 
 Patch = pytest.MonkeyPatch
