@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from protocols.parties import body, message, sent, task
 
-from varangian.protocols import Alarm, Replicated, Topic
+from varangian.protocols import Alarm, Replicated, Single, Topic
 from varangian.protocols.server import GATHER, GRADIENT, MODEL, Server
 
 TOPOLOGY = Replicated(
@@ -96,3 +96,14 @@ def test_a_restarted_server_says_what_it_said(gathering: bool) -> None:
     assert [(one.receiver, one.topic, one.body.tobytes()) for one in after] == [
         (one.receiver, one.topic, one.body.tobytes()) for one in before
     ]
+
+
+def test_an_only_server_with_an_old_state_goes_on_where_its_workers_are() -> None:
+    """They have kept their last words only, and would refuse an older model."""
+    node = Single(workers=4, window=2).node(0, task(steps=20))
+    assert isinstance(node, Server)
+    node.restore(node.state())
+    node.start()
+    said = [one for worker in range(1, 5) for one in node.receive(message(worker, Topic(9, GRADIENT), 1.0))]
+    assert {one.topic for one in sent(said)} == {Topic(10, MODEL)}
+    assert node.step == 10
