@@ -12,7 +12,7 @@ from varangian.engines.network.histories import PROTOCOLS, Broken, Tally, many, 
 from varangian.protocols import FAULTS
 
 HISTORIES = 20_000
-FOR_ALL = {
+FAULTY = {
     "crash",
     "second values",
     *(fault.__name__ for fault in FAULTS),
@@ -30,7 +30,8 @@ def test_nothing_breaks_in_twenty_thousand_histories(protocol: str) -> None:
     replay = [f"varangian history {protocol} --seed {seed} --trace  # {how}" for seed, how in broken.items()]
     assert not broken, "\n".join(replay)
     assert count == HISTORIES
-    assert all(injected.get(name, 0) >= 100 for name in FOR_ALL), injected
+    rare = {name for name in FAULTY if injected.get(name, 0) < 100}
+    assert rare == ({"Equivocating"} if protocol == "single" else set()), "one server hears one story"
     for reason in ("REPEATED", "CONFLICTING", "MALFORMED", "UNKNOWN"):
         assert refused[reason] >= 100, refused
     if "left" in sums:
