@@ -11,13 +11,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test eager slow real-data wide clean
+.PHONY: help demo test eager slow histories real-data wide clean
 
 help:
 	@echo "make demo       train with liars among the workers, with and without a robust rule; draws demo.png"
 	@echo "make test       the gate: format, lint, types, import contract, tests, doctests, README"
 	@echo "make eager      the tests, as on a machine where no kernel can be compiled"
 	@echo "make slow       the tests that take longer"
+	@echo "make histories  a million seeded histories of the protocols, on two processes"
 	@echo "make real-data  the tests on the published data files, in the folder named by VARANGIAN_DATA"
 	@echo "make wide       the tests that need Ray, MLflow and Triton, in an environment of their own, .venv-wide"
 	@echo "make clean      remove what make made, the environment included"
@@ -35,6 +36,9 @@ eager: $(STAMP)
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow and not real_data"
+
+histories: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/varangian history all --count 1000000 --jobs 2
 
 real-data: $(STAMP)
 	$(BIN)/python -m pytest -m real_data

@@ -23,9 +23,10 @@ BROKEN = 1
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=1, help="Processes.")
 def play(protocol: str, seed: int, trace: bool, count: int | None, jobs: int) -> int:
-    """Play a protocol among liars, crashes and bad links, as a seed draws them, and check what is proven.
+    """Play a protocol in the history of a seed, and check it.
 
-    The same seed plays the same history. A history that breaks an invariant is told as the command that
+    A seed draws liars, crashes, bad links and a schedule; what is proven of the protocol must hold. The same
+    seed plays the same history. A history that breaks an invariant is told as the command that
     replays it, and the exit code is 1.
     """
     protocols = PROTOCOLS if protocol == "all" else (protocol,)

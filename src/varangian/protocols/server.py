@@ -107,6 +107,8 @@ class Server(Node):
 
     def _join(self) -> list[Output] | None:
         """Take the others' middle for one's own: somebody may still wait for this server's word."""
+        if not self.gather_every:
+            return self._skip()
         topic = self.mailbox.newest(GATHER, self.servers.quorum)
         if topic is None or topic.step <= self.step:
             return None
@@ -114,6 +116,15 @@ class Server(Node):
         self.caught_up()
         said = self._meet(topic) or []
         return [*self.tell(self.servers.parties, topic, self.keeper.theta), *said]
+
+    def _skip(self) -> list[Output] | None:
+        """Go on with the last gradients: an only server that is behind its workers has nobody else to ask."""
+        topic = self.mailbox.newest(GRADIENT, self.workers.quorum)
+        if topic is None or topic.step <= self.step:
+            return None
+        self._at(topic.step)
+        self.caught_up()
+        return []
 
     def _scatter(self) -> list[Output]:
         self.finished = self.step >= self.steps

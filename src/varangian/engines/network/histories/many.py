@@ -72,6 +72,9 @@ def tally(protocol: str, first: int, many: int) -> Tally:
         except Broken as broken:
             whole.broken[seed] = str(broken)
             continue
+        except Exception as error:
+            whole.broken[seed] = f"no error may escape: {error!r}"
+            continue
         whole.sent += outcome.sent
         whole.injected.update(outcome.injected)
         whole.refused.update(outcome.refused)
