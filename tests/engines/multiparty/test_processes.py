@@ -97,6 +97,9 @@ def test_killed_parties_are_not_missed_and_catch_up_when_they_come_back() -> Non
         until(course, lambda: not (course.standing["server3"].alive or course.standing["worker2"].alive))
         there = course.standing["server0"].step
         until(course, lambda: course.standing["server0"].step > there + 10)
+        assert cluster.directory.checkpoints is not None
+        for path in cluster.directory.checkpoints.glob("worker2*"):
+            path.unlink()  # as one that comes late, and was never there before
         cluster.start("server3", "worker2")
         behind = {name: course.standing[name].step for name in ("server3", "worker2")}
         until(course, lambda: all(course.standing[name].step > step for name, step in behind.items()))
@@ -106,6 +109,30 @@ def test_killed_parties_are_not_missed_and_catch_up_when_they_come_back() -> Non
     assert course.standing["worker2"].step == spec.steps
     assert sorted(gathered.accuracies) == [f"server{k}" for k in range(5)]
     assert min(gathered.accuracies.values()) > vg.run(spec).accuracy - 0.01
+
+
+@pytest.mark.slow
+def test_a_single_server_that_is_killed_comes_back_and_loses_nothing() -> None:
+    topology = Single(workers=4, byzantine_workers=1, patience=SECONDS)
+    with Cluster(Directory(LIED, topology)) as cluster:
+        finished, killed = False, False
+        for event in cluster.events(SECONDS):
+            match event:
+                case {"event": "step", "party": "server0", "step": step} if step >= 15 and not killed:
+                    cluster.kill("server0")
+                    killed = True
+                case {"event": "ended", "party": "server0"}:
+                    cluster.start("server0")
+                case {"event": "finished", "party": "server0"}:
+                    finished = True
+                    break
+        assert killed
+        assert finished
+        cluster.end()
+        course = Course(cluster)
+        gathered = course.gathered()
+    assert (gathered.parameters - vg.run(LIED).parameters).abs().max() < 1e-5
+    assert list(gathered.metrics["step"]) == list(range(1, 51))
 
 
 @pytest.mark.slow
