@@ -1,0 +1,292 @@
+"""Pull a gradient from every worker: this library's gRPC with mutual TLS, against plain and encrypted sockets.
+
+    python benchmarks/wire.py [--workers 8] [--megabytes 40] [--rounds 9] [--json FILE]
+
+Every worker is a process, and serves all three ways; the ways take turns, so that what else the machine does
+meets them alike. ``sockets`` is TCP with one thread for each worker and ``recv_into`` a row that was there
+before; ``sockets, TLS`` is the same under TLS 1.3, both ends certified. ``varangian`` is two ``Host``s and all
+that they do: budgets, schema, rows, the mailbox. Times are medians; ratios are medians within a round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import socket
+import ssl
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from varangian.engines.multiparty import Credentials, Host, Limits, Peer
+from varangian.engines.multiparty.keys import make_keys
+from varangian.protocols import Form, Kind, Message, Node, Output, Topic
+
+ASK, GRADIENT = "ask", "gradient"
+PIECE = 1 << 20
+LIMITS = Limits(messages_per_second=1e6)
+
+
+class Puller(Node):
+    """Ask all workers whenever told to, and tell when all have answered."""
+
+    def __init__(self, kinds: dict[str, Kind], workers: range) -> None:
+        super().__init__(0, kinds)
+        self.workers, self.whole, self.sums = workers, threading.Event(), 0.0
+
+    def start(self) -> list[Output]:
+        """Say nothing yet."""
+        return []
+
+    def ask(self) -> list[Output]:
+        """Ask for the gradients of the next step."""
+        self.step += 1
+        self.mailbox.forget(self.step)
+        self.whole.clear()
+        return self.tell(self.workers, Topic(self.step, ASK), np.zeros(0, np.uint8))
+
+    def proceed(self) -> list[Output]:
+        """See whether they are all there."""
+        came = self.mailbox.on(Topic(self.step, GRADIENT))
+        if len(came) == len(self.workers):
+            self.sums = sum(float(vector[-1]) for vector in came.values())
+            self.whole.set()
+        return []
+
+
+class Answerer(Node):
+    """Answer every question with the same vector."""
+
+    def __init__(self, party: int, kinds: dict[str, Kind], vector: Any) -> None:
+        super().__init__(party, kinds)
+        self.vector = vector
+
+    def start(self) -> list[Output]:
+        """Wait."""
+        return []
+
+    def hear(self, message: Message) -> list[Output]:
+        """Answer."""
+        return self.tell([0], Topic(message.topic.step, GRADIENT), self.vector)
+
+    def proceed(self) -> list[Output]:
+        """Forget what was answered."""
+        return []
+
+
+def kinds_of(numbers: int, workers: int) -> dict[str, Kind]:
+    """Return what is said: empty questions, and vectors."""
+    return {
+        ASK: Kind(Form(np.dtype(np.uint8), 0), frozenset({0})),
+        GRADIENT: Kind(Form(np.dtype(np.float32), numbers), frozenset(range(1, workers + 1))),
+    }
+
+
+def cpu() -> float:
+    """Return the seconds of processor time that this process has used."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def work(party: int, workers: int, numbers: int, ports: list[int], files: str, own: Credentials) -> None:
+    """Serve all three ways until killed."""
+    vector = np.full(numbers, party, np.float32)
+    data = memoryview(vector).cast("B")
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(bytes([party]))
+        while connection.recv(1):
+            for at in range(0, len(data), PIECE):
+                connection.sendall(data[at : at + PIECE])
+
+    for port, encrypted in zip(ports[:2], (False, True), strict=True):
+        plain = socket.create_connection(("127.0.0.1", port))
+        if encrypted:
+            context = ssl.create_default_context(cafile=f"{files}/authority.crt")
+            context.load_cert_chain(f"{files}/worker{party}.crt", f"{files}/worker{party}.key")
+            plain = context.wrap_socket(plain, server_hostname="server0")
+        threading.Thread(target=serve, args=(plain,), daemon=True).start()
+    host = Host(
+        Answerer(party, kinds_of(numbers, workers), vector),
+        Peer(party, f"worker{party}"),
+        [Peer(0, "server0", f"127.0.0.1:{ports[2]}")],
+        own,
+        limits=LIMITS,
+    )
+    asyncio.run(host.run(lambda: False))
+
+
+def sockets(
+    listener: socket.socket, workers: int, rows: Any, context: ssl.SSLContext | None
+) -> Callable[[], None]:
+    """Return a function that pulls all vectors over one connection for each worker."""
+    connections = {}
+    for _ in range(workers):
+        connection, _address = listener.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            connection = context.wrap_socket(connection, server_side=True)
+        connections[connection.recv(1)[0]] = connection
+
+    def pull_one(party: int) -> None:
+        row, at = memoryview(rows[party - 1]).cast("B"), 0
+        connections[party].sendall(b"?")
+        while at < len(row):
+            at += connections[party].recv_into(row[at : at + PIECE])
+
+    def pull() -> None:
+        threads = [threading.Thread(target=pull_one, args=(party,)) for party in connections]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return pull
+
+
+class Hosted:
+    """The library's server, in a thread of its own."""
+
+    def __init__(self, workers: int, numbers: int, port: int, credentials: Credentials) -> None:
+        self.node = Puller(kinds_of(numbers, workers), range(1, workers + 1))
+        peers = [Peer(party, f"worker{party}") for party in range(1, workers + 1)]
+        address = f"127.0.0.1:{port}"
+        self.host = Host(self.node, Peer(0, "server0"), peers, credentials, listen=address, limits=LIMITS)
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(
+            target=lambda: self.loop.run_until_complete(self.host.run(lambda: False)), daemon=True
+        )
+        self.thread.start()
+
+    def ready(self) -> bool:
+        """Tell whether all workers are there."""
+        return all(peer["alive"] for peer in self.host.status()["peers"].values())
+
+    def pull(self) -> None:
+        """Pull all vectors once."""
+
+        async def ask() -> None:
+            self.host._say(await self.host._call(self.node.ask))
+
+        asyncio.run_coroutine_threadsafe(ask(), self.loop).result()
+        self.node.whole.wait()
+
+
+def certificates(folder: Path, names: list[str]) -> dict[str, Credentials]:
+    """Return everybody's credentials, and leave them in a folder."""
+    make_keys(folder, {name: [] for name in names})
+    authority = (folder / "authority.crt").read_bytes()
+    return {
+        name: Credentials(
+            authority, (folder / f"{name}.key").read_bytes(), (folder / f"{name}.crt").read_bytes()
+        )
+        for name in names
+    }
+
+
+def measure(workers: int, megabytes: float, rounds: int, folder: str) -> dict[str, Any]:
+    """Return the seconds of each way, round by round, and the processor time of this process."""
+    numbers = int(megabytes * 1e6 / 4)
+    names = ["server0", *(f"worker{party}" for party in range(1, workers + 1))]
+    known = certificates(Path(folder), names)
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    ports = [listener.getsockname()[1] for listener in listeners]
+    listeners[2].close()
+    hosted = Hosted(workers, numbers, ports[2], known["server0"])
+    spawn = multiprocessing.get_context("spawn")
+    processes = [
+        spawn.Process(
+            target=work, args=(party, workers, numbers, ports, folder, known[f"worker{party}"]), daemon=True
+        )
+        for party in range(1, workers + 1)
+    ]
+    for process in processes:
+        process.start()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=f"{folder}/authority.crt")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(f"{folder}/server0.crt", f"{folder}/server0.key")
+    rows = np.zeros((workers, numbers), np.float32)
+    ways: dict[str, Callable[[], None]] = {}
+    # A worker connects to both before it is read from, so both have to be accepted in turn.
+    accepted = threading.Thread(
+        target=lambda: ways.update(sockets=sockets(listeners[0], workers, rows, None))
+    )
+    accepted.start()
+    ways["sockets, TLS"] = sockets(listeners[1], workers, rows, context)
+    accepted.join()
+    while not hosted.ready():
+        time.sleep(0.05)
+    ways["varangian"] = hosted.pull
+    source = np.ones(workers * numbers, np.float32)
+    target = np.zeros_like(source)
+    ways["copy"] = lambda: np.copyto(target, source)
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    used: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(rounds + 2):
+        for way, pull in ways.items():
+            start, before = time.perf_counter(), cpu()
+            pull()
+            if turn >= 2:
+                seconds[way].append(time.perf_counter() - start)
+                used[way].append(cpu() - before)
+    assert hosted.node.sums == workers * (workers + 1) / 2
+    assert (rows[:, -1] == np.arange(1, workers + 1)).all()
+    for process in processes:
+        process.kill()
+    return {"seconds": seconds, "cpu": used}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--megabytes", type=float, default=40)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(asked.workers, asked.megabytes, asked.rounds, folder)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True
+    )
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "commit": commit.stdout.strip(),
+        "load": os.getloadavg()[0],
+    }
+    total = asked.workers * asked.megabytes
+    print(f"{asked.workers} workers, {asked.megabytes:g} MB each; {machine}")
+    print(f"{'':14} {'seconds':>9} {'best':>9} {'GB/s':>6} {'cpu':>6} {'of plain':>9} {'of TLS':>7}")
+    seconds = found["seconds"]
+    for way, times in seconds.items():
+        ratios = [
+            statistics.median(a / b for a, b in zip(times, seconds[base], strict=True))
+            for base in ("sockets", "sockets, TLS")
+        ]
+        middle = statistics.median(times)
+        print(
+            f"{way:14} {middle:9.3f} {min(times):9.3f} {total / 1e3 / middle:6.2f} "
+            f"{statistics.median(found['cpu'][way]):6.2f} {ratios[0]:9.2f} {ratios[1]:7.2f}"
+        )
+    if asked.json:
+        asked.json.write_text(
+            json.dumps({"machine": machine, **vars(asked), "json": None, **found}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    main()
