@@ -48,12 +48,12 @@ def up(file: Path, as_json: bool, quiet: bool) -> int:
 
     directory = read_directory(file)
     try:
-        with Cluster(directory) as running, LiveTable(quiet=quiet) as live:
+        with Cluster(directory) as running:
             if not quiet:
                 show(f"Ask with: varangian cluster status {running.file}", errors=True)
-            course = Course(running)
-            steps = directory.experiment.steps
-            course.follow(lambda: live.show(lambda: standing_table(course.standing, steps)))
+            course, steps = Course(running), directory.experiment.steps
+            with LiveTable(quiet=quiet) as live:
+                course.follow(lambda: live.show(lambda: standing_table(course.standing, steps)))
             running.end()
             return _tell(course, as_json)
     except RunError as error:

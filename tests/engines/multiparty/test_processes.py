@@ -25,6 +25,7 @@ from varangian.engines.multiparty.train import OnProcesses
 from varangian.errors import RunError, ToleranceError
 from varangian.protocols import (
     CrashTolerant,
+    Decentralised,
     Equivocating,
     Fault,
     Noise,
@@ -87,25 +88,82 @@ def test_liars_among_servers_and_workers_change_nothing_and_are_caught() -> None
     assert caught == ["server2"]
 
 
-def test_killed_parties_are_not_missed_and_catch_up_when_they_come_back() -> None:
-    spec = replace(SPEC, steps=150, byzantine=0, rule=vg.TrimmedMean(f=1))
-    topology = Replicated(workers=4, byzantine_workers=1)
+HONEST = replace(SPEC, steps=150, rule=vg.TrimmedMean(f=1))
+FEW = replace(HONEST, steps=40)
+KILLED = [
+    pytest.param(HONEST, Replicated(workers=4, byzantine_workers=1), ["server3", "worker2"], id="replicated"),
+    pytest.param(
+        HONEST,
+        Synchronous(workers=4, byzantine_workers=1),
+        ["server1", "worker2"],
+        id="synchronous",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        replace(FEW, workers=7, rule=vg.MinimumDiameterAveraging(f=1)),
+        Decentralised(peers=7, byzantine=1),
+        ["peer3"],
+        id="by diameter",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        FEW,
+        Decentralised(peers=4, byzantine=1, way="witness"),
+        ["peer2"],
+        id="by witness",
+        marks=pytest.mark.slow,
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "topology", "killed"), KILLED)
+def test_killed_parties_are_not_missed_and_catch_up_when_they_come_back(
+    spec: vg.Experiment, topology: Topology, killed: list[str]
+) -> None:
     with Cluster(Directory(spec, topology)) as cluster:
         course = Course(cluster)
-        until(course, lambda: course.standing["server0"].step > 10)
-        cluster.kill("server3", "worker2")
-        until(course, lambda: not (course.standing["server3"].alive or course.standing["worker2"].alive))
-        there = course.standing["server0"].step
-        until(course, lambda: course.standing["server0"].step > there + 10)
-        cluster.start("server3", "worker2")
-        behind = {name: course.standing[name].step for name in ("server3", "worker2")}
+        first = course.holders[0]
+        until(course, lambda: course.standing[first].step > 8)
+        cluster.kill(*killed)
+        until(course, lambda: not any(course.standing[name].alive for name in killed))
+        there = course.standing[first].step
+        until(course, lambda: course.standing[first].step > there + 10)
+        assert cluster.directory.checkpoints is not None
+        for path in cluster.directory.checkpoints.glob("worker2*"):
+            path.unlink()  # as one that comes late, and was never there before
+        cluster.start(*killed)
+        behind = {name: course.standing[name].step for name in killed}
         until(course, lambda: all(course.standing[name].step > step for name, step in behind.items()))
         course.follow()
         cluster.end()
         gathered = course.gathered()
-    assert course.standing["worker2"].step == spec.steps
-    assert sorted(gathered.accuracies) == [f"server{k}" for k in range(5)]
+    assert all(course.standing[name].step == spec.steps for name in killed)
+    assert sorted(gathered.accuracies) == sorted(course.holders)
     assert min(gathered.accuracies.values()) > vg.run(spec).accuracy - 0.01
+
+
+@pytest.mark.slow
+def test_a_single_server_that_is_killed_comes_back_and_loses_nothing() -> None:
+    topology = Single(workers=4, byzantine_workers=1, patience=SECONDS)
+    with Cluster(Directory(LIED, topology)) as cluster:
+        finished, killed = False, False
+        for event in cluster.events(SECONDS):
+            match event:
+                case {"event": "step", "party": "server0", "step": step} if step >= 15 and not killed:
+                    cluster.kill("server0")
+                    killed = True
+                case {"event": "ended", "party": "server0"}:
+                    cluster.start("server0")
+                case {"event": "finished", "party": "server0"}:
+                    finished = True
+                    break
+        assert killed
+        assert finished
+        cluster.end()
+        course = Course(cluster)
+        gathered = course.gathered()
+    assert (gathered.parameters - vg.run(LIED).parameters).abs().max() < 1e-5
+    assert list(gathered.metrics["step"]) == list(range(1, 51))
 
 
 @pytest.mark.slow

@@ -16,9 +16,13 @@ from varangian.engines.loop import Progress
 from varangian.engines.multiparty.checkpoint import Checkpoint
 from varangian.engines.multiparty.cluster import Cluster, Event
 from varangian.engines.multiparty.directory import Directory
-from varangian.errors import RunError
+from varangian.engines.multiparty.nursery import REFUSED
+from varangian.engines.multiparty.tally import Breach
+from varangian.errors import DataError, RunError
 from varangian.metrics import Table
+from varangian.protocols import Refusal
 
+REASONS = {why.name.lower(): why.value for kind in (Refusal, Breach) for why in kind}
 GRACE = 5.0
 """Seconds that slower honest parties are given once the model is there."""
 
@@ -45,7 +49,8 @@ class Course:
     def follow(self, look: Callable[[], None] = lambda: None, pulse: float = 0.2) -> None:
         """Return when it is over; ``look`` is called after everything that happens, and at least every pulse.
 
-        Raises      RunError where more parties are dead than the others can do without
+        Raises      RunError where more parties are dead than the others can do without; DataError for what
+                    a party refuses: a checkpoint of another run, a port that is taken
         """
         ended = math.inf
         while time.monotonic() < ended and not self.everybody:
@@ -59,7 +64,7 @@ class Course:
                 ended = min(ended, time.monotonic() + GRACE)
 
     def note(self, event: Event) -> None:
-        """Take in what was heard. Raises RunError."""
+        """Take in what was heard. Raises RunError; DataError for what a party refuses."""
         if "party" not in event:
             return
         name, standing = event["party"], self.standing[event["party"]]
@@ -68,6 +73,8 @@ class Course:
                 standing.alive = True
             case {"event": "ended", "code": code}:
                 standing.alive = False
+                if code == REFUSED:
+                    raise DataError(f"{name}: {self.cluster.last_words(name)}")
                 self._count_the_dead(name, code)
             case {"event": "finished"}:
                 standing.finished = True
@@ -150,7 +157,7 @@ def refused_in(reports: Mapping[str, Mapping[str, Any]]) -> Counter[tuple[str, s
     """Return how often who refused whose messages, and why."""
     return Counter(
         {
-            (name, peer, why): count
+            (name, peer, REASONS.get(why, why)): count
             for name, report in reports.items()
             for peer, about in report.get("peers", {}).items()
             for why, count in about["refused"].items()

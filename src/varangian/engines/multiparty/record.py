@@ -42,21 +42,23 @@ class Record:
             return False
         self.node.restore(saved.state)
         self.node.recall(saved.said)
-        self.table = Table.of(saved.columns)
-        self.told, self.kept = min(self.node.step, self.world.spec.steps), self._stands()
+        self.table, self.kept = Table.of(saved.columns), self._stands()
+        if self.table:
+            self.told = int(self.row["step"])
+            self.begun -= self.row["seconds"]
         return True
 
     def look(self) -> None:
         """Add a row if the node has made a step, which after the last one it has when it has finished."""
         node, steps = self.node, self.world.spec.steps
-        if node.step >= self.kept[0] + self.every or self._stands()[1:] != self.kept[1:]:
-            self.keep()
         step = min(node.step, steps)
-        if step > self.told and (step < steps or node.finished):
+        stepped = step > self.told and (step < steps or node.finished)
+        if stepped:
             self.told = step
             self.table.append(self._row())
-            if node.finished:
-                self.keep()
+        if node.step >= self.kept[0] + self.every or self._stands()[1:] != self.kept[1:]:
+            self.keep()
+        if stepped:
             self.watch(Progress(step, steps, time.perf_counter() - self.begun, self.row))
 
     @property
