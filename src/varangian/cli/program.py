@@ -13,6 +13,7 @@ from varangian.cli.bench import bench
 from varangian.cli.cite import cite
 from varangian.cli.console import fold_away
 from varangian.cli.doctor import doctor
+from varangian.cli.fairshare import fairshare
 from varangian.cli.listing import list_catalogue
 from varangian.cli.refusal import said
 from varangian.cli.reproduce import reproduce
@@ -39,7 +40,7 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
-    commands=[train, sweep, results, reproduce, list_catalogue, cite, doctor, bench],
+    commands=[train, sweep, results, reproduce, list_catalogue, cite, doctor, bench, fairshare],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
