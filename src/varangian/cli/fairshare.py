@@ -48,7 +48,7 @@ Give a little less than the uplink carries, 95 % for instance, so that packets w
 def fairshare(
     uplinks: tuple[str, ...], hosts: tuple[str, ...], by: By, queue: str, dry_run: bool, remove: bool
 ) -> int:
-    """Share uplinks evenly between hosts, whatever each of them opens.
+    """Share uplinks evenly between hosts.
 
     A host with one connection gets as much as one with sixteen, and what a host leaves, the others share.
     Over several uplinks every host is given one of them. Needs Linux and its administrator; saying it twice

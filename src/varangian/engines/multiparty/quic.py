@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from varangian.core.randomness import Stream
 from varangian.engines.multiparty.datagrams import PIECE, Arrived, Assembly, Wire
@@ -29,6 +29,7 @@ Handler = Callable[[Arrived], None]
 Greet = Callable[[str], tuple[Assembly, Handler] | None]
 
 
+@runtime_checkable
 class Certified(Protocol):
     """An authority's certificate, a key and its certificate, as PEM."""
 
@@ -79,6 +80,8 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._protocol, self._quic = protocol, protocol._quic
         protocol.quic_event_received = self._heard
+        # Values are sent at a steady rate already; to wait between two packets of a burst takes longer.
+        self._quic._loss._pacer.update_rate = lambda **_: None
         self.greet, self.credentials, self.wire = greet, credentials, wire
         self.peer: str | None = None
         self.ready = asyncio.Event()
