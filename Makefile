@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test eager slow histories real-data wide clean
+.PHONY: help demo test eager slow histories real-data wide netns clean
 
 help:
 	@echo "make demo       train with liars among the workers, with and without a robust rule; draws demo.png"
@@ -21,6 +21,7 @@ help:
 	@echo "make histories  a million seeded histories of the protocols, on two processes"
 	@echo "make real-data  the tests on the published data files, in the folder named by VARANGIAN_DATA"
 	@echo "make wide       the tests that need Ray, MLflow and Triton, in an environment of their own, .venv-wide"
+	@echo "make netns      the tests in network namespaces of their own; fails where these cannot be made (needs root)"
 	@echo "make clean      remove what make made, the environment included"
 	@echo
 	@echo "The first call makes $(VENV) and installs into it. PYTHON=... picks the interpreter (3.11 or later)."
@@ -46,6 +47,10 @@ real-data: $(STAMP)
 wide:
 	@$(MAKE) --no-print-directory VENV=.venv-wide EXTRAS=dev,mlflow,ray,triton .venv-wide/.installed
 	.venv-wide/bin/python -m pytest -m "ray or mlflow or triton" tests
+
+netns:
+	@$(MAKE) --no-print-directory VENV=.venv-wide EXTRAS=dev,fairshare,quic .venv-wide/.installed
+	.venv-wide/bin/python -m pytest -s -m netns tests
 
 clean:
 	rm -rf $(VENV) .venv-wide build dist demo.png .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -46,6 +46,13 @@ class DataError(VarangianError, OSError):
     """A data set that is missing, unreadable, truncated or not what it should be."""
 
 
+class KernelError(VarangianError, OSError):
+    """The kernel refused to queue or to route as asked: no rights, no such device, somebody else's queue."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 class RunError(VarangianError, RuntimeError):
     """Some runs of a sweep ended with an error; the others are finished."""
 

@@ -45,7 +45,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("nodes", "steps", "iterations", "coordinates", "warmup"), counts),
     **dict.fromkeys(("nu", "tolerance", "radius", "c", "std", "scale", "epsilon", "norm"), positive),
     "f": st.integers(0, 3),
-    "as_released": st.booleans(),
+    **dict.fromkeys(("as_released", "missing"), st.booleans()),
     "p": st.floats(0.01, 0.99),
     "s": st.integers(1, 4),
     "z": st.none() | st.floats(-9, 9),
@@ -80,7 +80,7 @@ plain_rules = st.sampled_from(vg.RULES).flatmap(made)
 chains = st.builds(
     lambda before, rule: vg.chain(*before, rule, allow_different_f=True),
     st.lists(mixers, min_size=1, max_size=3),
-    plain_rules,
+    plain_rules.filter(lambda rule: not rule.missing),
 )
 rules = plain_rules | chains
 shares = st.none() | st.lists(positive, min_size=2, max_size=2)

@@ -58,6 +58,10 @@ CHAINS = [
 VARIANTS = [
     Subject(vg.Average()),
     Subject(vg.Median(f=2, as_released=True)),
+    Subject(vg.Average(missing=True)),
+    Subject(vg.Median(f=2, missing=True)),
+    Subject(vg.Median(f=1, as_released=True, missing=True)),
+    Subject(vg.TrimmedMean(f=2, missing=True)),
     Subject(vg.Krum(f=2, as_released=True)),
     Subject(vg.MultiKrum(f=2, m=1)),
     Subject(vg.MultiKrum(f=1, as_released=True)),

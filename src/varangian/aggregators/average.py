@@ -12,13 +12,18 @@ from torch import Tensor
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.parties import Parties
-from varangian.core.points import Reads
+from varangian.core.points import Points, Reads
+from varangian.core.run import Call
 from varangian.core.stages import GeometricRule
+from varangian.kernels.missing import mean
 
 
 @dataclass(frozen=True)
 class Average(GeometricRule):
     """Return the mean of the vectors, weighted if weights are given. Not robust: NaN passes through.
+
+    With ``missing``, what did not arrive (marked by NaN, or infinite) is left out, coordinate by coordinate:
+    the mean is that of what is there, or 0 where nothing is.
 
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 1
@@ -28,9 +33,12 @@ class Average(GeometricRule):
 
     >>> Average()(torch.tensor([[1.0], [2.0], [6.0]]))
     tensor([3.])
+    >>> Average(missing=True)(torch.tensor([[1.0], [2.0], [torch.nan]]))
+    tensor([1.5000])
     """
 
     f: int | None = None
+    missing: bool = False
 
     reads = Reads.NOTHING
     weighted = True
@@ -60,3 +68,10 @@ class Average(GeometricRule):
         """Return the parties' shares, equal ones if none are given."""
         equal = torch.full_like(distances[..., 0], 1 / distances.shape[-1])
         return equal if parties is None else parties.shares.expand_as(equal)
+
+    def advance(self, points: Points, call: Call) -> Points:
+        """Return the one mean point, of what is there if some may be missing."""
+        if not self.missing:
+            return super().advance(points, call)
+        shares = None if call.parties is None else call.parties.shares
+        return points.reduced(lambda values, _: mean(values, shares))

@@ -19,6 +19,9 @@ class Median(CoordinateRule):
 
     ``as_released`` takes the lower of the two, as the first authors' code did.
 
+    With ``missing``, what did not arrive (marked by NaN, or infinite) is left out, coordinate by coordinate;
+    where no more than 2f values are there, liars could be half of them, and the result is 0: no step.
+
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1
     Guarantee   (f, kappa)-robust with kappa = 4 (1 + f / (n - 2f))^2 (recalled)
@@ -28,10 +31,13 @@ class Median(CoordinateRule):
     >>> import torch
     >>> Median(f=1)(torch.tensor([[1.0], [2.0], [9e9]]))
     tensor([2.])
+    >>> Median(f=1, missing=True)(torch.tensor([[1.0], [2.0], [9e9], [torch.nan]]))
+    tensor([2.])
     """
 
     f: int
     as_released: bool = False
+    missing: bool = False
 
     guarantee: ClassVar[str] = "kappa = 4 (1 + f/(n-2f))^2"
     cost: ClassVar[str] = "one read"

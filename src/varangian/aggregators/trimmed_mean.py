@@ -24,6 +24,10 @@ class TrimmedMean(CoordinateRule):
     With weights, the mass that liars may hold is trimmed from either end instead; the value on the
     boundary keeps the rest of its weight.
 
+    With ``missing``, what did not arrive (marked by NaN, or infinite) is left out, coordinate by coordinate,
+    and f are trimmed from either end of what is there; where no more than 2f values are there, the result is
+    0: no step. That and weights exclude each other.
+
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1
     Guarantee   (f, kappa)-robust with kappa = 6 r (1 + r), r = f / (n - 2f) (recalled)
@@ -33,9 +37,12 @@ class TrimmedMean(CoordinateRule):
     >>> import torch
     >>> TrimmedMean(f=1)(torch.tensor([[1.0], [2.0], [3.0], [9e9]]))
     tensor([2.5000])
+    >>> TrimmedMean(f=1, missing=True)(torch.tensor([[1.0], [2.0], [torch.nan], [9e9]]))
+    tensor([2.])
     """
 
     f: int
+    missing: bool = False
 
     weighted = True
     short_names = ("trmean", "cwtm")

@@ -15,6 +15,7 @@ from varangian.cli.cluster import cluster
 from varangian.cli.commands import Commands
 from varangian.cli.console import fold_away
 from varangian.cli.doctor import doctor
+from varangian.cli.fairshare import fairshare
 from varangian.cli.history import play
 from varangian.cli.keys import keys
 from varangian.cli.listing import list_catalogue
@@ -46,6 +47,7 @@ INTERRUPTED = 130
         serve,
         join,
         cluster,
+        fairshare,
     ],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -65,8 +65,9 @@ class Chain(Composite):
 def chain(*parts: Stage, allow_different_f: bool = False) -> Chain:
     """Return the stages as one: mixers first, then at most one rule.
 
-    Raises ChainError for no stage, a rule before another stage, or two stages that declare a different f
-    (unless ``allow_different_f``: the largest then stands for the chain).
+    Raises ChainError for no stage, a rule before another stage, a rule that leaves out what is missing behind
+    a mixer, or two stages that declare a different f (unless ``allow_different_f``: the largest then stands
+    for the chain).
     """
     if not parts:
         raise ChainError("chain() needs at least one stage.")
@@ -79,6 +80,12 @@ def chain(*parts: Stage, allow_different_f: bool = False) -> Chain:
             raise ChainError(
                 f"{part!r} returns one vector, so {following!r} cannot come after it. "
                 "Put mixers first, the rule last."
+            )
+    for part in flat:
+        if len(flat) > 1 and part.missing:
+            raise ChainError(
+                f"{part!r} leaves out what is missing, which a mixer before it cannot tell. Use it alone, or "
+                "leave out missing=True: what is missing then counts as zero."
             )
     declared = {part.f: part for part in flat if part.f is not None}
     if len(declared) > 1 and not allow_different_f:

@@ -32,9 +32,9 @@ class Aggregation:
 
     ``value`` is the aggregate in the caller's kind. ``state`` goes into the next call of a rule with
     memory. ``nonfinite`` counts the NaN and infinite coordinates of every vector, ``(*batch, n)``: they
-    were read as zero. ``weights`` is what each vector weighs in the result, ``(*batch, n)`` (a row per
-    output for a mixer), or None where coordinates decide one by one. ``reads`` counts the passes over
-    the vectors.
+    were read as zero, or left out where the rule says so. ``weights`` is what each vector weighs in the
+    result, ``(*batch, n)`` (a row per output for a mixer), or None where coordinates decide one by one.
+    ``reads`` counts the passes over the vectors.
     """
 
     value: Any
@@ -90,7 +90,8 @@ def aggregate(
     parts = stage.stages()
     wanted = {p for part in parts for p in part.pivots} - {Pivot.MEDIAN}
     extras = extra_vectors(stage, vectors, wanted, state, pivot)
-    rows = vectors.rows(list(extras.values()), sanitise=any(part.robust for part in parts))
+    sanitise = any(part.robust for part in parts) and not any(part.missing for part in parts)
+    rows = vectors.rows(list(extras.values()), sanitise=sanitise)
     admit(stage, rows.n)
     call = Call(_parties(stage, rows, weights, cap, mass), stream)
     companions = [*extras, *({Pivot.ORIGIN} & wanted)]

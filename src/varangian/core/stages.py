@@ -20,8 +20,9 @@ from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation, Call, aggregate
 from varangian.core.spans import Drawing, Span
 from varangian.core.values import Value
-from varangian.errors import ParameterError
+from varangian.errors import ParameterError, WeightsError
 from varangian.kernels.columns import reduced
+from varangian.kernels.missing import of_present
 from varangian.kernels.programs import Program
 
 
@@ -30,7 +31,8 @@ class Stage(Value, ABC):
 
     A subclass declares what it ``reads`` of the distances, the ``pivots`` it measures against, and
     whether it honours weights of the parties (``weighted``), draws random numbers (``randomised``), may
-    depend on the order of the vectors (``ordered``), and keeps liars from mattering (``robust``).
+    depend on the order of the vectors (``ordered``), and keeps liars from mattering (``robust``). One that
+    leaves out what did not arrive has a field ``missing``; to all others what is not finite is zero.
     """
 
     f: int | None
@@ -41,6 +43,7 @@ class Stage(Value, ABC):
     ordered: ClassVar[bool] = False
     robust: ClassVar[bool] = True
     mixes: ClassVar[bool] = False
+    missing: bool = False
     short_names: ClassVar[tuple[str, ...]] = ()
     guarantee: ClassVar[str] = "none proven"
     cost: ClassVar[str]
@@ -251,6 +254,14 @@ class CoordinateRule(Stage):
         """Return the one point of reduced columns."""
         columns: Any = self.columns
         options = call.options(self)
+        if self.missing:
+            if options:
+                raise WeightsError(
+                    f"{self!r} cannot honour weights: nobody knows how much mass is missing. Leave out the "
+                    "weights, or missing=True."
+                )
+            least = self.condition().minimum
+            return points.reduced(lambda values, _: of_present(columns, values, least))
         program = self.program(points.m) if self._program_is_last_word() and not options else None
         return points.reduced(lambda values, _: columns(values, **options), program)
 

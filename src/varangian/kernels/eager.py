@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,18 +21,19 @@ LONGEST_NETWORK = 256
 def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
     """Return what a program makes of every column, in float64."""
     n = values.shape[-2]
+    return program.value(ordered(program.labels(n), values), n, Arrays())
+
+
+def ordered(labels: tuple[Hashable, ...], values: Float[Tensor, "*batch n c"]) -> dict[int, Tensor]:
+    """Return the values of every rank that the labels read, ``(*batch, c)`` each, in the working dtype."""
     values = values.detach().to(WORKING_DTYPES[values.dtype])
-    on = Arrays()
-    if n > LONGEST_NETWORK:
-        ordered = values.sort(dim=-2).values
-        return program.value(dict(enumerate(ordered.unbind(-2))), n, on)
-    network, rows = selection_network(program.labels(n)), list(values.unbind(-2))
+    if len(labels) > LONGEST_NETWORK:
+        return dict(enumerate(values.sort(dim=-2).values.unbind(-2)))
+    network, rows = selection_network(labels), list(values.unbind(-2))
     if values.device.type == "cpu":  # the same operations, but NumPy begins one in less time
         numbers = _through(network, [row.numpy() for row in rows], np.minimum, np.maximum, np.empty_like)
-        wires = {rank: torch.from_numpy(row) for rank, row in numbers.items()}
-    else:
-        wires = _through(network, rows, torch.minimum, torch.maximum, torch.empty_like)
-    return program.value(wires, n, on)
+        return {rank: torch.from_numpy(row) for rank, row in numbers.items()}
+    return _through(network, rows, torch.minimum, torch.maximum, torch.empty_like)
 
 
 class Arrays(Arithmetic[Tensor]):

@@ -1,0 +1,232 @@
+"""Datagrams between certified parties: QUIC, both ends with a certificate of the same authority."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from varangian.core.randomness import Stream
+from varangian.engines.multiparty.datagrams import PIECE, Arrived, Assembly, Wire
+from varangian.errors import MissingExtraError
+from varangian.protocols import Body, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PROTOCOL = "varangian/1"
+PACKET = PIECE + 104
+BURST = 8
+"""Datagrams that leave together: a clock tick is too long to wait after each."""
+GRACE = 0.01
+"""Seconds that pieces may come later than the word that all were sent."""
+REFUSED = 0x100
+
+
+Handler = Callable[[Arrived], None]
+Greet = Callable[[str], tuple[Assembly, Handler] | None]
+
+
+@runtime_checkable
+class Certified(Protocol):
+    """An authority's certificate, a key and its certificate, as PEM."""
+
+    authority: bytes
+    key: bytes
+    certificate: bytes
+
+
+class Steady:
+    """Take no loss for a sign of congestion: how fast to send was agreed, and that rate is kept."""
+
+    ssthresh = None
+
+    def __init__(self, *, max_datagram_size: int) -> None:
+        self.bytes_in_flight, self.congestion_window = 0, 1 << 40
+
+    def on_packet_sent(self, *, packet: Any) -> None:
+        """Count it."""
+        self.bytes_in_flight += packet.sent_bytes
+
+    def on_packet_acked(self, *, now: float, packet: Any) -> None:
+        """Count it."""
+        self.bytes_in_flight -= packet.sent_bytes
+
+    def on_packets_expired(self, *, packets: Iterable[Any]) -> None:
+        """Count them."""
+        self.bytes_in_flight -= sum(packet.sent_bytes for packet in packets)
+
+    def on_packets_lost(self, *, now: float, packets: Iterable[Any]) -> None:
+        """Count them, and go on as before."""
+        self.on_packets_expired(packets=packets)
+
+    def on_persistent_congestion(self) -> None:
+        """Go on as before."""
+
+    def on_rtt_measurement(self, *, now: float, rtt: float) -> None:
+        """Go on as before."""
+
+
+class Channel:
+    """One connection: sends values at a steady rate, and puts together what comes.
+
+    ``greet`` is told the name in the peer's certificate, once that is known to be its own, and returns what
+    puts the peer's pieces together, and who wants the values; or None where nobody is to talk to that peer.
+    """
+
+    def __init__(self, protocol: Any, greet: Greet, credentials: Certified, wire: Wire) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._protocol, self._quic = protocol, protocol._quic
+        protocol.quic_event_received = self._heard
+        # Values are sent at a steady rate already; to wait between two packets of a burst takes longer.
+        self._quic._loss._pacer.update_rate = lambda **_: None
+        self.greet, self.credentials, self.wire = greet, credentials, wire
+        self.peer: str | None = None
+        self.ready = asyncio.Event()
+        self._assembly: Assembly | None = None
+        self._handler: Handler | None = None
+        self._endings = bytearray()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    async def send(self, topic: Topic, body: Body, stream: Stream, rate: float) -> None:
+        """Send a value at so many bytes a second, and say that all of it was sent.
+
+        Randomness  the order of the pieces
+        """
+        start, sent = self._loop.time(), 0
+        for count, datagram in enumerate(self.wire.cut(topic, body, stream), start=1):
+            self._quic.send_datagram_frame(datagram)
+            sent += PACKET
+            if count % BURST == 0:
+                self._protocol.transmit()
+                await asyncio.sleep(start + sent / rate - self._loop.time())
+        self._quic.send_stream_data(0, self.wire.head(topic, 0, 0))
+        self._protocol.transmit()
+
+    def _heard(self, event: Any) -> None:
+        from aioquic.quic.events import DatagramFrameReceived, HandshakeCompleted, StreamDataReceived
+
+        if isinstance(event, HandshakeCompleted):
+            self._meet()
+        elif self._assembly is not None and isinstance(event, DatagramFrameReceived):
+            self._hand_over(self._assembly.take(event.data, self._loop.time()))
+        elif self._assembly is not None and isinstance(event, StreamDataReceived):
+            self._endings += event.data
+            while len(self._endings) >= self.wire.head_bytes:
+                topic = self.wire.ending(bytes(self._endings[: self.wire.head_bytes]))
+                del self._endings[: self.wire.head_bytes]
+                if topic is not None:
+                    self._loop.call_later(GRACE, self._end, topic)
+
+    def _meet(self) -> None:
+        """Find out who the peer is: the handshake has shown that it has the key of its certificate."""
+        from aioquic.tls import Alert, verify_certificate
+        from cryptography.x509.oid import NameOID
+
+        certificate = self._quic.tls._peer_certificate
+        name = None
+        if certificate is not None:
+            try:
+                verify_certificate(certificate, cadata=self.credentials.authority)
+                name = str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+            except (Alert, IndexError):
+                name = None
+        met = self.greet(name) if name is not None else None
+        if met is None:
+            self._quic.close(error_code=REFUSED, reason_phrase="no party that is known here")
+            self._protocol.transmit()
+            return
+        self.peer = name
+        self._assembly, self._handler = met
+        self.ready.set()
+
+    def _end(self, topic: Topic) -> None:
+        assert self._assembly is not None
+        self._hand_over(self._assembly.ended(topic))
+
+    def _hand_over(self, arrived: list[Arrived]) -> None:
+        assert self._assembly is not None
+        assert self._handler is not None
+        for one in arrived:
+            self._handler(one)
+        until = self._assembly.next_deadline
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None if until is None else self._loop.call_at(until, self._expire)
+
+    def _expire(self) -> None:
+        assert self._assembly is not None
+        self._hand_over(self._assembly.expire(self._loop.time()))
+
+
+async def listen(host: str, port: int, credentials: Certified, wire: Wire, greet: Greet) -> Any:
+    """Listen for parties, and return the server; ``close()`` ends it. Raises MissingExtraError."""
+    configuration = _configuration(credentials, is_client=False)
+    from aioquic.asyncio.protocol import QuicConnectionProtocol
+    from aioquic.asyncio.server import serve
+
+    def protocol(quic: Any, stream_handler: Any = None) -> Any:
+        _ask_for_certificate(quic)
+        made = QuicConnectionProtocol(quic, stream_handler)
+        Channel(made, greet, credentials, wire)
+        return made
+
+    return await serve(host, port, configuration=configuration, create_protocol=protocol)
+
+
+@asynccontextmanager
+async def dial(
+    host: str, port: int, name: str, credentials: Certified, wire: Wire, greet: Greet
+) -> AsyncIterator[Channel]:
+    """Connect to the party of this name. Raises ConnectionError if it is another, MissingExtraError."""
+    configuration = _configuration(credentials, is_client=True)
+    from aioquic.asyncio.client import connect
+    from aioquic.asyncio.protocol import QuicConnectionProtocol
+
+    configuration.server_name = name
+    channels: list[Channel] = []
+
+    def protocol(quic: Any, stream_handler: Any = None) -> Any:
+        made = QuicConnectionProtocol(quic, stream_handler)
+        channels.append(Channel(made, greet, credentials, wire))
+        return made
+
+    async with connect(host, port, configuration=configuration, create_protocol=protocol):
+        yield channels[0]
+
+
+def _configuration(credentials: Certified, *, is_client: bool) -> Any:
+    try:
+        from aioquic.quic.configuration import QuicConfiguration
+        from aioquic.quic.congestion.base import register_congestion_control
+        from cryptography import x509
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    except ImportError:
+        raise MissingExtraError("Vectors in datagrams", "quic") from None
+    steady: Any = Steady
+    register_congestion_control("steady", steady)
+    configuration = QuicConfiguration(
+        alpn_protocols=[PROTOCOL],
+        cadata=credentials.authority,
+        congestion_control_algorithm="steady",
+        is_client=is_client,
+        max_datagram_frame_size=PACKET,
+        max_datagram_size=PACKET,
+        verify_mode=ssl.CERT_REQUIRED,
+    )
+    configuration.certificate = x509.load_pem_x509_certificate(credentials.certificate)
+    configuration.private_key = load_pem_private_key(credentials.key, None)
+    return configuration
+
+
+def _ask_for_certificate(quic: Any) -> None:
+    """Let a connection ask its client for a certificate, which aioquic can do but has no option for."""
+    initialize = quic._initialize
+
+    def asking(peer_cid: bytes) -> None:
+        initialize(peer_cid)
+        quic.tls._request_client_certificate = True
+
+    quic._initialize = asking
