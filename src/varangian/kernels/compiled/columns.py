@@ -23,8 +23,8 @@ SPARE = 4
 """Registers that a block leaves to what is loaded, compared with, and counted."""
 SMALL, VECTORS_SMALL, VECTORS_LARGE = 64, 4, 8
 """Up to so many rows, tiles and blocks are small: the vectors of a tile, below and above."""
-AHEAD = 8
-"""Vectors ahead that a straight column asks memory for; a tile asks for the next but one."""
+AHEAD = 256
+"""Bytes ahead that a straight column asks memory for; a tile asks for the next but one."""
 
 
 def tile_columns(n: int, element: str) -> int:
@@ -112,7 +112,8 @@ class _Writer:
     def _column(self) -> None:
         """Do as many columns as a register holds, without a look at the cache."""
         shape, (block,) = self.shape, self.shape.blocks
-        values = {row: self._loaded(row, "%c", AHEAD) for row in range(shape.n)}
+        ahead = AHEAD // (shape.width * shape.element.bytes)
+        values = {row: self._loaded(row, "%c", ahead) for row in range(shape.n)}
         self._watch(list(values.values()))
         self._network(block, values)
         self._finish(values, "%c")

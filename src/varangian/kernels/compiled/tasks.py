@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from varangian.kernels.lanes import each, lanes
+from varangian.kernels.lanes import shared
 from varangian.kernels.rows import Rows
 
 Made = TypeVar("Made")
 
-STRETCH = 2**20
-"""Numbers in a stretch, and in what a lane takes at a time: enough that a thread is worth waking."""
+STRETCH = 2**19
+"""Numbers in a stretch, which a lane takes at a time: more are worth waking a thread."""
 
 
 class Stretch(NamedTuple):
@@ -45,18 +45,10 @@ def stretches(rows: Rows, tiles: Sequence[int], runs: Sequence[int] | None = Non
 
 
 def carry_out(work: Callable[[Stretch], Made], parts: Sequence[Stretch], n: int) -> list[Made]:
-    """Return what the work makes of every stretch of n rows, in order; a lane takes several small ones."""
-    bundles: list[list[Stretch]] = [[]]
-    size = 0
-    for part in parts:
-        if size >= STRETCH:
-            bundles.append([])
-            size = 0
-        bundles[-1].append(part)
-        size += n * (part.stop - part.start)
-    if len(bundles) == 1 or lanes() == 1:
+    """Return what the work makes of every stretch of n rows, in order; few numbers are not shared out."""
+    if n * sum(part.stop - part.start for part in parts) <= STRETCH:
         return [work(part) for part in parts]
-    return [one for made in each(lambda bundle: [work(part) for part in bundle], bundles) for one in made]
+    return shared(work, parts)
 
 
 class _Here(threading.local):
