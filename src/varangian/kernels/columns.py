@@ -16,7 +16,15 @@ from varangian.kernels import eager
 from varangian.kernels.compiled.columns import column_code, tile_columns
 from varangian.kernels.compiled.jit import Compiler, available
 from varangian.kernels.compiled.radix import selection_code, selection_columns, span_of
-from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
+from varangian.kernels.compiled.tasks import (
+    STRETCH,
+    Stretch,
+    addresses,
+    carry_out,
+    name_of,
+    scratch,
+    stretches,
+)
 from varangian.kernels.cuda import columns as on_cuda
 from varangian.kernels.cuda.written import serves
 from varangian.kernels.programs import Program
@@ -54,14 +62,25 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
         kernel = kernels[segment]
         if kernel is not None and kernel.cover(tables[segment][run], start, stop, out):
             return None
-        values, counts = sound(rows.segments[segment].of_run(run).columns(start, stop))
-        out[start:stop] = reduced(program, values)
-        return counts
+        return _repaired(program, rows.segments[segment].of_run(run), start, stop, out)
 
     parts = list(stretches(rows, [kernel.tile if kernel else 1 for kernel in kernels]))
     for part, counts in zip(parts, carry_out(work, parts, rows.n), strict=True):
         if counts is not None:
             rows.count(part.run, counts)
+
+
+def _repaired(program: Program, segment: Segment, start: int, stop: int, out: Tensor) -> Tensor | None:
+    """Do the same where values may not be finite, a few columns at a time; return how many each row has."""
+    counts = None
+    step = max(1, STRETCH // segment.rows)
+    for begin in range(start, stop, step):
+        end = min(begin + step, stop)
+        values, found = sound(segment.columns(begin, end))
+        out[begin:end] = reduced(program, values)
+        if found is not None:
+            counts = found if counts is None else counts + found
+    return counts
 
 
 def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:

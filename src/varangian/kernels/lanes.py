@@ -98,10 +98,9 @@ def shared(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made
         try:
             lane()
         finally:
-            begun = [one for one in waiting if not one.cancel()]
-            wait(begun)
-    for one in begun:
-        one.result()
+            failures = [one.exception() for one in waiting if not one.cancel()]
+    for failure in filter(None, failures):
+        raise failure
     return [made[place] for place in range(len(items))]
 
 

@@ -94,16 +94,13 @@ class _Writer:
             self._tile()
         at.next_of("%c", shape.width, "%last", "tile", "done")
         seen = at.get(f"load {self.vector}, ptr %seen, align 64")
-        lost = at.get(f"fcmp uno {self.vector} {seen}, zeroinitializer")
-        found = at.get(f"call i1 @llvm.vector.reduce.or.v{shape.lanes}i1(<{shape.lanes} x i1> {lost})")
-        at.do(f"ret i32 {at.get(f'zext i1 {found} to i32')}")
+        at.do(f"ret i32 {at.get(f'zext i1 {self.on.is_nan_anywhere(seen)} to i32')}")
         return "\n".join(
             [
                 "define i32 @kernel(ptr %rows, i64 %first, i64 %last, ptr %out, ptr noalias %scratch) #0 {",
                 *at.lines,
                 "}",
                 "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
-                f"declare i1 @llvm.vector.reduce.or.v{shape.lanes}i1(<{shape.lanes} x i1>)",
                 *dict.fromkeys(self.on.declarations() + self.wide.declarations()),
                 shape.chip.attributes,
             ]

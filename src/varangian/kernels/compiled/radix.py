@@ -112,7 +112,6 @@ class _Writer:
                 *at.lines,
                 "}",
                 "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
-                f"declare i1 @llvm.vector.reduce.or.v{self.lanes}i1({self.mask})",
                 *dict.fromkeys(self.on.declarations() + self.wide.declarations()),
                 self.chip.attributes,
             ]

@@ -12,13 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from varangian.kernels.lanes import shared
+from varangian.kernels.lanes import lanes, shared
 from varangian.kernels.rows import Rows
 
 Made = TypeVar("Made")
 
 STRETCH = 2**19
 """Numbers in a stretch, which a lane takes at a time: more are worth waking a thread."""
+
+EACH = 12
+"""Stretches of long rows that a lane takes: more cost time between them, with fewer lanes wait for each other."""
 
 
 class Stretch(NamedTuple):
@@ -34,10 +37,11 @@ def stretches(rows: Rows, tiles: Sequence[int], runs: Sequence[int] | None = Non
     """Yield all columns of all runs, or of some; whole tiles together, whose width each segment has its own.
 
     No stretch is shorter than a tile, unless the segment is: what is done again to fill the last tile lies in
-    the same stretch. Where stretches are cut depends on nothing but the rows' number and length.
+    the same stretch. Where stretches are cut depends on the lanes, and so no result may depend on that.
     """
+    share = EACH * lanes()
     for segment, (part, tile) in enumerate(zip(rows.segments, tiles, strict=True)):
-        step = max(1, STRETCH // (rows.n * tile)) * tile
+        step = max(1, STRETCH // (rows.n * tile), -(-part.width // (share * tile))) * tile
         starts = [*range(0, part.width - tile + 1, step)] or [0][: part.width]
         for run in range(rows.batch_size) if runs is None else runs:
             for start, stop in pairwise([*starts, part.width]):
