@@ -72,7 +72,7 @@ def each(
 def shared(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
     """Return ``function`` of every item, in order; lanes, of which the caller is one, take what is next.
 
-    So few threads are woken, and only once. If one fails, or the caller is interrupted, nothing more is begun.
+    So few threads are woken, once. If one fails, or the caller is interrupted, nothing more is begun.
 
     >>> shared(lambda number: number**2, range(4))
     [0, 1, 4, 9]

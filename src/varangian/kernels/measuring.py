@@ -133,14 +133,15 @@ class _Look:
         plan = _Plan.of(wanted, whole=self.whole)
         parts = list(stretches(self.rows, [PANEL] * len(self.rows.segments), runs))
         made = carry_out(lambda part: self._part(plan, part, careful), parts, self.rows.n)
-        order = {run: place for place, run in enumerate(runs)}
-        sums = np.zeros((len(runs), *plan.shape))
-        counts = np.zeros((len(runs), self.rows.n), dtype=np.int64)
-        for part, (tables, found) in zip(parts, made, strict=True):
-            for table in tables:
-                sums[order[part.run]] += table
-            counts[order[part.run]] += found
-        return np.where(wanted, plan.spread(sums, len(wanted)), np.nan), counts
+        panels: dict[int, list[NDArray[np.float64]]] = {run: [np.zeros((1, *plan.shape))] for run in runs}
+        counts = {run: np.zeros(self.rows.n, dtype=np.int64) for run in runs}
+        for part, (of_part, more) in zip(parts, made, strict=True):
+            panels[part.run].append(of_part)
+            counts[part.run] += more
+        sums = [np.concatenate(of_run).sum(0) for of_run in panels.values()]  # in order
+        tables = plan.spread(np.reshape(sums, (len(runs), *plan.shape)), len(wanted))
+        found = np.array([*counts.values()], dtype=np.int64).reshape(len(runs), self.rows.n)
+        return np.where(wanted, tables, np.nan), found
 
     def _part(
         self, plan: _Plan, part: Stretch, careful: bool
@@ -167,7 +168,9 @@ class _Look:
             rows = lines(kind, self.m, points)
             steps.append(column_step(kernel, rows, out, tile + room))
         tables = np.zeros((-(-(part.stop - part.start) // PANEL), *plan.shape))
-        ahead = Ahead(self.places.element(part), -(-len(chosen) // len(plan.pairs))) if share is None else None
+        ahead = (
+            Ahead(self.places.element(part), -(-len(chosen) // len(plan.pairs))) if share is None else None
+        )
         where = [steps[0].kept[0], len(chosen)] if ahead else []
         steps.append(
             Step.of(pairs(kind, ahead), plan.pairs, len(plan.pairs), points, tables, part.start, *where)

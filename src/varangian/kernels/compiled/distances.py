@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 from typing import NamedTuple
 
-from varangian.kernels.compiled.assembly import Assembly
+from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.tiles import BYTES, STEP, TILE, address_of, arguments, step_compiler
@@ -64,9 +64,9 @@ def pairs_code(kind: str, ahead: Ahead | None) -> str:
         later = _later(at, ahead, pair.counter, *more) if ahead else []
         zeros = [(vector, "zeroinitializer")] * area
         with at.counted("column", str(TILE), step=lanes, carried=zeros) as column:
-            for place in later:
-                line = at.index(place, column.counter, ELEMENTS[ahead.element].memory if ahead else "i8")
-                at.do(f"call void @llvm.prefetch.p0(ptr {line}, i32 0, i32 2, i32 1)")
+            for start in later:
+                line = at.index(start, column.counter, ELEMENTS[ahead.element].memory if ahead else "i8")
+                at.ask(line, 2)
             one, other = (
                 [
                     _row(at, start, row, column.counter, kind, f"load {vector}", size * lanes)
@@ -93,7 +93,7 @@ def pairs_code(kind: str, ahead: Ahead | None) -> str:
             *at.lines,
             "}",
             f"declare {vector} @llvm.fmuladd.v{lanes}{letters}({vector}, {vector}, {vector})",
-            "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
+            ASKS,
             "declare i64 @llvm.umin.i64(i64, i64)",
             "declare void @llvm.x86.sse.stmxcsr(ptr)" if flush else "",
             "declare void @llvm.x86.sse.ldmxcsr(ptr)" if flush else "",

@@ -1,8 +1,8 @@
-"""One weighted sum of rows as machine code, straight from where they lie: what one output needs, and no more."""
+"""One weighted sum of rows as machine code, straight from where they lie to where it goes."""
 
 from __future__ import annotations
 
-from varangian.kernels.compiled.assembly import Assembly
+from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.registers import Registers
@@ -37,7 +37,7 @@ def sum_code(element: str) -> str:
             start = at.get(f"load ptr, ptr {at.index('%rows', row.counter, 'ptr')}")
             begin = at.index(start, strip.counter, stored.memory)
             for ahead in range(width * stored.bytes, 2 * width * stored.bytes, LINE):
-                at.do(f"call void @llvm.prefetch.p0(ptr {at.index(begin, str(ahead), 'i8')}, i32 0, i32 3, i32 1)")
+                at.ask(at.index(begin, str(ahead), "i8"))
             weight = on.spread(at.get(f"load double, ptr {at.index('%weights', row.counter, 'double')}"))
             for k, place in enumerate(places):
                 value = on.widened(stored.load(at, at.index(begin, str(place), stored.memory), lanes))
@@ -52,7 +52,7 @@ def sum_code(element: str) -> str:
             "define i32 @kernel(ptr %rows, ptr %weights, i64 %n, i64 %first, i64 %last, ptr %out) #0 {",
             *at.lines,
             "}",
-            "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
+            ASKS,
             *on.declarations(),
             chip.attributes,
         ]

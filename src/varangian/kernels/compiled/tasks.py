@@ -20,8 +20,8 @@ Made = TypeVar("Made")
 STRETCH = 2**19
 """Numbers in a stretch, which a lane takes at a time: more are worth waking a thread."""
 
-EACH = 12
-"""Stretches of long rows that a lane takes: more cost time between them, with fewer lanes wait for each other."""
+EACH = 16
+"""Stretches of long rows for a lane: between more, time is lost; after fewer, lanes wait for each other."""
 
 
 class Stretch(NamedTuple):
@@ -48,6 +48,12 @@ def stretches(rows: Rows, tiles: Sequence[int], runs: Sequence[int] | None = Non
                 yield Stretch(segment, run, start, stop)
 
 
+def few_columns(start: int, stop: int, n: int) -> Iterator[tuple[int, int]]:
+    """Yield the columns of a stretch again, so few at a time that a copy of n rows takes hardly any room."""
+    step = max(1, STRETCH // n)
+    yield from ((begin, min(begin + step, stop)) for begin in range(start, stop, step))
+
+
 def carry_out(work: Callable[[Stretch], Made], parts: Sequence[Stretch], n: int) -> list[Made]:
     """Return what the work makes of every stretch of n rows, in order; few numbers are not shared out."""
     if n * sum(part.stop - part.start for part in parts) <= STRETCH:
@@ -59,6 +65,7 @@ class _Here(threading.local):
     """What this thread works in between the loads and the stores."""
 
     room: NDArray[np.uint8] = np.empty(0, np.uint8)
+    start = 0
 
 
 _here = _Here()
@@ -68,7 +75,8 @@ def scratch(size: int) -> int:
     """Return the address of so many bytes that are this thread's until it asks again."""
     if len(_here.room) < size + 64:
         _here.room = np.empty(size + 64, np.uint8)
-    return -(-int(_here.room.ctypes.data) // 64) * 64
+        _here.start = -(-int(_here.room.ctypes.data) // 64) * 64
+    return _here.start
 
 
 def addresses(vectors: Tensor | Sequence[Tensor]) -> NDArray[np.uint64]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from varangian.kernels.compiled.assembly import Assembly
+from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.elements import ELEMENTS, Element
 from varangian.kernels.compiled.jit import Compiler
 from varangian.kernels.compiled.processor import processor
@@ -135,7 +135,7 @@ class _Loader:
 
     def __init__(self, at: Assembly, element: Element, kind: str, sanitise: bool) -> None:
         self.at, self.element, self.kind, self.sanitise = at, element, kind, sanitise
-        self.declarations = ["declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"]
+        self.declarations = [ASKS]
 
     def plain(self, begin: str, target: str, stop: str, *, asks: bool) -> str:
         """Store the columns as if all were finite; return whether one was not."""
@@ -145,7 +145,7 @@ class _Loader:
             place = at.index(begin, loop.counter, self.element.memory)
             if asks:
                 ahead = at.index(place, str(TILE), self.element.memory)
-                at.do(f"call void @llvm.prefetch.p0(ptr {ahead}, i32 0, i32 2, i32 1)")
+                at.ask(ahead, 2)
             value = on.widened(self.element.load(at, place, lanes))
             loop.values[0] = on.watched(value, loop.values[0])
             self._store(on, value, target, loop.counter)
