@@ -58,12 +58,13 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     past = rows.batch_size * rows.n * rows.d * rows.segments[0].sample.element_size() >= LARGE
     kernels = [kernel_of(program, rows.n, name_of(segment.sample.dtype), past) for segment in rows.segments]
     tables = [addresses(segment.vectors) for segment in rows.segments]
-    targets = [addresses(output[..., None, :]) for output in outputs]
+    targets = [addresses(output[..., None, :])[:, 0].tolist() for output in outputs]
+    sources = [range(table.ctypes.data, table.ctypes.data + table.nbytes, 8 * rows.n) for table in tables]
 
     def work(stretch: Stretch) -> Tensor | None:
         segment, run, start, stop = stretch
         kernel = kernels[segment]
-        if kernel is not None and kernel.cover(tables[segment][run], start, stop, targets[segment][run, 0]):
+        if kernel is not None and kernel.cover(sources[segment][run], start, stop, targets[segment][run]):
             return None
         out = outputs[segment].view(rows.batch_size, -1)[run]
         return _repaired(program, rows.segments[segment].of_run(run), start, stop, out)
@@ -99,7 +100,7 @@ def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tens
     padded = functional.pad(values, (0, max(0, kernel.tile - width))).contiguous()
     out = padded.new_empty(*batch, padded.shape[-1])
     for table, target in zip(addresses(padded), out.view(-1, out.shape[-1]), strict=True):
-        if not kernel.cover(table, 0, len(target), target.data_ptr()):
+        if not kernel.cover(table.ctypes.data, 0, len(target), target.data_ptr()):
             return eager.reduced(program, values)
     return out[..., :width]
 
@@ -111,17 +112,17 @@ class Kernel:
         self.call, self.tile, self.told = call, tile, told
         self.room = 8 * n * tile
 
-    def cover(self, table: NDArray[np.uint64], start: int, stop: int, out: int | np.uint64) -> bool:
+    def cover(self, rows: int, start: int, stop: int, out: int) -> bool:
         """Do some columns, a few of them twice to fill the last tile; tell whether all went well.
 
         It does not where there are fewer columns than a tile has, or where a value is not finite.
         """
         if stop - start < self.tile:
             return False
-        rows, target, room = table.ctypes.data, int(out), scratch(self.room)
+        room = scratch(self.room)
         whole = start + (stop - start) // self.tile * self.tile
-        bad = self.call(rows, *self.told, start, whole, target, room) if whole > start else 0
-        bad += self.call(rows, *self.told, stop - self.tile, stop, target, room) if whole < stop else 0
+        bad = self.call(rows, *self.told, start, whole, out, room) if whole > start else 0
+        bad += self.call(rows, *self.told, stop - self.tile, stop, out, room) if whole < stop else 0
         return not bad
 
 

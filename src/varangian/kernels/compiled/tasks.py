@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.lanes import lanes, shared
-from varangian.kernels.rows import Rows
+from varangian.kernels.rows import AXES_OF_ONE, Rows
 
 Made = TypeVar("Made")
 
@@ -85,10 +85,13 @@ def addresses(vectors: Tensor | Sequence[Tensor]) -> NDArray[np.uint64]:
         if vectors[0].ndim == 1:
             return np.array([[vector.data_ptr() for vector in vectors]], dtype=np.uint64)
         return np.concatenate([addresses(part) for part in vectors], axis=1)
+    first, size = vectors.data_ptr(), vectors.element_size()
+    if vectors.ndim == AXES_OF_ONE and (step := vectors.stride(0) * size) > 0:
+        return np.arange(first, first + len(vectors) * step, step, dtype=np.uint64)[None]
     places = np.zeros((), dtype=np.int64)
-    for size, stride in zip(vectors.shape[:-1], vectors.stride()[:-1], strict=True):
-        places = places[..., None] + np.arange(size) * (stride * vectors.element_size())
-    return (places.reshape(-1, vectors.shape[-2]) + vectors.data_ptr()).astype(np.uint64)
+    for count, stride in zip(vectors.shape[:-1], vectors.stride()[:-1], strict=True):
+        places = places[..., None] + np.arange(count) * (stride * size)
+    return (places.reshape(-1, vectors.shape[-2]) + first).astype(np.uint64)
 
 
 def name_of(dtype: torch.dtype) -> str:
