@@ -6,9 +6,7 @@ import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache
 
-import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
