@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -54,6 +55,7 @@ def _eagerly(vectors: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(each).view(*batch, k, k), vectors.abs().amax(-1)
 
 
+@cache
 def _places(k: int) -> Tensor:
     """Return where in the triangle the product of every two stands."""
     place = torch.arange(k)

@@ -36,6 +36,11 @@ class Scattered:
     source: Float[Tensor, "samples ..."]
     index: Int64[Tensor, "..."]
 
+    @classmethod
+    def of(cls, samples: Float[Tensor, "g samples width"]) -> Scattered:
+        """Return samples that lie beside each other."""
+        return cls(samples.flatten(0, 1), torch.arange(samples.shape[:2].numel()).view(samples.shape[:2]))
+
     def __getitem__(self, where: int | slice | tuple[slice, ...]) -> Scattered:
         """Return some of them."""
         return Scattered(self.source, self.index[where])

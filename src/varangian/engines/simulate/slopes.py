@@ -22,6 +22,10 @@ WHOLE = 64
 """Numbers of which PyTorch takes any in the same way as their neighbours, if they come in so many."""
 
 
+SURE = 80.0
+"""Logarithm of odds that count as certain: below it, float32 loses digits, and processors lose time."""
+
+
 class Passage(NamedTuple):
     """What layers made of some numbers, and how a gradient with respect to it goes back through them."""
 
@@ -51,7 +55,7 @@ def passed(layers: nn.Sequential, x: Tensor) -> Passage:
 def after(layers: nn.Sequential, x: Tensor) -> Tensor:
     """Return what layers without parameters make of x, from where nothing goes back."""
     if _kinds(layers) == (nn.LogSoftmax,) and x.ndim == 2:
-        return x.T.log_softmax(0).T
+        return x.T.log_softmax(0).T.contiguous()
     made: Tensor = layers(x)
     return made
 
@@ -84,7 +88,7 @@ def _likelihood(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     room = x.new_zeros(classes, -(-count // WHOLE) * WHOLE)
     room[:, :count] = x.T
     logarithms = room.log_softmax(0)
-    gradients = logarithms.exp()
+    gradients = logarithms.clamp_min(-SURE).exp()
     gradients.scatter_add_(0, place, gradients.new_full((1, 1), -1.0).expand_as(place))
     return -logarithms.gather(0, place)[0], gradients[:, :count].T.contiguous()
 

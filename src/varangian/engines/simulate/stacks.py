@@ -152,25 +152,23 @@ class LinearStack:
     def _products(
         self, parts: Sequence[tuple[Tensor | Scattered, Tensor]], out: Float[Tensor, "runs workers d"]
     ) -> Float[Tensor, "runs workers"] | None:
-        """Write the gradients; return their norms if the first layer's are told on the way."""
-        squares: list[Tensor] = []
+        """Write the gradients; return their norms if the samples are read where they lie."""
+        direct = isinstance(parts[0][0], Scattered)
+        squares = torch.zeros(out.shape[:2], dtype=torch.float64, device=out.device)
         for layer, (x, delta) in zip(self.layers, parts, strict=True):
             for run, rows in enumerate(out):
-                weights = rows[:, layer.weight].unflatten(-1, layer.shape)
-                one = x[run]
+                weights, one = rows[:, layer.weight].unflatten(-1, layer.shape), x[run]
+                if direct and isinstance(one, Tensor):
+                    one = Scattered.of(one)
                 if isinstance(one, Scattered):
-                    squares.append(one.outer_sums(delta[run], weights))
+                    squares[run] += one.outer_sums(delta[run], weights)
                 else:
                     outer_sums(delta[run], one, weights)
             if layer.bias is not None:
-                torch.sum(delta, 2, out=out[..., layer.bias])
-        if not squares:
-            return None
-        first = self.layers[0].weight
-        others = (out[..., : first.start], out[..., first.stop :])
-        lengths = [torch.linalg.vector_norm(part, dim=-1, dtype=torch.float64) for part in others]
-        whole: Tensor = torch.stack(squares) + lengths[0].square() + lengths[1].square()
-        return whole.sqrt().to(out)
+                biases = torch.sum(delta, 2, out=out[..., layer.bias])
+                if direct:
+                    squares += torch.linalg.vector_norm(biases, dim=-1, dtype=torch.float64).square()
+        return squares.sqrt().to(out) if direct else None
 
     def outputs(self, theta: Float[Tensor, " d"], inputs: Float[Tensor, "samples ..."]) -> Tensor:
         """Return what the stack with these parameters makes of some samples."""
