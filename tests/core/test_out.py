@@ -67,6 +67,14 @@ def test_what_is_read_only_is_not_written(tmp_path: Path) -> None:
     assert (frozen == 0).all()
 
 
+def test_arrays_of_jax_are_not_written() -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    x, out = jnp.asarray(X[0].numpy()), jnp.zeros(40, jnp.float32)
+    with pytest.raises(InputError, match="cannot be written"):
+        vg.Median(f=1)(x, out=out)
+    assert (np.asarray(out) == 0).all()
+
+
 def test_a_leaf_that_is_not_in_one_piece_is_refused() -> None:
     lists = [[row[:12].view(3, 4), row[12:]] for row in X[0]]
     with pytest.raises(InputError, match="in one piece"):

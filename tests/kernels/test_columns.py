@@ -10,7 +10,7 @@ import pytest
 import torch
 from kernels.examples import DTYPES, normal
 
-from varangian.kernels import eager
+from varangian.kernels import columns, eager
 from varangian.kernels.columns import reduce, reduced, reducible
 from varangian.kernels.compiled import tasks
 from varangian.kernels.compiled.columns import tile_columns
@@ -257,6 +257,18 @@ def test_threads_change_no_bit(n: int, short: None, threads: None) -> None:
             results.append([*outcome(program, rows), rows.nonfinite])
         for others in results[1:]:
             assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_past_the_caches_is_the_same(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the result lies: whole pieces of memory go past the caches, what lies odd does not."""
+    monkeypatch.setattr(columns, "LARGE", 1)
+    x = normal(11, 5003, dtype=dtype)
+    for program in PROGRAMS:
+        for odd in (0, 1, 7):
+            out = x.new_full((5003 + odd,), torch.nan)
+            reduce(program, Rows([Segment(x)]), [out[odd:]])
+            assert torch.equal(out[odd:], wanted(program, x))
 
 
 def test_blocks_and_rows_agree() -> None:

@@ -7,11 +7,10 @@ import torch
 
 from varangian.kernels import eager
 from varangian.kernels.combine import FEW, combined, reduced_mix
-from varangian.kernels.compiled.jit import available
 from varangian.kernels.programs import Middle, Nearest, Program, SignSum, Trimmed
 from varangian.kernels.rows import LARGEST, Rows, Segment
 
-pytestmark = pytest.mark.skipif(not available(), reason="nothing can be compiled here")
+pytestmark = pytest.mark.usefixtures("compiled")
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 SHAPES = [(1, 1, 1), (3, 1, 7), (5, 5, 513), (11, 8, 5000), (26, 13, 70_001)]
@@ -74,6 +73,30 @@ def test_the_same_to_the_bit_in_any_company() -> None:
         for output in range(5):
             alone = sums(Rows([Segment(tuple(x[run]))]), weights[run, output : output + 1])
             torch.testing.assert_close(alone[0], together[run, output], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_sum_is_that_of_many_to_the_bit(dtype: torch.dtype) -> None:
+    """One goes straight where it belongs, several by way of a tile; rows that weigh nothing are left out."""
+    x, weights = drawn(2, 9, 5003).to(dtype), shares(2, 1, 9)
+    weights[0, 0, 3:6] = 0
+    many = Rows([Segment(x)])
+    alone = Rows([Segment(x)])
+    alone.reads = 1
+    assert torch.equal(sums(alone, weights), sums(many, weights.expand(2, 3, 9))[:, 2:])
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("column", [0, 300, 4095, 4999])
+def test_one_sum_of_what_is_not_finite(value: float, column: int) -> None:
+    x, weights = drawn(5, 5000).float(), torch.full((1, 5), 0.2, dtype=torch.float64)
+    x[3, column] = value
+    for sanitise in (True, False):
+        rows = Rows([Segment(x)], sanitise=sanitise)
+        got = sums(rows, weights)
+        assert rows.nonfinite.tolist() == [0, 0, 0, 1, 0]
+        want = (x.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0) if sanitise else x).double().mean(0)
+        torch.testing.assert_close(got[0].double(), want, rtol=1e-6, atol=1e-6, equal_nan=True)
 
 
 def test_extras_segments_and_shared_weights() -> None:

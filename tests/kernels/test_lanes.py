@@ -7,11 +7,19 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 import torch
 
-from varangian.kernels.lanes import each, lanes, lanes_instead_of_threads, threads_instead_of_lanes
+from varangian.kernels.lanes import (
+    _pool,
+    each,
+    lanes,
+    lanes_instead_of_threads,
+    shared,
+    threads_instead_of_lanes,
+)
 
 
 @pytest.fixture
@@ -63,6 +71,59 @@ def test_a_failure_tells_the_others(two: None) -> None:
     with pytest.raises(ValueError, match="enough"):
         each(work, range(4), over)
     assert over.is_set()
+
+
+def test_the_caller_is_a_lane(two: None) -> None:
+    meeting = threading.Barrier(2, timeout=5)
+
+    def work(_: int) -> threading.Thread:
+        meeting.wait()
+        return threading.current_thread()
+
+    found = shared(work, range(6))
+    assert len(set(found)) == 2
+    assert threading.current_thread() in found
+
+
+def test_shared_work_comes_back_in_order(two: None) -> None:
+    def slow_first(number: int) -> int:
+        time.sleep(0.02 if number == 0 else 0)
+        return number
+
+    for count in (0, 1, 2, 50):
+        assert shared(slow_first, range(count)) == list(range(count))
+    assert shared(lambda _: (lanes(), torch.get_num_threads()), range(6)) == [(1, 1)] * 6
+    assert shared(lambda _: shared(lambda x: x, [1, 2]), range(4)) == [[1, 2]] * 4
+    assert (lanes(), torch.get_num_threads()) == (2, 2)
+
+
+@pytest.mark.parametrize("kind", [ValueError, IndexError, KeyboardInterrupt])
+@pytest.mark.parametrize("helper", [False, True])
+def test_nothing_is_begun_after_a_failure(two: None, kind: type[BaseException], helper: bool) -> None:
+    begun, here = [], threading.current_thread()
+
+    def work(number: int) -> None:
+        begun.append(number)
+        if (threading.current_thread() is not here) == helper:
+            raise kind("enough")
+        time.sleep(0.05)
+
+    with pytest.raises(kind, match="enough"):
+        shared(work, range(100))
+    assert len(begun) < 5
+    assert shared(lambda x: x, range(4)) == [0, 1, 2, 3]
+
+
+def test_lanes_that_are_busy_are_not_waited_for(two: None) -> None:
+    free = threading.Event()
+    busy = [meanwhile_in_the_pool(free) for _ in range(2)]
+    assert shared(lambda x: x, range(4)) == [0, 1, 2, 3]
+    free.set()
+    assert all(one.result() for one in busy)
+
+
+def meanwhile_in_the_pool(free: threading.Event) -> Future[bool]:
+    return _pool(2).submit(free.wait, 5)
 
 
 def test_no_lanes_within_a_lane(two: None) -> None:

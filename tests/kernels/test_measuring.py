@@ -10,13 +10,12 @@ import torch
 from varangian.kernels import eager
 from varangian.kernels.combine import FEW
 from varangian.kernels.compiled.distances import PANEL
-from varangian.kernels.compiled.jit import available
 from varangian.kernels.distances import pairwise
 from varangian.kernels.measuring import measurable, measured
 from varangian.kernels.programs import Middle
 from varangian.kernels.rows import LARGEST, Rows, Segment
 
-pytestmark = pytest.mark.skipif(not available(), reason="nothing can be compiled here")
+pytestmark = pytest.mark.usefixtures("compiled")
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 

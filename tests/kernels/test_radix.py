@@ -12,7 +12,6 @@ from torch import Tensor
 
 from varangian.kernels import eager
 from varangian.kernels.columns import FEW_RANKS_NETWORK, reduce, reduced, reducible
-from varangian.kernels.compiled.jit import available
 from varangian.kernels.compiled.radix import Span, selection_columns, span_of
 from varangian.kernels.programs import Middle, Nearest, Program, SignSum, Trimmed
 from varangian.kernels.rows import Rows, Segment
@@ -133,7 +132,7 @@ def test_a_median_is_the_same_by_a_network_and_by_a_search(n: int) -> None:
         assert torch.equal(compiled(program, values), by_sorting(program, values).float())
 
 
-@pytest.mark.skipif(not available(), reason="nothing can be compiled here, so there are no tiles")
+@pytest.mark.usefixtures("compiled")
 def test_widths_around_a_tile_batches_and_strides() -> None:
     tile = selection_columns("float32")
     for width in (1, tile - 1, tile, tile + 1, 3 * tile + 5):

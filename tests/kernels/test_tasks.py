@@ -14,6 +14,7 @@ from kernels.examples import normal
 
 from varangian.kernels.compiled import tasks
 from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
+from varangian.kernels.lanes import lanes
 from varangian.kernels.rows import Rows, Segment
 
 
@@ -52,13 +53,15 @@ def test_every_column_once(
         assert start == left[segment, run]
         assert start % tile == 0
         assert min(tile, width) <= stop - start
-        assert (stop - start) * n < max(numbers, n * tile) + n * tile
+        share = -(-width // (tasks.EACH * lanes()))
+        assert (stop - start) * n < max(numbers, n * (share + tile)) + n * tile
         left[segment, run] = stop
     assert all(stop == widths[segment] for (segment, _), stop in left.items())
 
 
-def test_a_long_row_is_cut() -> None:
-    assert len(list(stretches(rows_of(25, [10**6]), [16]))) == 24
+def test_a_long_row_is_cut(two: None) -> None:
+    assert len(list(stretches(rows_of(25, [10**6]), [16]))) == tasks.EACH * lanes()
+    assert len(list(stretches(rows_of(25, [10**5]), [16]))) == 25 * 10**5 // tasks.STRETCH + 1
     assert list(stretches(rows_of(3, [5]), [16])) == [Stretch(0, 0, 0, 5)]
 
 

@@ -19,7 +19,8 @@ def legend(found: Sequence[Measured]) -> list[str]:
         f"wall and of all cores. Read by: {ways or 'nothing'}.",
         "reads: how often a rule reads the input.",
         "first, from disk: the first call in a new process, before and after its code is on disk, in ms.",
-        "Others: how many times as long as ours they took; * where their result is another.",
+        "Others: how many times as long as ours they took, on the wall / of all cores; * where their result "
+        "is another.",
     ]
 
 
@@ -83,12 +84,20 @@ def _numbers(one: Measured) -> list[str]:
 
 
 def _ratio(one: Measured, name: str) -> str:
-    """Return how many times as long as ours another took."""
+    """Return how many times as long as ours another took, on the wall and of all cores."""
     if name not in one.times:
         return ""
-    ratio = one.times[name].over(one.times[OURS]).wall
     star = "*" if one.same(name) is False else ""
-    return f"{ratio:.0f}x{star}" if ratio >= 9.95 else f"{ratio:.1f}x{star}"
+    return f"{'/'.join(map(_times, one.times[name].over(one.times[OURS])))}{star}"
+
+
+def _times(ratio: float) -> str:
+    """Return a ratio, to two digits at least.
+
+    >>> _times(8.66), _times(14.2)
+    ('8.7x', '14x')
+    """
+    return f"{ratio:.0f}x" if ratio >= 9.95 else f"{ratio:.1f}x"
 
 
 def _ms(seconds: float | None) -> str:

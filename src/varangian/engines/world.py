@@ -213,7 +213,13 @@ def clipping(
     gradient: Float[Tensor, "*batch d"], bound: Float[Tensor, "*#batch"] | float
 ) -> Float[Tensor, "*batch"] | None:
     """Return what scales the gradients down to norm ``bound`` where they are longer; None if none is."""
-    norm = gradient.norm(dim=-1)
+    return shortening(gradient.norm(dim=-1), bound)
+
+
+def shortening(
+    norm: Float[Tensor, "*batch"], bound: Float[Tensor, "*#batch"] | float
+) -> Float[Tensor, "*batch"] | None:
+    """Return what scales gradients of these norms down to ``bound``; None if none is longer."""
     limit = torch.as_tensor(bound, dtype=norm.dtype, device=norm.device)
     over = norm > limit
     return torch.where(over, limit / norm, 1.0) if bool(over.any()) else None

@@ -6,9 +6,7 @@ import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache
 
-import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,7 +14,15 @@ from varangian.kernels import eager
 from varangian.kernels.compiled.columns import column_code, tile_columns
 from varangian.kernels.compiled.jit import Compiler, available
 from varangian.kernels.compiled.radix import selection_code, selection_columns, span_of
-from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
+from varangian.kernels.compiled.tasks import (
+    Stretch,
+    addresses,
+    carry_out,
+    few_columns,
+    name_of,
+    scratch,
+    stretches,
+)
 from varangian.kernels.cuda import columns as on_cuda
 from varangian.kernels.cuda.written import serves
 from varangian.kernels.programs import Program
@@ -25,9 +31,12 @@ from varangian.kernels.rows import Rows, Segment, sound
 FEW_RANKS_NETWORK = 150
 """Rows above which searching for one or two ranks is less work than a network."""
 
+LARGE = 2**25
+"""Bytes of rows that no cache holds: then the result need not push anything out of it either."""
+
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 
-_network = Compiler(column_code, ctypes.c_int32, _POINTER, *[_NUMBER] * 2, *[_POINTER] * 2)
+_network = Compiler(column_code, ctypes.c_int32, _POINTER, *[_NUMBER] * 3, *[_POINTER] * 2)
 _selection = Compiler(selection_code, ctypes.c_int32, _POINTER, *[_NUMBER] * 5, *[_POINTER] * 2)
 
 
@@ -44,24 +53,35 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
         on_cuda.reduce(program, rows, outputs)
         return
     rows.reads += 1
-    kernels = [kernel_of(program, rows.n, name_of(segment.sample.dtype)) for segment in rows.segments]
+    past = rows.batch_size * rows.n * rows.d * rows.segments[0].sample.element_size() >= LARGE
+    kernels = [kernel_of(program, rows.n, name_of(segment.sample.dtype), past) for segment in rows.segments]
     tables = [addresses(segment.vectors) for segment in rows.segments]
-    targets = [output.view(rows.batch_size, output.shape[-1]) for output in outputs]
+    targets = [addresses(output[..., None, :])[:, 0].tolist() for output in outputs]
+    sources = [range(table.ctypes.data, table.ctypes.data + table.nbytes, 8 * rows.n) for table in tables]
 
     def work(stretch: Stretch) -> Tensor | None:
         segment, run, start, stop = stretch
-        out = targets[segment][run]
         kernel = kernels[segment]
-        if kernel is not None and kernel.cover(tables[segment][run], start, stop, out):
+        if kernel is not None and kernel.cover(sources[segment][run], start, stop, targets[segment][run]):
             return None
-        values, counts = sound(rows.segments[segment].of_run(run).columns(start, stop))
-        out[start:stop] = reduced(program, values)
-        return counts
+        out = outputs[segment].view(rows.batch_size, -1)[run]
+        return _repaired(program, rows.segments[segment].of_run(run), start, stop, out)
 
     parts = list(stretches(rows, [kernel.tile if kernel else 1 for kernel in kernels]))
     for part, counts in zip(parts, carry_out(work, parts, rows.n), strict=True):
         if counts is not None:
             rows.count(part.run, counts)
+
+
+def _repaired(program: Program, segment: Segment, start: int, stop: int, out: Tensor) -> Tensor | None:
+    """Do the same where values may not be finite, a few columns at a time; return how many each row has."""
+    counts = None
+    for begin, end in few_columns(start, stop, segment.rows):
+        values, found = sound(segment.columns(begin, end))
+        out[begin:end] = reduced(program, values)
+        if found is not None:
+            counts = found if counts is None else counts + found
+    return counts
 
 
 def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
@@ -78,7 +98,7 @@ def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tens
     padded = functional.pad(values, (0, max(0, kernel.tile - width))).contiguous()
     out = padded.new_empty(*batch, padded.shape[-1])
     for table, target in zip(addresses(padded), out.view(-1, out.shape[-1]), strict=True):
-        if not kernel.cover(table, 0, len(target), target):
+        if not kernel.cover(table.ctypes.data, 0, len(target), target.data_ptr()):
             return eager.reduced(program, values)
     return out[..., :width]
 
@@ -90,30 +110,33 @@ class Kernel:
         self.call, self.tile, self.told = call, tile, told
         self.room = 8 * n * tile
 
-    def cover(self, table: NDArray[np.uint64], start: int, stop: int, out: Tensor) -> bool:
+    def cover(self, rows: int, start: int, stop: int, out: int) -> bool:
         """Do some columns, a few of them twice to fill the last tile; tell whether all went well.
 
         It does not where there are fewer columns than a tile has, or where a value is not finite.
         """
         if stop - start < self.tile:
             return False
-        rows, target, room = table.ctypes.data, out.data_ptr(), scratch(self.room)
+        room = scratch(self.room)
         whole = start + (stop - start) // self.tile * self.tile
-        bad = self.call(rows, *self.told, start, whole, target, room) if whole > start else 0
-        bad += self.call(rows, *self.told, stop - self.tile, stop, target, room) if whole < stop else 0
+        bad = self.call(rows, *self.told, start, whole, out, room) if whole > start else 0
+        bad += self.call(rows, *self.told, stop - self.tile, stop, out, room) if whole < stop else 0
         return not bad
 
 
 @cache
-def kernel_of(program: Program, n: int, element: str) -> Kernel | None:
-    """Return a network up to so many rows, a search above; None if only sorting will do."""
+def kernel_of(program: Program, n: int, element: str, past: bool = False) -> Kernel | None:
+    """Return a network up to so many rows, a search above; None if only sorting will do.
+
+    ``past``: what a network writes may go past the caches.
+    """
     span = span_of(program, n)
     if span and n > (FEW_RANKS_NETWORK if span.high - span.low < 2 else eager.LONGEST_NETWORK):
         return Kernel(_selection(element), n, selection_columns(element), n, *span)
-    return None if n > eager.LONGEST_NETWORK else network_of(program, n, element)
+    return None if n > eager.LONGEST_NETWORK else network_of(program, n, element, past)
 
 
 @cache
-def network_of(program: Program, n: int, element: str) -> Kernel:
+def network_of(program: Program, n: int, element: str, past: bool = False) -> Kernel:
     """Return the network for so few rows that one will do."""
-    return Kernel(_network(program, n, element), n, tile_columns(n, element))
+    return Kernel(_network(program, n, element), n, tile_columns(n, element), int(past))

@@ -6,8 +6,10 @@ that rows are: then what is not finite has to be counted. A row that alone weigh
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,6 +20,8 @@ from torch import Tensor
 from varangian.kernels.columns import Kernel, network_of
 from varangian.kernels.compiled.combine import TOGETHER, columns, combine
 from varangian.kernels.compiled.elements import ELEMENTS
+from varangian.kernels.compiled.jit import Compiler
+from varangian.kernels.compiled.sums import sum_code, sum_columns
 from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
 from varangian.kernels.compiled.tiles import BYTES, TILE, Step, address_of, give, run
 from varangian.kernels.eager import LONGEST_NETWORK
@@ -38,10 +42,11 @@ Finish = Callable[[Stretch, int, int], Sequence[Step]]
 """What is done with a tile of sums, given the stretch, where they are, and where memory is free."""
 
 
-class Shares(NamedTuple):
+@dataclass(frozen=True)
+class Shares:
     """What is taken of the rows of one run: those that weigh, then those that are only looked at.
 
-    ``weights`` are as compiled code reads them, or None if the rows themselves are what is wanted.
+    ``weights`` are those of the sums ``(m, rows)``, or None if the rows themselves are what is wanted.
     """
 
     rows: NDArray[np.intp]
@@ -51,27 +56,43 @@ class Shares(NamedTuple):
     @classmethod
     def of(cls, weights: NDArray[np.float64], n: int, *, all_rows: bool) -> Shares:
         """Return the shares for weights ``(m, k)``; if ``all_rows``, each of the n rows is taken once."""
-        ones = (weights != 0).sum(1) == 1
-        if not all_rows and (ones & (weights.max(1, initial=0) == 1)).all():
+        some = weights != 0
+        if not all_rows and (some.sum(1) == 1).all() and (weights.max(1) == 1).all():
             return cls(weights.argmax(1), len(weights), None)
-        weigh = (weights != 0).any(0)
-        order = np.flatnonzero(weigh) if weigh.any() else np.array([-1])  # the origin, which weighs nothing
-        idle = np.flatnonzero(~weigh[:n]) if all_rows else order[:0]
-        return cls(np.append(order, idle), len(order), grouped(weights[:, order]))
+        weigh = some.any(0)
+        order = weigh.nonzero()[0]
+        if not len(order):
+            order = np.array([-1])  # the origin, which weighs nothing
+        idle = (~weigh[:n]).nonzero()[0] if all_rows else order[:0]
+        return cls(np.concatenate([order, idle]), len(order), weights[:, order])
+
+    @property
+    def alone(self) -> bool:
+        """Tell whether nothing is only looked at, and something is taken."""
+        return self.weighing == len(self.rows) and int(self.rows[0]) >= 0
+
+    @cached_property
+    def single(self) -> NDArray[np.float64]:
+        """Return the weights of the only sum, row after row."""
+        return np.ones(1) if self.weights is None else np.ascontiguousarray(self.weights[0])
+
+    @cached_property
+    def together(self) -> NDArray[np.float64]:
+        """Return the weights as compiled code reads them, if there are sums."""
+        return np.empty(0) if self.weights is None else grouped(self.weights)
 
     @property
     def room(self) -> int:
         """Return how many bytes the tiles take."""
-        sums = 0 if self.weights is None else TOGETHER * len(self.weights)
-        return ROW * (len(self.rows) + sums)
+        return ROW * (len(self.rows) + TOGETHER * len(self.together))
 
     def steps(self, kind: str, tile: int) -> tuple[list[Step], int, int]:
         """Return the steps that make the sums, where these will be, and what is free after them."""
         free = tile + ROW * len(self.rows)
         if self.weights is None:
             return [], tile, free
-        groups = len(self.weights)
-        step = Step.of(combine(kind), self.weights, groups, self.weighing, tile, free)
+        groups = len(self.together)
+        step = Step.of(combine(kind), self.together, groups, self.weighing, tile, free)
         return [step], free, free + ROW * TOGETHER * groups
 
 
@@ -96,13 +117,12 @@ def combined(rows: Rows, weights: Float[Tensor, "*batch m k"], outputs: Sequence
     """Write the sums of the rows and then the extras, ``(*batch, m, d)`` per segment."""
     m = weights.shape[-2]
     targets = [addresses(output) for output in outputs]
-
     kinds = [_kind(segment.sample.dtype) for segment in rows.segments]
 
     def finish(part: Stretch, made: int, _: int) -> list[Step]:
         return [_give(rows, part, kinds, targets[part.segment], m, made)]
 
-    _go_over(rows, weights, kinds, finish, 0)
+    _go_over(rows, weights, kinds, finish, 0, targets)
 
 
 def reduced_mix(
@@ -146,21 +166,57 @@ def _give(
     return Step.of(give(element, kinds[part.segment]), targets[part.run], m, tile)
 
 
-def _go_over(rows: Rows, weights: Tensor, kinds: Sequence[str], finish: Finish, more: int) -> None:
-    """Read the rows once; make the sums in a tile, and let them be finished there."""
+def _go_over(
+    rows: Rows,
+    weights: Tensor,
+    kinds: Sequence[str],
+    finish: Finish,
+    more: int,
+    targets: Sequence[NDArray[np.uint64]] | None = None,
+) -> None:
+    """Read the rows once; make the sums in a tile, and let them be finished there.
+
+    Where the sums are all that is wanted, ``targets`` says where; a single one needs no tile.
+    """
     rows.reads += 1
     places, shares = Places(rows), shares_of(rows, weights)
+    single = targets is not None and weights.shape[-2] == 1
 
-    def work(part: Stretch) -> NDArray[np.int64]:
-        share = shares[part.run]
+    def work(part: Stretch) -> NDArray[np.int64] | None:
+        share, start = shares[part.run], part.start
         kind = kinds[part.segment]
+        if targets is not None and single and kind == "float" and share.alone:
+            start = _sum(places, part, share, int(targets[part.segment][part.run, 0]))
+        if start == part.stop:
+            return None
         tile = scratch(share.room + more)
         load, counts = places.load(part, share.rows, kind, tile)
         sums, made, free = share.steps(kind, tile)
-        run([load, *sums, *finish(part, made, free)], part.start, part.stop)
+        run([load, *sums, *finish(part, made, free)], start, part.stop)
         return places.found(share.rows, counts)
 
     parts = list(stretches(rows, [TILE] * len(rows.segments)))
     for part, found in zip(parts, carry_out(work, parts, rows.n), strict=True):
-        if found.any():
+        if found is not None and found.any():
             rows.count(part.run, torch.from_numpy(found))
+
+
+def _sum(places: Places, part: Stretch, share: Shares, out: int) -> int:
+    """Make the one sum where it goes, as far as whole strips of columns reach; return how far that is.
+
+    That is nowhere if a value is not finite.
+    """
+    stop = part.start + (part.stop - part.start) // sum_columns() * sum_columns()
+    where, weights = places.of(part, share.rows), share.single
+    call = _direct(places.element(part))
+    given = (where.ctypes.data, weights.ctypes.data, len(where))
+    return part.start if stop > part.start and call(*given, part.start, stop, out) else stop
+
+
+_direct = Compiler(
+    sum_code,
+    ctypes.c_int32,
+    *[ctypes.c_void_p] * 2,
+    *[ctypes.c_int64] * 3,
+    ctypes.c_void_p,
+)

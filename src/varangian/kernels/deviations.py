@@ -76,11 +76,12 @@ def deviations(
                 Step.of(pairs("double"), np.zeros((1, 2), np.int64), 1, block, gap, part.start),
             ]
         run(steps, part.start, part.stop)
-        apart: NDArray[np.float64] = gaps[:, :, 0, 0, 1].sum(1)
+        apart: NDArray[np.float64] = gaps[:, :, 0, 0, 1]
         return apart
 
     total = np.zeros((count, rows.batch_size))
     parts = list(stretches(rows, [PANEL] * len(rows.segments)))
     for part, gaps in zip(parts, carry_out(work, parts, rows.n), strict=True):
-        total[:, part.run] += gaps
+        for gap in gaps.T:
+            total[:, part.run] += gap
     return torch.from_numpy(total).view(count, *rows.batch)

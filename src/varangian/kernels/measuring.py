@@ -9,6 +9,7 @@ threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor
 from varangian.kernels.columns import network_of
 from varangian.kernels.combine import FEW, ROW, WORKING, column_step, lines, shares_of
 from varangian.kernels.compiled.combine import TOGETHER
-from varangian.kernels.compiled.distances import PANEL, pairs, side
+from varangian.kernels.compiled.distances import PANEL, Ahead, pairs, side
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
 from varangian.kernels.compiled.tiles import BYTES, TILE, Step, run
 from varangian.kernels.places import Places, readable
@@ -132,14 +133,15 @@ class _Look:
         plan = _Plan.of(wanted, whole=self.whole)
         parts = list(stretches(self.rows, [PANEL] * len(self.rows.segments), runs))
         made = carry_out(lambda part: self._part(plan, part, careful), parts, self.rows.n)
-        order = {run: place for place, run in enumerate(runs)}
-        sums = np.zeros((len(runs), *plan.shape))
-        counts = np.zeros((len(runs), self.rows.n), dtype=np.int64)
-        for part, (tables, found) in zip(parts, made, strict=True):
-            for table in tables:
-                sums[order[part.run]] += table
-            counts[order[part.run]] += found
-        return np.where(wanted, plan.spread(sums, len(wanted)), np.nan), counts
+        panels: dict[int, list[NDArray[np.float64]]] = {run: [np.zeros((1, *plan.shape))] for run in runs}
+        counts = {run: np.zeros(self.rows.n, dtype=np.int64) for run in runs}
+        for part, (of_part, more) in zip(parts, made, strict=True):
+            panels[part.run].append(of_part)
+            counts[part.run] += more
+        sums = [np.concatenate(of_run).sum(0) for of_run in panels.values()]  # in order
+        tables = plan.spread(np.reshape(sums, (len(runs), *plan.shape)), len(wanted))
+        found = np.array([*counts.values()], dtype=np.int64).reshape(len(runs), self.rows.n)
+        return np.where(wanted, tables, np.nan), found
 
     def _part(
         self, plan: _Plan, part: Stretch, careful: bool
@@ -153,7 +155,7 @@ class _Look:
         tile = scratch(room + max((kernel.room for _, kernel in kernels), default=0))
         if share is None:
             chosen, points = plan.padded(np.append(np.arange(self.m), self.below)[plan.rows]), tile
-            load, counts = self.places.load(part, chosen, kind, tile)
+            load, counts = self.places.load(part, chosen, kind, tile, asks=False)
             steps = [load]
         else:
             chosen = share.rows
@@ -166,7 +168,13 @@ class _Look:
             rows = lines(kind, self.m, points)
             steps.append(column_step(kernel, rows, out, tile + room))
         tables = np.zeros((-(-(part.stop - part.start) // PANEL), *plan.shape))
-        steps.append(Step.of(pairs(kind), plan.pairs, len(plan.pairs), points, tables, part.start))
+        ahead = (
+            Ahead(self.places.element(part), -(-len(chosen) // len(plan.pairs))) if share is None else None
+        )
+        where = [steps[0].kept[0], len(chosen)] if ahead else []
+        steps.append(
+            Step.of(pairs(kind, ahead), plan.pairs, len(plan.pairs), points, tables, part.start, *where)
+        )
         run(steps, part.start, part.stop)
         return tables, self.places.found(chosen, counts)
 
@@ -181,6 +189,11 @@ class _Plan(NamedTuple):
     @classmethod
     def of(cls, wanted: Pairs, *, whole: bool) -> _Plan:
         """Return what measures the wanted pairs; if ``whole``, all rows are needed for that."""
+        return _plan(wanted.tobytes(), len(wanted), whole)
+
+    @classmethod
+    def made(cls, wanted: Pairs, *, whole: bool) -> _Plan:
+        """Return the same, made anew."""
         rows = np.flatnonzero(wanted.any(1) | whole)
         spare = -len(rows) % side()
         blocks = (len(rows) + spare) // side()
@@ -210,3 +223,9 @@ class _Plan(NamedTuple):
         tables = np.zeros((len(sums), k, k))
         tables[:, self.rows[:, None], self.rows] = square[:, : len(self.rows), : len(self.rows)]
         return tables
+
+
+@lru_cache(maxsize=64)
+def _plan(wanted: bytes, k: int, whole: bool) -> _Plan:
+    """Return a plan, which is often the same as that of the last call."""
+    return _Plan.made(np.frombuffer(wanted, dtype=np.bool_).reshape(k, k), whole=whole)

@@ -28,14 +28,25 @@ class Places:
         self.of_segments = [self._of(rows, segment) for segment in range(len(rows.segments))]
 
     def load(
-        self, part: Stretch, chosen: NDArray[np.intp], kind: str, tile: int
+        self, part: Stretch, chosen: NDArray[np.intp], kind: str, tile: int, *, asks: bool = True
     ) -> tuple[Step, NDArray[np.int64]]:
-        """Return the step that takes some of them into a tile, and where it counts what is not finite."""
-        element = name_of(self.rows.segments[part.segment].sample.dtype)
-        where = self.of_segments[part.segment][part.run][chosen]
-        counts = np.zeros(len(chosen), dtype=np.int64)
-        code = take(element, kind, sanitise=self.rows.sanitise)
+        """Return the step that takes some of them into a tile, and where it counts what is not finite.
+
+        What it takes them from is the first of what it is given. Unless it ``asks`` memory for the next tile,
+        another step should.
+        """
+        where, counts = self.of(part, chosen), np.zeros(len(chosen), dtype=np.int64)
+        code = take(self.element(part), kind, sanitise=self.rows.sanitise, asks=asks)
         return Step.of(code, where, len(where), tile, counts), counts
+
+    def of(self, part: Stretch, chosen: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """Return where some of them begin."""
+        where: NDArray[np.uint64] = self.of_segments[part.segment][part.run][chosen]
+        return where
+
+    def element(self, part: Stretch) -> str:
+        """Return the name of their dtype."""
+        return name_of(self.rows.segments[part.segment].sample.dtype)
 
     def found(self, chosen: NDArray[np.intp], counts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the counts of each of the rows."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.core.moments import Moments
-from varangian.kernels.products import gram
+from varangian.kernels.inner import inner
 
 Columns = dict[str, Tensor]
 """Numbers by name, each ``(*batch,)``: one for every run."""
@@ -21,11 +21,7 @@ def describe(name: str, vectors: Moments) -> Columns:
     >>> describe("sent", Moments.of(torch.tensor([[3.0, 0.0], [3.0, 8.0]])))
     {'sent_variance': tensor(32.), 'sent_norm': tensor(5.), 'sent_largest': tensor(4.)}
     """
-    return {
-        f"{name}_variance": vectors.variance,
-        f"{name}_norm": vectors.mean.norm(dim=-1),
-        f"{name}_largest": vectors.mean.abs().amax(-1),
-    }
+    return {f"{name}_variance": vectors.variance} | _told({name: vectors.mean})
 
 
 def cosine(a: Float[Tensor, "*batch d"], b: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
@@ -34,8 +30,7 @@ def cosine(a: Float[Tensor, "*batch d"], b: Float[Tensor, "*batch d"]) -> Float[
     >>> cosine(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 0.0]))
     tensor(1.)
     """
-    length = a.norm(dim=-1) * b.norm(dim=-1)
-    return torch.where(length > 0, (a * b).sum(-1) / length, torch.nan)
+    return cosines({"a": a, "b": b})["a_to_b"]
 
 
 def cosines(means: dict[str, Float[Tensor, "*batch d"]]) -> Columns:
@@ -44,12 +39,31 @@ def cosines(means: dict[str, Float[Tensor, "*batch d"]]) -> Columns:
     >>> cosines({"sent": torch.tensor([1.0, 0.0]), "aggregated": torch.tensor([2.0, 0.0])})
     {'sent_to_aggregated': tensor(1.)}
     """
-    products = gram(torch.stack([mean.to(next(iter(means.values()))) for mean in means.values()], dim=-2))
-    lengths = products.diagonal(dim1=-2, dim2=-1).sqrt()
+    told, lengths = _told(means), 2 * len(means)
+    return dict(list(told.items())[lengths:])
+
+
+def angles(table: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch k k"]:
+    """Return the cosines of every two of k vectors, given their inner products; NaN where one is zero."""
+    lengths = table.diagonal(dim1=-2, dim2=-1).sqrt()
     scale = lengths[..., None] * lengths[..., None, :]
-    table = torch.where(scale > 0, products / scale, torch.nan)
-    places = {name: place for place, name in enumerate(means)}
-    return {f"{a}_to_{b}": table[..., places[a], places[b]] for a, b in combinations(means, 2)}
+    return torch.where(scale > 0, table / scale, torch.nan)
+
+
+def _told(vectors: dict[str, Float[Tensor, "*batch d"]]) -> Columns:
+    """Return the norm and the largest coordinate of every vector, and then the cosine of every two."""
+    names, like = list(vectors), next(iter(vectors.values()))
+    table, largest = inner(list(vectors.values()))
+    lengths = table.diagonal(dim1=-2, dim2=-1).sqrt()
+    turned = angles(table).to(like)
+    columns = {
+        f"{name}_norm": length for name, length in zip(names, lengths.to(like).unbind(-1), strict=True)
+    }
+    columns |= {
+        f"{name}_largest": size for name, size in zip(names, largest.to(like).unbind(-1), strict=True)
+    }
+    pairs = combinations(range(len(names)), 2)
+    return columns | {f"{names[i]}_to_{names[j]}": turned[..., i, j] for i, j in pairs}
 
 
 def variance_to_norm(columns: Columns, name: str) -> Float[Tensor, "*batch"]:
@@ -69,11 +83,7 @@ def measure(
     stages = {"sampled": sampled, "sent": sent}
     if forged is not None:
         stages["forged"] = forged
-    columns: Columns = {}
-    for name, vectors in stages.items():
-        columns |= describe(name, vectors)
-    columns["aggregated_norm"] = aggregated.norm(dim=-1)
-    columns["aggregated_largest"] = aggregated.abs().amax(-1)
-    columns |= cosines({name: vectors.mean for name, vectors in stages.items()} | {"aggregated": aggregated})
+    columns = {f"{name}_variance": vectors.variance for name, vectors in stages.items()}
+    columns |= _told({name: vectors.mean for name, vectors in stages.items()} | {"aggregated": aggregated})
     columns["variance_to_norm"] = variance_to_norm(columns, "sent")
     return columns

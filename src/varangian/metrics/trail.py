@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.metrics.signals import Columns, cosine
+from varangian.kernels.inner import inner
+from varangian.metrics.signals import Columns, angles
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +43,9 @@ class Trail:
         {'sampled_to_previous': tensor(1.), 'curvature': tensor(2.)}
         """
         factor = torch.as_tensor(mu, dtype=gradient.dtype, device=gradient.device)
-        straight = 2 * factor * (gradient * self.discounted).sum(-1)
+        table, _ = inner([gradient, self.previous, self.discounted])
+        straight = 2 * factor * table[..., 0, 2].to(gradient)
         curvature = straight + factor.square() * self.curvature
         discounted = factor[..., None] * self.discounted + gradient
-        told = {"sampled_to_previous": cosine(gradient, self.previous), "curvature": curvature}
+        told = {"sampled_to_previous": angles(table)[..., 0, 1].to(gradient), "curvature": curvature}
         return Trail(gradient, discounted, curvature), told

@@ -12,8 +12,11 @@ from torch import Tensor
 from varangian.engines.simulate.differentiation import Clipped, Differentiation, Step
 from varangian.engines.simulate.sampler import Sampler
 from varangian.engines.simulate.stacks import LinearStack
-from varangian.engines.world import World, clipping
+from varangian.engines.world import World, clipping, shortening
 from varangian.kernels.lanes import each
+
+Plain = tuple[Float[Tensor, "some workers d"], Float[Tensor, "some workers"] | None]
+"""Gradients as they are computed, and their norms if these are known already."""
 
 PART = 2**20
 """Numbers of the inputs that are differentiated together."""
@@ -36,7 +39,7 @@ class Sampled(Step):
     """Gradients still to be clipped, hidden by noise, and penalised; ``plain`` makes them, and the losses."""
 
     losses: Float[Tensor, "runs workers"]
-    plain: Callable[[slice], Float[Tensor, "some workers d"]]
+    plain: Callable[[slice], Plain]
     way: Batched
     theta: Float[Tensor, "runs workers d"]
     step: int
@@ -45,18 +48,25 @@ class Sampled(Step):
 
     def gradients(self, runs: slice) -> list[Clipped]:
         """Return the gradients of the workers of some runs, to be clipped."""
-        return [self._told(run, plain) for run, plain in enumerate(self.plain(runs), runs.start)]
+        rows, norms = self.plain(runs)
+        known = [None] * len(rows) if norms is None else norms
+        return [self._told(run, *told) for run, told in enumerate(zip(rows, known, strict=True), runs.start)]
 
-    def _told(self, run: int, gradients: Tensor) -> Clipped:
+    def _told(self, run: int, gradients: Tensor, norms: Tensor | None) -> Clipped:
         way, world = self.way, self.way.worlds[run]
         if way.whole is not None:
-            gradients = Clipped(gradients, clipping(gradients, way.whole[run])).whole()
+            gradients, norms = Clipped(gradients, clipping(gradients, way.whole[run])).whole(), None
         if world.spec.privacy is not None:
             self._hide(world, gradients)
+            norms = None
         penalty = world.penalty(self.theta[run, :1] if self.shared else self.theta[run])
         if penalty is not None:
             gradients += penalty
-        return Clipped(gradients, None if way.clip is None else clipping(gradients, way.clip[run]))
+            norms = None
+        if way.clip is None:
+            return Clipped(gradients)
+        norms = gradients.norm(dim=-1) if norms is None else norms
+        return Clipped(gradients, shortening(norms, way.clip[run]))
 
     def _hide(self, world: World, gradients: Tensor) -> None:
         """Add the noise of privacy to what a run's workers computed, in place."""
@@ -87,17 +97,19 @@ class Stacked(Batched):
         inputs, labels, shares = self.sampler.draw(step, local)
         losses = torch.zeros_like(shares[..., 0])
 
-        def plain(runs: slice) -> Tensor:
+        def plain(runs: slice) -> Plain:
             made = theta.new_empty(runs.stop - runs.start, *theta.shape[1:])
             clip = None if self.each is None else self.each[runs]
 
-            def some(group: slice) -> None:
+            def some(group: slice) -> Tensor | None:
                 where = runs, group
                 given = theta[where], inputs[where], labels[where], shares[where]
-                losses[where] = self.stack.gradients(*given, made[:, group], clip=clip, shared=shared)
+                told = self.stack.gradients(*given, made[:, group], clip=clip, shared=shared)
+                losses[where], norms = told
+                return norms
 
-            each(some, self.groups)
-            return made
+            norms = [told for told in each(some, self.groups) if told is not None]
+            return made, torch.cat(norms, dim=-1) if norms else None
 
         return Sampled(losses, plain, self, theta, step, local, shared)
 

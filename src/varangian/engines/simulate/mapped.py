@@ -54,7 +54,7 @@ class Mapped(Batched):
     def at(self, theta: Float[Tensor, "runs workers d"], step: int, local: int, *, shared: bool) -> Step:
         """Return all losses and gradients at once."""
         inputs, labels, shares = self.sampler.draw(step, local)
-        given = [theta[:, 0] if shared else theta, inputs, labels, shares]
+        given = [theta[:, 0] if shared else theta, inputs.gathered(), labels, shares]
         axes = [None if shared else 0, 0, 0, 0]
         if self.each is not None:
             given.append(self.each.to(shares))
@@ -62,7 +62,7 @@ class Mapped(Batched):
         with threads_instead_of_lanes():
             gradients, losses = vmap(vmap(self._of_worker, tuple(axes)))(*given)
 
-        return Sampled(losses, lambda runs: gradients[runs], self, theta, step, local, shared)
+        return Sampled(losses, lambda runs: (gradients[runs], None), self, theta, step, local, shared)
 
 
 def can_be_mapped(worlds: Sequence[World]) -> bool:

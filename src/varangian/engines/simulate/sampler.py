@@ -14,8 +14,9 @@ from torch import Tensor
 from varangian.attacks import DataAttack
 from varangian.engines.world import World
 from varangian.kernels.lanes import meanwhile
+from varangian.kernels.scattered import Scattered
 
-Drawn = tuple[Tensor, Tensor, Tensor]
+Drawn = tuple[Scattered, Tensor, Tensor]
 
 
 class Sampler:
@@ -66,13 +67,18 @@ class Sampler:
                 chosen[run, place, : len(own)] = own
             drawn[known] = chosen[run]
         index = torch.from_numpy(chosen).to(self.data.train_labels.device)
-        flat = index.view(-1)
-        inputs = self.data.train_inputs.index_select(0, flat).unflatten(0, index.shape)
-        labels = self.data.train_labels.index_select(0, flat).unflatten(0, index.shape)
+        labels = self.data.train_labels.index_select(0, index.view(-1)).unflatten(0, index.shape)
+        inputs = Scattered(self.data.train_inputs, index)
+        return (self._changed(inputs, labels, step, local) if self.changed else inputs), labels, self.shares
+
+    def _changed(self, inputs: Scattered, labels: Tensor, step: int, local: int) -> Scattered:
+        """Return samples some of which were mirrored or poisoned; their labels are changed in place."""
+        whole = inputs.gathered()
         for run, place in self.changed:
             size = self.worlds[run].samples(self.computing[place])
             mine = (run, place, slice(size))
-            inputs[mine], labels[mine] = self.worlds[run].prepared(
-                inputs[mine], labels[mine], self.computing[place], step, local
+            whole[mine], labels[mine] = self.worlds[run].prepared(
+                whole[mine], labels[mine], self.computing[place], step, local
             )
-        return inputs, labels, self.shares
+        every = torch.arange(labels.numel(), device=labels.device)
+        return Scattered(whole.flatten(0, 2), every.view(labels.shape))

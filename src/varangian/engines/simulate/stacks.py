@@ -1,13 +1,14 @@
 """Gradients of linear stacks: every worker's of every run by grouped products, layer by layer.
 
 Automatic differentiation would also compute the gradient of the inputs, and one small product per worker.
-Here the backward pass stops above the first layer, the forward pass is one product per run, and a sample's
-gradient, an outer product, is clipped by its norm without ever being written down.
+Here the backward pass stops above the first layer, the forward pass is one product per run, large samples are
+read where they lie, and a sample's gradient, an outer product, is clipped by its norm without ever being
+written down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from varangian.core.parameters import FlatParameters
+from varangian.engines.simulate.slopes import Passage, SampleLoss, after, judged, passed
 from varangian.kernels.products import grouped_linear, linear, outer_sums
+from varangian.kernels.scattered import Scattered
 from varangian.models import SAMPLE_LOSSES, Loss
 
 EVERY_NUMBER = (
@@ -54,7 +57,7 @@ class LinearStack:
 
     before: nn.Sequential
     layers: tuple[Layer, ...]
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: SampleLoss
     d: int
 
     @classmethod
@@ -88,77 +91,100 @@ class LinearStack:
     def gradients(
         self,
         theta: Float[Tensor, "runs workers d"],
-        inputs: Float[Tensor, "runs workers samples ..."],
+        inputs: Scattered,
         labels: Int[Tensor, "runs workers samples"],
         shares: Float[Tensor, "runs workers samples"],
         out: Float[Tensor, "runs workers d"],
         *,
         clip: Float[Tensor, " runs"] | None = None,
         shared: bool = True,
-    ) -> Float[Tensor, "runs workers"]:
-        """Return every worker's loss, and write its gradient.
+    ) -> tuple[Float[Tensor, "runs workers"], Float[Tensor, "runs workers"] | None]:
+        """Write every worker's gradient; return their losses, and their norms if they are known.
 
         ``shared`` says that the workers of a run stand at the same parameters. Losses, and what comes back,
         count each sample with its share. ``clip`` bounds the norm of every sample's own gradient; infinite
         for a run that does not clip.
         """
-        runs, workers, samples = labels.shape
-        count = runs * workers * samples
-        inner = self.before(inputs.reshape(count, *inputs.shape[3:]))
-        seen: list[Tensor] = []
-        tails: list[tuple[Tensor, Tensor]] = []
+        count = labels.numel()
+        direct = shared and clip is None and self._takes(inputs)
+        seen: list[Tensor | Scattered] = []
+        ways: list[Passage] = []
+        inner = inputs if direct else self.before(inputs.gathered().flatten(0, 2))
         for layer in self.layers:
             seen.append(inner)
-            leaf = self._linear(layer, theta, inner, shared).requires_grad_()
-            with torch.enable_grad():
-                tail = layer.after(leaf)
-            tails.append((leaf, tail))
-            inner = tail.detach()
-        with torch.enable_grad():
-            losses = self.loss(tails[-1][1], labels.reshape(count))
-        (delta,) = torch.autograd.grad(losses, tails[-1][0], torch.ones_like(losses))
-        deltas = [delta]
-        for layer, (leaf, tail) in zip(self.layers[:0:-1], tails[-2::-1], strict=True):
-            above = self._back(layer, theta, delta, shared)
-            (delta,) = torch.autograd.grad(tail, leaf, above) if tail is not leaf else (above,)
-            deltas.append(delta)
+            leaf = self._linear(layer, theta, inner, shared)
+            if layer is not self.layers[-1]:
+                ways.append(passed(layer.after, leaf))
+                inner = ways[-1].value
+        losses, delta = judged(self.layers[-1].after, self.loss, leaf, labels.reshape(count))
+        factors = shares.reshape(count, 1)
+        deltas = [delta if clip is not None else delta * factors]
+        for layer, way in zip(self.layers[:0:-1], reversed(ways), strict=True):
+            deltas.append(way.back(self._back(layer, theta, deltas[-1], shared)))
         deltas.reverse()
-        factors = shares.reshape(count)
         if clip is not None:
-            norms = self._norms(seen, deltas)
-            limits = clip.to(norms).repeat_interleave(workers * samples)
-            factors = factors * torch.where(norms > limits, limits / norms, 1.0).to(factors)
+            whole = [x for x in seen if isinstance(x, Tensor)]
+            norms = self._norms(whole, deltas)
+            limits = clip.to(norms).repeat_interleave(count // len(clip))
+            factors = factors * torch.where(norms > limits, limits / norms, 1.0).to(factors)[:, None]
             if not bool(norms.isfinite().all()):  # such a sample counts as zero, whatever it was
-                out = ~norms.isfinite()[:, None]
-                seen = [x.masked_fill(out, 0.0) for x in seen]
-                deltas = [delta.masked_fill(out, 0.0) for delta in deltas]
-                factors = factors.masked_fill(out[:, 0], 0.0)
+                lost = ~norms.isfinite()[:, None]
+                seen = [x.masked_fill(lost, 0.0) for x in whole]
+                deltas = [delta.masked_fill(lost, 0.0) for delta in deltas]
+                factors = factors.masked_fill(lost, 0.0)
+            deltas = [delta * factors for delta in deltas]
         parts = [
-            (x.unflatten(0, labels.shape), (delta * factors[:, None]).unflatten(0, labels.shape))
+            (
+                x if isinstance(x, Scattered) else x.unflatten(0, labels.shape),
+                delta.unflatten(0, labels.shape),
+            )
             for x, delta in zip(seen, deltas, strict=True)
         ]
-        self._products(parts, out)
-        weighed: Tensor = losses.detach().unflatten(0, labels.shape) * shares
-        return weighed.sum(-1)
+        weighed: Tensor = losses.unflatten(0, labels.shape) * shares
+        return weighed.sum(-1), self._products(parts, out)
 
-    def _products(self, parts: Sequence[tuple[Tensor, Tensor]], out: Float[Tensor, "runs workers d"]) -> None:
+    def _takes(self, inputs: Scattered) -> bool:
+        """Tell whether the first layer takes the samples as they lie."""
+        outputs, width = self.layers[0].shape
+        flat = all(type(part) is nn.Flatten for part in self.before)
+        return flat and inputs.width == width and inputs.readable(outputs)
+
+    def _products(
+        self, parts: Sequence[tuple[Tensor | Scattered, Tensor]], out: Float[Tensor, "runs workers d"]
+    ) -> Float[Tensor, "runs workers"] | None:
+        """Write the gradients; return their norms if the samples are read where they lie."""
+        direct = isinstance(parts[0][0], Scattered)
+        squares = torch.zeros(out.shape[:2], dtype=torch.float64, device=out.device)
         for layer, (x, delta) in zip(self.layers, parts, strict=True):
-            for one, other, rows in zip(delta, x, out, strict=True):
-                outer_sums(one, other, rows[:, layer.weight].unflatten(-1, layer.shape))
+            for run, rows in enumerate(out):
+                weights, one = rows[:, layer.weight].unflatten(-1, layer.shape), x[run]
+                if direct and isinstance(one, Tensor):
+                    one = Scattered.of(one)
+                if isinstance(one, Scattered):
+                    squares[run] += one.outer_sums(delta[run], weights)
+                else:
+                    outer_sums(delta[run], one, weights)
             if layer.bias is not None:
-                torch.sum(delta, 2, out=out[..., layer.bias])
+                biases = torch.sum(delta, 2, out=out[..., layer.bias])
+                if direct:
+                    squares += torch.linalg.vector_norm(biases, dim=-1, dtype=torch.float64).square()
+        return squares.sqrt().to(out) if direct else None
 
     def outputs(self, theta: Float[Tensor, " d"], inputs: Float[Tensor, "samples ..."]) -> Tensor:
         """Return what the stack with these parameters makes of some samples."""
         inner: Tensor = self.before(inputs)
         for layer in self.layers:
             bias = None if layer.bias is None else theta[layer.bias]
-            inner = layer.after(linear(inner, theta[layer.weight].view(layer.shape), bias))
+            inner = after(layer.after, linear(inner, theta[layer.weight].view(layer.shape), bias))
         return inner
 
-    def _linear(self, layer: Layer, theta: Tensor, x: Tensor, shared: bool) -> Tensor:
+    def _linear(self, layer: Layer, theta: Tensor, x: Tensor | Scattered, shared: bool) -> Tensor:
         """Return x times the layer's weights plus its bias, for all samples of all workers of all runs."""
         weight, bias = _read(layer, theta, shared)
+        if isinstance(x, Scattered):
+            biases = [None] * len(weight) if bias is None else bias[:, 0]
+            made = [x[run].linear(*told) for run, told in enumerate(zip(weight[:, 0], biases, strict=True))]
+            return made[0] if len(made) == 1 else torch.cat(made)
         groups = weight.shape[:2]
         return grouped_linear(x.view(*groups, -1, x.shape[-1]), weight, bias).flatten(0, 2)
 

@@ -19,9 +19,9 @@ from torch import Tensor
 from varangian.kernels.compiled.jit import Compiler, available
 from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.reading import reading_code, strip_bytes
-from varangian.kernels.lanes import each
+from varangian.kernels.lanes import shared
 
-PIECE = 2**22
+PIECE = 2**21
 """Bytes that a lane reads at a time: as many as it aggregates in float32."""
 
 _compiled = Compiler(
@@ -69,7 +69,7 @@ def read_in_strips(x: Float[Tensor, "n d"], wide: bool) -> int:
         return int(np.bitwise_xor.reduce(sink, axis=None))
 
     found = 0
-    for one in each(read, range(0, width, step)):
+    for one in shared(read, range(0, width, step)):
         found ^= one
     return found
 
@@ -77,5 +77,5 @@ def read_in_strips(x: Float[Tensor, "n d"], wide: bool) -> int:
 def _sum(x: Tensor) -> Tensor:
     step = max(1, PIECE // x.element_size())
     flat = x.reshape(-1)
-    parts = each(lambda start: flat[start : start + step].sum(), range(0, len(flat), step))
+    parts = shared(lambda start: flat[start : start + step].sum(), range(0, len(flat), step))
     return torch.stack(parts).sum()

@@ -6,6 +6,9 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+ASKS = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+"""What a module needs that asks memory for something."""
+
 
 class Loop:
     """A loop as it is written: its counter, and the values that go round with it.
@@ -50,6 +53,10 @@ class Assembly:
     def index(self, array: str, place: str, kind: str) -> str:
         """Return the address of an entry."""
         return self.get(f"getelementptr {kind}, ptr {array}, i64 {place}")
+
+    def ask(self, address: str, level: int = 3) -> None:
+        """Ask memory for what lies at an address: 3 for the first cache, 2 for the second; see ``ASKS``."""
+        self.do(f"call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 {level}, i32 1)")
 
     @contextmanager
     def counted(

@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 
-from varangian.kernels.compiled.assembly import Assembly
+from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.blocks import Block, partition
-from varangian.kernels.compiled.elements import ELEMENTS, Element
+from varangian.kernels.compiled.elements import ELEMENTS, PAST, Element
 from varangian.kernels.compiled.processor import Processor, processor
 from varangian.kernels.compiled.registers import Registers
 from varangian.kernels.networks import selection_network
@@ -23,8 +23,8 @@ SPARE = 4
 """Registers that a block leaves to what is loaded, compared with, and counted."""
 SMALL, VECTORS_SMALL, VECTORS_LARGE = 64, 4, 8
 """Up to so many rows, tiles and blocks are small: the vectors of a tile, below and above."""
-AHEAD = 8
-"""Vectors ahead that a straight column asks memory for; a tile asks for the next but one."""
+AHEAD = 256
+"""Bytes ahead that a straight column asks memory for; a tile asks for the next but one."""
 
 
 def tile_columns(n: int, element: str) -> int:
@@ -35,10 +35,11 @@ def tile_columns(n: int, element: str) -> int:
 
 
 def column_code(program: Program, n: int, element: str) -> str:
-    """Return ``i32 kernel(ptr rows, i64 first, i64 last, ptr out, ptr scratch)`` in LLVM's language.
+    """Return ``i32 kernel(rows, past, first, last, out, scratch)`` in LLVM's language.
 
     It does columns ``first`` to ``last``, whose number is a multiple of ``tile_columns``, and returns 1 if it
-    met a value that is not finite (or too large, in float64): then what it wrote is worth nothing.
+    met a value that is not finite (or too large, in float64): then what it wrote is worth nothing. Where
+    ``past`` is not 0, what is written may go past the caches.
     """
     return _Writer(_Shape(program, n, ELEMENTS[element], processor())).text()
 
@@ -84,38 +85,55 @@ class _Writer:
         for row in range(shape.n):
             at.lines.append(f"  %row{row} = load ptr, ptr {at.index('%rows', str(row), 'ptr')}")
             self.rows.append(f"%row{row}")
-        before = "entry"
+        if shape.straight:
+            self._look_where_to()
+        before = at.stretch
         at.label("tile")
         at.do(f"%c = phi i64 [%first, %{before}], [%cn, %tileend]")
         if shape.straight:
             self._column()
-            at.label("tileend")
         else:
             self._tile()
         at.next_of("%c", shape.width, "%last", "tile", "done")
         seen = at.get(f"load {self.vector}, ptr %seen, align 64")
-        lost = at.get(f"fcmp uno {self.vector} {seen}, zeroinitializer")
-        found = at.get(f"call i1 @llvm.vector.reduce.or.v{shape.lanes}i1(<{shape.lanes} x i1> {lost})")
-        at.do(f"ret i32 {at.get(f'zext i1 {found} to i32')}")
+        if shape.straight:
+            at.do("fence seq_cst")  # what went past the caches is there for every thread
+        at.do(f"ret i32 {at.get(f'zext i1 {self.on.is_nan_anywhere(seen)} to i32')}")
         return "\n".join(
             [
-                "define i32 @kernel(ptr %rows, i64 %first, i64 %last, ptr %out, ptr noalias %scratch) #0 {",
+                "define i32 @kernel("
+                "ptr %rows, i64 %past, i64 %first, i64 %last, ptr %out, ptr noalias %scratch) #0 {",
                 *at.lines,
                 "}",
-                "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
-                f"declare i1 @llvm.vector.reduce.or.v{shape.lanes}i1(<{shape.lanes} x i1>)",
+                ASKS,
                 *dict.fromkeys(self.on.declarations() + self.wide.declarations()),
                 shape.chip.attributes,
+                PAST,
             ]
         )
 
     def _column(self) -> None:
         """Do as many columns as a register holds, without a look at the cache."""
-        shape, (block,) = self.shape, self.shape.blocks
-        values = {row: self._loaded(row, "%c", AHEAD) for row in range(shape.n)}
+        at, shape, (block,) = self.at, self.shape, self.shape.blocks
+        ahead = AHEAD // (shape.width * shape.element.bytes)
+        values = {row: self._loaded(row, "%c", ahead) for row in range(shape.n)}
         self._watch(list(values.values()))
         self._network(block, values)
-        self._finish(values, "%c")
+        result, address = self._result(values, "%c")
+        at.do("br i1 %whole, label %away, label %kept")
+        for name in ("away", "kept"):
+            at.enter(name)
+            shape.element.store(at, result, address, shape.lanes, past=name == "away")
+            at.do("br label %tileend")
+        at.enter("tileend")
+
+    def _look_where_to(self) -> None:
+        """Find out whether results shall go past the caches, and fill whole pieces of memory at a time."""
+        at = self.at
+        start = at.get(f"ptrtoint ptr {at.index('%out', '%first', self.shape.element.memory)} to i64")
+        odd = at.get(f"and i64 {start}, {self.shape.lanes * self.shape.element.bytes - 1}")
+        even = at.get(f"icmp eq i64 {odd}, 0")
+        at.do(f"%whole = and i1 {even}, {at.get('icmp ne i64 %past, 0')}")
 
     def _tile(self) -> None:
         """Do a tile of columns block by block; what is between blocks waits in the scratch."""
@@ -143,7 +161,7 @@ class _Writer:
         untouched = [wire for wire in range(shape.n) if wire not in self.stored]
         values = _Lazily(lambda wire: self._wire(wire, column, f"%k{place}"))
         self._watch([values[wire] for wire in untouched])
-        self._finish(values, column)
+        shape.element.store(at, *self._result(values, column), shape.lanes)
         at.next_of(f"%k{place}", shape.lanes, str(shape.width), f"block{place}", f"block{place}end")
         at.label("tileend")
 
@@ -174,7 +192,7 @@ class _Writer:
         start = self.at.index(self.rows[row], column, self.shape.element.memory)
         later = self.at.index(start, str(tiles * self.shape.width), self.shape.element.memory)
         level = 3 if self.shape.straight else 2
-        self.at.do(f"call void @llvm.prefetch.p0(ptr {later}, i32 0, i32 {level}, i32 1)")
+        self.at.ask(later, level)
 
     def _watch(self, values: list[str]) -> None:
         """Let a value that is not finite leave a NaN behind: then so is the sum, and the sum less itself."""
@@ -198,11 +216,11 @@ class _Writer:
             if high:
                 values[j] = self.on.most(one, other)
 
-    def _finish(self, values: Mapping[int, str], column: str) -> None:
+    def _result(self, values: Mapping[int, str], column: str) -> tuple[str, str]:
+        """Return what a column's values come to, and where it goes."""
         shape = self.shape
         result = shape.program.value(values, shape.n, self.wide)
-        address = self.at.index("%out", column, shape.element.memory)
-        shape.element.store(self.at, result, address, shape.lanes)
+        return result, self.at.index("%out", column, shape.element.memory)
 
 
 class _Lazily(dict[int, str]):

@@ -70,7 +70,7 @@ def columns_code() -> str:
     """Return the step ``columns`` in LLVM's language."""
     at = Assembly()
     kernel, rows, out, scratch = arguments(at, "ptr", "ptr", "ptr", "ptr")
-    at.get(f"call i32 {kernel}(ptr {rows}, i64 0, i64 {TILE}, ptr {out}, ptr {scratch})")
+    at.get(f"call i32 {kernel}(ptr {rows}, i64 0, i64 0, i64 {TILE}, ptr {out}, ptr {scratch})")
     at.do("ret void")
     return "\n".join([STEP, *at.lines, "}", processor().attributes])
 

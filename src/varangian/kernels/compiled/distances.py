@@ -6,8 +6,10 @@ The sums of a pair of blocks stay in registers over a tile, and are added up in 
 from __future__ import annotations
 
 import platform
+from typing import NamedTuple
 
-from varangian.kernels.compiled.assembly import Assembly
+from varangian.kernels.compiled.assembly import ASKS, Assembly
+from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.tiles import BYTES, STEP, TILE, address_of, arguments, step_compiler
 
@@ -18,28 +20,38 @@ FLUSH = 0x8040
 """Bits of an x86 processor's state: what is too small for its exponent is read and written as zero."""
 
 
+class Ahead(NamedTuple):
+    """What memory is asked for while a pair of blocks is compared: of so many rows, the next tile."""
+
+    element: str
+    together: int
+
+
 def side() -> int:
     """Return how many rows a block has: all sums of a pair, and the rows themselves, fit into registers."""
     return 4 if processor().registers >= 32 else 3
 
 
-def pairs(kind: str) -> int:
+def pairs(kind: str, ahead: Ahead | None = None) -> int:
     """Return the step that adds to the tables of pairs of blocks.
 
     It is given where the pairs are (twice the number of a block), how many, the tile, where the tables of
-    float64 are (panels, pairs, side, side), and the first column of the first panel. Float32 that are
-    too small for their exponent count as zero, where they would take a hundred times as long.
+    float64 are (panels, pairs, side, side), and the first column of the first panel; with ``ahead`` also
+    where the rows are that the next tile will be taken from, and how many. Float32 that are too small for
+    their exponent count as zero, where they would take a hundred times as long.
     """
-    return address_of(_pairs(kind))
+    return address_of(_pairs(kind, ahead))
 
 
-def pairs_code(kind: str) -> str:
+def pairs_code(kind: str, ahead: Ahead | None) -> str:
     """Return the step ``pairs`` in LLVM's language."""
     at, chip, rows = Assembly(), processor(), side()
     lanes, size = chip.lanes(BYTES[kind]), BYTES[kind]
     vector, area = f"<{lanes} x {kind}>", rows * rows
     letters = "f32" if kind == "float" else "f64"
-    table, count, tile, out, first = arguments(at, "ptr", "i64", "ptr", "ptr", "i64")
+    table, count, tile, out, first, *more = arguments(
+        at, "ptr", "i64", "ptr", "ptr", "i64", *(("ptr", "i64") if ahead else ())
+    )
     flush = kind == "float" and platform.machine().lower() in ("x86_64", "amd64")
     if flush:
         _flush(at)
@@ -49,8 +61,12 @@ def pairs_code(kind: str) -> str:
         entry = at.index(table, pair.counter, "{ i64, i64 }")
         blocks = [at.get(f"load i64, ptr {at.index(entry, str(place), 'i64')}") for place in range(2)]
         starts = [at.index(tile, block, f"[{rows * TILE} x {kind}]") for block in blocks]
+        later = _later(at, ahead, pair.counter, *more) if ahead else []
         zeros = [(vector, "zeroinitializer")] * area
         with at.counted("column", str(TILE), step=lanes, carried=zeros) as column:
+            for start in later:
+                line = at.index(start, column.counter, ELEMENTS[ahead.element].memory if ahead else "i8")
+                at.ask(line, 2)
             one, other = (
                 [
                     _row(at, start, row, column.counter, kind, f"load {vector}", size * lanes)
@@ -77,11 +93,25 @@ def pairs_code(kind: str) -> str:
             *at.lines,
             "}",
             f"declare {vector} @llvm.fmuladd.v{lanes}{letters}({vector}, {vector}, {vector})",
+            ASKS,
+            "declare i64 @llvm.umin.i64(i64, i64)",
             "declare void @llvm.x86.sse.stmxcsr(ptr)" if flush else "",
             "declare void @llvm.x86.sse.ldmxcsr(ptr)" if flush else "",
             chip.attributes,
         ]
     )
+
+
+def _later(at: Assembly, ahead: Ahead, pair: str, rows: str, count: str) -> list[str]:
+    """Return where the next tile begins in the rows that are asked for meanwhile."""
+    last, places = at.get(f"sub i64 {count}, 1"), []
+    for turn in range(ahead.together):
+        row = at.get(f"add i64 {at.get(f'mul i64 {pair}, {ahead.together}')}, {turn}")
+        row = at.get(f"call i64 @llvm.umin.i64(i64 {row}, i64 {last})")
+        start = at.get(f"load ptr, ptr {at.index(rows, row, 'ptr')}")
+        memory = ELEMENTS[ahead.element].memory
+        places.append(at.index(at.index(start, "%start", memory), str(TILE), memory))
+    return places
 
 
 def _flush(at: Assembly) -> None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from varangian.kernels.compiled.assembly import Assembly
 
+PAST = "!0 = !{i32 1}"
+"""What a module needs that stores past the caches."""
+
 
 @dataclass(frozen=True)
 class Element:
@@ -33,15 +36,16 @@ class Element:
             return at.get(f"fpext <{lanes} x half> {stored} to {working}")
         return stored
 
-    def store(self, at: Assembly, value: str, address: str, lanes: int) -> None:
-        """Write ``lanes`` numbers that are given in float64."""
+    def store(self, at: Assembly, value: str, address: str, lanes: int, *, past: bool = False) -> None:
+        """Write ``lanes`` numbers that are given in float64; past the caches only where all fit evenly."""
         if self.working == "float":
             value = at.get(f"fptrunc <{lanes} x double> {value} to <{lanes} x float>")
         if self.name == "bfloat16":
             value = _rounded_to_bfloat16(at, value, lanes)
         elif self.name == "float16":
             value = at.get(f"fptrunc <{lanes} x float> {value} to <{lanes} x half>")
-        at.do(f"store <{lanes} x {self.memory}> {value}, ptr {address}, align {self.bytes}")
+        how = f"align {lanes * self.bytes}, !nontemporal !0" if past else f"align {self.bytes}"
+        at.do(f"store <{lanes} x {self.memory}> {value}, ptr {address}, {how}")
 
 
 def _rounded_to_bfloat16(at: Assembly, value: str, lanes: int) -> str:

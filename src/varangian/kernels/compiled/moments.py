@@ -6,7 +6,7 @@ one pass is enough.
 
 from __future__ import annotations
 
-from varangian.kernels.compiled.assembly import Assembly
+from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.registers import Registers
@@ -157,7 +157,7 @@ class _Writer:
         address, vector = self._address(table, row, column), self.on.vector
         if self.mask is None:
             ahead = self.at.index(address, str(AHEAD * self.lanes), self.kind)
-            self.at.do(f"call void @llvm.prefetch.p0(ptr {ahead}, i32 0, i32 3, i32 1)")
+            self.at.ask(ahead)
             return self.at.get(f"load {vector}, ptr {address}, align {self.align}")
         call = f"call {vector} @llvm.masked.load.v{self.lanes}{self.letters}.p0"
         return self.at.get(
@@ -191,6 +191,6 @@ class _Writer:
             f"declare double @llvm.vector.reduce.fadd.v{self.lanes}f64(double, {self.wide.vector})",
             f"declare {vector} @llvm.masked.load.{place}.p0(ptr, i32, {mask}, {vector})",
             f"declare void @llvm.masked.store.{place}.p0({vector}, ptr, i32, {mask})",
-            "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
+            ASKS,
             self.chip.attributes,
         ]

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from varangian.kernels.compiled.assembly import Assembly
+from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.elements import ELEMENTS, Element
 from varangian.kernels.compiled.processor import Processor, processor
 from varangian.kernels.compiled.registers import Registers
@@ -111,8 +111,7 @@ class _Writer:
                 f"define i32 @kernel({arguments}) #0 {{",
                 *at.lines,
                 "}",
-                "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
-                f"declare i1 @llvm.vector.reduce.or.v{self.lanes}i1({self.mask})",
+                ASKS,
                 *dict.fromkeys(self.on.declarations() + self.wide.declarations()),
                 self.chip.attributes,
             ]
@@ -126,7 +125,7 @@ class _Writer:
             vector = at.get(f"load ptr, ptr {at.index('%rows', place, 'ptr')}")
             start = at.index(vector, "%c", self.element.memory)
             later = at.index(start, str(self.width), self.element.memory)
-            at.do(f"call void @llvm.prefetch.p0(ptr {later}, i32 0, i32 2, i32 1)")
+            at.ask(later, 2)
             made = []
             for j in self.each:
                 low, high, total = carried[3 * j : 3 * j + 3]

@@ -5,7 +5,7 @@ No aggregation can be faster than its bytes can be loaded, so this is what other
 
 from __future__ import annotations
 
-from varangian.kernels.compiled.assembly import Assembly
+from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.processor import processor
 
 LINE = 64
@@ -40,7 +40,7 @@ def reading_code(wide: bool) -> str:
     start = at.get(f"load ptr, ptr {at.index('%rows', '%r', 'ptr')}")
     place = at.index(start, "%c", "i8")
     for ahead in range(strip, 2 * strip, LINE):
-        at.do(f"call void @llvm.prefetch.p0(ptr {at.index(place, str(ahead), 'i8')}, i32 0, i32 3, i32 1)")
+        at.ask(at.index(place, str(ahead), "i8"))
     for k in sums:
         loaded = at.get(f"load {vector}, ptr {at.index(place, str(k * chip.register_bytes), 'i8')}, align 1")
         at.do(f"%b{k} = xor {vector} %a{k}, {loaded}")
@@ -56,7 +56,7 @@ def reading_code(wide: bool) -> str:
             "define i32 @kernel(ptr %rows, i64 %n, i64 %first, i64 %last, ptr %sink) #0 {",
             *at.lines,
             "}",
-            "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
+            ASKS,
             chip.attributes,
         ]
     )

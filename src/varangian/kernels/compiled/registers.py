@@ -38,8 +38,7 @@ class Registers(Arithmetic[str]):
 
     def size(self, x: str) -> str:
         """Return |x|."""
-        letters = "f64" if self.kind == "double" else "f32"
-        return self.at.get(f"call {self.vector} @llvm.fabs.v{self.lanes}{letters}({self.vector} {x})")
+        return self.at.get(f"call {self.vector} @llvm.fabs.v{self.lanes}{self._letters}({self.vector} {x})")
 
     def sign(self, x: str) -> str:
         """Return 1, -1, or 0."""
@@ -52,6 +51,20 @@ class Registers(Arithmetic[str]):
         held = self.at.get(f"fcmp olt {self.vector} {x}, {y}")
         mask = f"<{self.lanes} x i1> {held}"
         return self.at.get(f"select {mask}, {self.vector} {then}, {self.vector} {other}")
+
+    def watched(self, x: str, before: str) -> str:
+        """Return what was watched before, NaN wherever x is not finite."""
+        return self.fused(x, self.splat(0.0), before)
+
+    def is_nan_anywhere(self, x: str) -> str:
+        """Return whether a number is NaN, as one bit."""
+        lost = self.at.get(f"fcmp uno {self.vector} {x}, zeroinitializer")
+        return self.at.get(f"call i1 @llvm.vector.reduce.or.v{self.lanes}i1(<{self.lanes} x i1> {lost})")
+
+    def fused(self, x: str, y: str, z: str) -> str:
+        """Return x y + z, rounded once where the processor can."""
+        given = ", ".join(f"{self.vector} {value}" for value in (x, y, z))
+        return self.at.get(f"call {self.vector} @llvm.fmuladd.v{self.lanes}{self._letters}({given})")
 
     def least(self, x: str, y: str) -> str:
         """Return the lesser, by one instruction: a NaN may be lost."""
@@ -84,5 +97,13 @@ class Registers(Arithmetic[str]):
 
     def declarations(self) -> list[str]:
         """Return what LLVM must know of beforehand."""
-        letters = "f64" if self.kind == "double" else "f32"
-        return [f"declare {self.vector} @llvm.fabs.v{self.lanes}{letters}({self.vector})"]
+        vector, place = self.vector, f"v{self.lanes}{self._letters}"
+        return [
+            f"declare {vector} @llvm.fabs.{place}({vector})",
+            f"declare {vector} @llvm.fmuladd.{place}({vector}, {vector}, {vector})",
+            f"declare i1 @llvm.vector.reduce.or.v{self.lanes}i1(<{self.lanes} x i1>)",
+        ]
+
+    @property
+    def _letters(self) -> str:
+        return "f64" if self.kind == "double" else "f32"

@@ -12,13 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from varangian.kernels.lanes import each, lanes
-from varangian.kernels.rows import Rows
+from varangian.kernels.lanes import lanes, shared
+from varangian.kernels.rows import AXES_OF_ONE, Rows
 
 Made = TypeVar("Made")
 
-STRETCH = 2**20
-"""Numbers in a stretch, and in what a lane takes at a time: enough that a thread is worth waking."""
+STRETCH = 2**19
+"""Numbers in a stretch, which a lane takes at a time: more are worth waking a thread."""
+
+EACH = 16
+"""Stretches of long rows for a lane: between more, time is lost; after fewer, lanes wait for each other."""
 
 
 class Stretch(NamedTuple):
@@ -34,35 +37,35 @@ def stretches(rows: Rows, tiles: Sequence[int], runs: Sequence[int] | None = Non
     """Yield all columns of all runs, or of some; whole tiles together, whose width each segment has its own.
 
     No stretch is shorter than a tile, unless the segment is: what is done again to fill the last tile lies in
-    the same stretch. Where stretches are cut depends on nothing but the rows' number and length.
+    the same stretch. Where stretches are cut depends on the lanes, and so no result may depend on that.
     """
+    share = EACH * lanes()
     for segment, (part, tile) in enumerate(zip(rows.segments, tiles, strict=True)):
-        step = max(1, STRETCH // (rows.n * tile)) * tile
+        step = max(1, STRETCH // (rows.n * tile), -(-part.width // (share * tile))) * tile
         starts = [*range(0, part.width - tile + 1, step)] or [0][: part.width]
         for run in range(rows.batch_size) if runs is None else runs:
             for start, stop in pairwise([*starts, part.width]):
                 yield Stretch(segment, run, start, stop)
 
 
+def few_columns(start: int, stop: int, n: int) -> Iterator[tuple[int, int]]:
+    """Yield the columns of a stretch again, so few at a time that a copy of n rows takes hardly any room."""
+    step = max(1, STRETCH // n)
+    yield from ((begin, min(begin + step, stop)) for begin in range(start, stop, step))
+
+
 def carry_out(work: Callable[[Stretch], Made], parts: Sequence[Stretch], n: int) -> list[Made]:
-    """Return what the work makes of every stretch of n rows, in order; a lane takes several small ones."""
-    bundles: list[list[Stretch]] = [[]]
-    size = 0
-    for part in parts:
-        if size >= STRETCH:
-            bundles.append([])
-            size = 0
-        bundles[-1].append(part)
-        size += n * (part.stop - part.start)
-    if len(bundles) == 1 or lanes() == 1:
+    """Return what the work makes of every stretch of n rows, in order; few numbers are not shared out."""
+    if n * sum(part.stop - part.start for part in parts) <= STRETCH:
         return [work(part) for part in parts]
-    return [one for made in each(lambda bundle: [work(part) for part in bundle], bundles) for one in made]
+    return shared(work, parts)
 
 
 class _Here(threading.local):
     """What this thread works in between the loads and the stores."""
 
     room: NDArray[np.uint8] = np.empty(0, np.uint8)
+    start = 0
 
 
 _here = _Here()
@@ -72,7 +75,8 @@ def scratch(size: int) -> int:
     """Return the address of so many bytes that are this thread's until it asks again."""
     if len(_here.room) < size + 64:
         _here.room = np.empty(size + 64, np.uint8)
-    return -(-int(_here.room.ctypes.data) // 64) * 64
+        _here.start = -(-int(_here.room.ctypes.data) // 64) * 64
+    return _here.start
 
 
 def addresses(vectors: Tensor | Sequence[Tensor]) -> NDArray[np.uint64]:
@@ -81,10 +85,13 @@ def addresses(vectors: Tensor | Sequence[Tensor]) -> NDArray[np.uint64]:
         if vectors[0].ndim == 1:
             return np.array([[vector.data_ptr() for vector in vectors]], dtype=np.uint64)
         return np.concatenate([addresses(part) for part in vectors], axis=1)
+    first, size = vectors.data_ptr(), vectors.element_size()
+    if vectors.ndim == AXES_OF_ONE and (step := vectors.stride(0) * size) > 0:
+        return np.arange(first, first + len(vectors) * step, step, dtype=np.uint64)[None]
     places = np.zeros((), dtype=np.int64)
-    for size, stride in zip(vectors.shape[:-1], vectors.stride()[:-1], strict=True):
-        places = places[..., None] + np.arange(size) * (stride * vectors.element_size())
-    return (places.reshape(-1, vectors.shape[-2]) + vectors.data_ptr()).astype(np.uint64)
+    for count, stride in zip(vectors.shape[:-1], vectors.stride()[:-1], strict=True):
+        places = places[..., None] + np.arange(count) * (stride * size)
+    return (places.reshape(-1, vectors.shape[-2]) + first).astype(np.uint64)
 
 
 def name_of(dtype: torch.dtype) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from varangian.kernels.compiled.assembly import Assembly
+from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.elements import ELEMENTS, Element
 from varangian.kernels.compiled.jit import Compiler
 from varangian.kernels.compiled.processor import processor
@@ -60,13 +60,13 @@ def arguments(at: Assembly, *kinds: str) -> list[str]:
     ]
 
 
-def take(element: str, kind: str, *, sanitise: bool) -> int:
+def take(element: str, kind: str, *, sanitise: bool, asks: bool = True) -> int:
     """Return the step that takes rows into a tile.
 
     It is given where the rows are, how many, the tile, and where to count what is not finite in each. A row
-    that is nowhere is zero.
+    that is nowhere is zero. It asks memory for the next tile, unless another step does.
     """
-    return address_of(_take(element, kind, sanitise))
+    return address_of(_take(element, kind, sanitise, asks))
 
 
 def give(element: str, kind: str) -> int:
@@ -101,7 +101,7 @@ def driver_code() -> str:
     return "\n".join([head, *at.lines, "}", "declare i64 @llvm.umin.i64(i64, i64)"])
 
 
-def take_code(element: str, kind: str, sanitise: bool) -> str:
+def take_code(element: str, kind: str, sanitise: bool, asks: bool) -> str:
     """Return the step ``take`` in LLVM's language."""
     at, lanes = Assembly(), processor().lanes(BYTES[kind])
     rows, n, tile, counts = arguments(at, "ptr", "i64", "ptr", "ptr")
@@ -119,8 +119,10 @@ def take_code(element: str, kind: str, sanitise: bool) -> str:
         last = at.get(f"select i1 {absent}, i64 0, i64 %width")
         begin = at.index(source, "%start", ELEMENTS[element].memory)
         loader = _Loader(at, ELEMENTS[element], kind, sanitise)
-        many = loader.loop("many", begin, target, "0", stop, lanes)
-        few = loader.loop("few", begin, target, stop, last, 1)
+        wild = loader.plain(begin, target, stop, asks=asks)
+        again = at.get(f"select i1 {wild}, i64 {stop}, i64 0")
+        many = loader.careful("many", begin, target, "0", again, lanes)
+        few = loader.careful("few", begin, target, stop, last, 1)
         counter = at.index(counts, row.counter, "i64")
         found = at.get(f"add i64 {at.get(f'load i64, ptr {counter}')}, {at.get(f'add i64 {many}, {few}')}")
         at.do(f"store i64 {found}, ptr {counter}")
@@ -133,33 +135,49 @@ class _Loader:
 
     def __init__(self, at: Assembly, element: Element, kind: str, sanitise: bool) -> None:
         self.at, self.element, self.kind, self.sanitise = at, element, kind, sanitise
-        self.declarations = ["declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"]
+        self.declarations = [ASKS]
 
-    def loop(self, name: str, begin: str, target: str, start: str, stop: str, lanes: int) -> str:
+    def plain(self, begin: str, target: str, stop: str, *, asks: bool) -> str:
+        """Store the columns as if all were finite; return whether one was not."""
+        at, lanes = self.at, processor().lanes(BYTES[self.kind])
+        on = self._registers(lanes)
+        with at.counted("plain", stop, step=lanes, carried=[(on.vector, "zeroinitializer")]) as loop:
+            place = at.index(begin, loop.counter, self.element.memory)
+            if asks:
+                ahead = at.index(place, str(TILE), self.element.memory)
+                at.ask(ahead, 2)
+            value = on.widened(self.element.load(at, place, lanes))
+            loop.values[0] = on.watched(value, loop.values[0])
+            self._store(on, value, target, loop.counter)
+        return on.is_nan_anywhere(loop.values[0])
+
+    def careful(self, name: str, begin: str, target: str, start: str, stop: str, lanes: int) -> str:
         """Go over the columns so many at a time; return how many numbers were not finite."""
-        at, on = self.at, Registers(self.at, self.kind, lanes, self.element.working)
-        counter = f"<{lanes} x i32>"
-        self.declarations += [
-            *on.declarations(),
-            f"declare i32 @llvm.vector.reduce.add.v{lanes}i32({counter})",
-        ]
+        at, on, counter = self.at, self._registers(lanes), f"<{lanes} x i32>"
+        self.declarations.append(f"declare i32 @llvm.vector.reduce.add.v{lanes}i32({counter})")
         with at.counted(name, stop, start=start, step=lanes, carried=[(counter, "zeroinitializer")]) as loop:
             place = at.index(begin, loop.counter, self.element.memory)
-            if lanes > 1:
-                ahead = at.index(place, str(TILE), self.element.memory)
-                at.do(f"call void @llvm.prefetch.p0(ptr {ahead}, i32 0, i32 2, i32 1)")
             value = on.widened(self.element.load(at, place, lanes))
             wild = at.get(f"fcmp uno {on.vector} {at.get(f'fsub {on.vector} {value}, {value}')}, {value}")
             if self.sanitise:
                 nothing = f"{on.vector} zeroinitializer"
                 value = at.get(f"select <{lanes} x i1> {wild}, {nothing}, {on.vector} {value}")
-                if self.kind == "double":
-                    value = on.most(on.least(value, on.splat(LARGEST)), on.splat(-LARGEST))
             more = at.get(f"zext <{lanes} x i1> {wild} to {counter}")
             loop.values[0] = at.get(f"add {counter} {loop.values[0]}, {more}")
-            at.do(f"store {on.vector} {value}, ptr {at.index(target, loop.counter, self.kind)}")
+            self._store(on, value, target, loop.counter)
         total = at.get(f"call i32 @llvm.vector.reduce.add.v{lanes}i32({counter} {loop.values[0]})")
         return at.get(f"zext i32 {total} to i64")
+
+    def _registers(self, lanes: int) -> Registers:
+        on = Registers(self.at, self.kind, lanes, self.element.working)
+        self.declarations += on.declarations()
+        return on
+
+    def _store(self, on: Registers, value: str, target: str, column: str) -> None:
+        """Store numbers in the tile, in float64 none so large that its square is infinite."""
+        if self.sanitise and self.kind == "double":
+            value = on.most(on.least(value, on.splat(LARGEST)), on.splat(-LARGEST))
+        self.at.do(f"store {on.vector} {value}, ptr {self.at.index(target, column, self.kind)}")
 
 
 def give_code(element: str, kind: str) -> str:
