@@ -107,3 +107,16 @@ def test_an_only_server_with_an_old_state_goes_on_where_its_workers_are() -> Non
     said = [one for worker in range(1, 5) for one in node.receive(message(worker, Topic(9, GRADIENT), 1.0))]
     assert {one.topic for one in sent(said)} == {Topic(10, MODEL)}
     assert node.step == 10
+
+
+def test_a_restarted_server_repeats_its_word_at_the_gather() -> None:
+    node = server()
+    node.start()
+    gradients(node, 0)
+    gradients(node, 1)
+    for other in (1, 2, 3):
+        node.receive(message(other, Topic(2, GATHER), 5.0))
+    again = server()
+    again.restore(node.state())
+    words = {one.topic: float(one.body[0]) for one in sent(again.start())}
+    assert words == {Topic(2, GATHER): -0.4, Topic(2, MODEL): 5.0}

@@ -52,3 +52,14 @@ def test_the_last_model_is_the_end() -> None:
     node.restore({"step": 9, "finished": False, "learner": {"memory": 0.0}})
     assert models(node, 9) == []
     assert node.finished
+
+
+def test_a_restarted_worker_repeats_its_last_gradient() -> None:
+    """The servers may have been away when it came, and it has forgotten what it said."""
+    node = worker()
+    models(node, 0)
+    again = worker()
+    again.restore(node.state())
+    said = sent(again.start())
+    assert [(one.receiver, one.topic) for one in said] == [(k, Topic(0, GRADIENT)) for k in range(5)]
+    assert said[0].body[0] == 1.0

@@ -50,13 +50,15 @@ class AskingWorker(Node):
         self.filtered = 0
         self._asked: list[int] = []
         self._doubted: set[int] = set()
+        self._last: Body | None = None
         self._theta: Body | None = None
         self._gradient: Body | None = None
         self._anchor = (0.0, 0.0)
 
     def start(self) -> list[Output]:
-        """Ask for the first model."""
-        return self._wish()
+        """Ask for the first model; after a restart, repeat the last gradient to servers that were away."""
+        last = [] if self._last is None else self._tell(self.step - 1, self._last)
+        return [*last, *self._wish()]
 
     def proceed(self) -> list[Output]:
         """Go on with a model that is believed, or with the middle of many."""
@@ -157,18 +159,23 @@ class AskingWorker(Node):
         self._theta, self._gradient = theta, gradient
         if anchors:
             self._anchor = (self.learner.rate(step), _norm(gradient))
-        body = self.learner.sent(gradient, step)
-        return [*self.tell(self.servers.parties, Topic(step, GRADIENT), body), *self._wish()]
+        self._last = self.learner.sent(gradient, step)
+        return [*self._tell(step, self._last), *self._wish()]
+
+    def _tell(self, step: int, gradient: Body) -> list[Output]:
+        return self.tell(self.servers.parties, Topic(step, GRADIENT), gradient)
 
     def state(self) -> dict[str, Any]:
         """Return all that a restarted worker needs: it asks everyone for its first model."""
         past = np.array(self.lipschitz.past, np.float64)
-        return {**super().state(), "learner": self.learner.state(), "past": past}
+        last = {} if self._last is None or self.finished else {"last": self._last}
+        return {**super().state(), "learner": self.learner.state(), "past": past, **last}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to a state, before ``start``."""
         super().restore(state)
         self.learner.restore(state["learner"])
+        self._last = state.get("last")
         self.lipschitz.past.extend(np.asarray(state["past"]).tolist())
 
 

@@ -43,11 +43,20 @@ class Server(Node):
         self.keeper, self.middle = keeper, middle
         self.steps, self.gather_every, self.patience = steps, gather_every, patience
         self.gathering = False
+        self._gathered: Body | None = None
         self._set = self._rung = -1
 
     def start(self) -> list[Output]:
-        """Tell the model, or the other servers where it stands if it was gathering."""
-        return [*(self._gather() if self.gathering else self._scatter()), *self.proceed()]
+        """Tell the model, or the other servers where it stands if it was gathering.
+
+        After a restart it also repeats its word at the gather of this step, which others may have missed.
+        """
+        if self.gathering:
+            return [*self._gather(), *self.proceed()]
+        if self._gathered is None:
+            return [*self._scatter(), *self.proceed()]
+        word = self.tell(self.servers.parties, Topic(self.step, GATHER), self._gathered)
+        return [*word, *self._scatter(), *self.proceed()]
 
     def proceed(self) -> list[Output]:
         """Step as often as what has arrived allows."""
@@ -91,11 +100,11 @@ class Server(Node):
         return [Alarm(self.patience, topic)]
 
     def _at(self, step: int) -> None:
-        self.step = step
+        self.step, self._gathered = step, None
         self.mailbox.forget(step)
 
     def _gather(self) -> list[Output]:
-        self.gathering = True
+        self.gathering, self._gathered = True, self.keeper.theta
         return self.tell(self.servers.parties, Topic(self.step, GATHER), self.keeper.theta)
 
     def _meet(self, topic: Topic) -> list[Output] | None:
@@ -133,6 +142,8 @@ class Server(Node):
     def state(self) -> dict[str, Any]:
         """Return all that a restarted server needs."""
         own = {"theta": self.keeper.theta, "gathering": self.gathering}
+        if self._gathered is not None:
+            own["gathered"] = self._gathered
         return {**super().state(), **own, "keeper": self.keeper.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -140,4 +151,5 @@ class Server(Node):
         super().restore(state)
         theta: Body = state["theta"]
         self.keeper.theta, self.gathering = theta, bool(state["gathering"])
+        self._gathered = state.get("gathered")
         self.keeper.restore(state["keeper"])

@@ -32,10 +32,13 @@ class Worker(Node):
     ) -> None:
         super().__init__(party, kinds, window)
         self.servers, self.learner, self.middle, self.steps = servers, learner, middle, steps
+        self._last: Body | None = None
 
     def start(self) -> list[Output]:
-        """Wait for a model."""
-        return []
+        """Wait for a model; after a restart, repeat the last gradient to servers that may have been away."""
+        if self._last is None:
+            return []
+        return self.tell(self.servers.parties, Topic(self.step - 1, GRADIENT), self._last)
 
     def proceed(self) -> list[Output]:
         """Answer as many steps as enough servers have spoken on."""
@@ -61,14 +64,16 @@ class Worker(Node):
         if step >= self.steps:
             self.finished = True
             return []
-        body = self.learner.sent(self.learner.sampled(theta, step), step)
-        return self.tell(self.servers.parties, Topic(step, GRADIENT), body)
+        self._last = self.learner.sent(self.learner.sampled(theta, step), step)
+        return self.tell(self.servers.parties, Topic(step, GRADIENT), self._last)
 
     def state(self) -> dict[str, Any]:
         """Return all that a restarted worker needs."""
-        return {**super().state(), "learner": self.learner.state()}
+        last = {} if self._last is None or self.finished else {"last": self._last}
+        return {**super().state(), "learner": self.learner.state(), **last}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to a state, before ``start``."""
         super().restore(state)
         self.learner.restore(state["learner"])
+        self._last = state.get("last")

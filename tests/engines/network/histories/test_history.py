@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from varangian.engines.network import Constant, Crash, Delivery, Link
-from varangian.engines.network.histories import PROTOCOLS, Broken, history, play, scenario
+from varangian.engines.network.histories import PROTOCOLS, Broken, Scenario, history, play, scenario
+from varangian.engines.network.histories.history import Playing
 from varangian.protocols import Silent
 
 
@@ -63,3 +64,39 @@ def test_who_crashes_for_good_is_not_waited_for() -> None:
     assert play(
         replace(drawn, links={**drawn.links, **{k: v for k, v in links.items() if k in drawn.links}})
     ).sent
+
+
+SERVED = ("single", "crash-tolerant", "replicated", "synchronous")
+
+
+@pytest.mark.parametrize("protocol", SERVED)
+def test_all_may_be_started_again_at_once(protocol: str) -> None:
+    """Whoever is restarted repeats its last word: it may have been lost with all others' memory."""
+    for seed in range(12):
+        drawn = scenario(protocol, seed)
+        times = np.random.default_rng(seed).uniform(0.02, 0.2, drawn.n + 1)
+        out = tuple(Crash(party, times[-1], times[-1] + times[party]) for party in range(drawn.n))
+        waits_for_nobody(replace(drawn, events=out))
+
+
+@pytest.mark.parametrize("protocol", [*SERVED, "diameter", "witness"])
+def test_one_after_the_other_may_be_started_again(protocol: str) -> None:
+    for seed in range(8):
+        drawn = scenario(protocol, seed)
+        order = np.random.default_rng(seed).permutation(drawn.n).tolist()
+        waits_for_nobody(
+            replace(
+                drawn,
+                events=tuple(Crash(party, 0.05 * k, 0.05 * k + 0.04) for k, party in enumerate(order, 1)),
+            )
+        )
+
+
+def waits_for_nobody(drawn: Scenario) -> None:
+    """Play a scenario without liars on usual links; what is proven of the sound is proven of nobody here."""
+    links = dict.fromkeys(drawn.links, Link(Constant(0.01)))
+    honest = replace(drawn, faults={}, late=frozenset(), links=links)
+    played = Playing(honest, None)
+    played.network.run()
+    for party, node in played.network.nodes.items():
+        assert node.finished, f"seed {drawn.seed}: party {party} stands at step {node.step}"

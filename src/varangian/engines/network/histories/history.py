@@ -71,11 +71,11 @@ def history(protocol: str, seed: int, trace: list[Delivery] | None = None) -> Ou
 
 def play(drawn: Scenario, trace: list[Delivery] | None = None) -> Outcome:
     """Play one scenario to the last message. Raises Broken."""
-    return _Play(drawn, trace).outcome()
+    return Playing(drawn, trace).outcome()
 
 
-class _Play:
-    """A history as it goes."""
+class Playing:
+    """A history as it goes: its ``network``, its ``watch``, and at the end its ``outcome``."""
 
     def __init__(self, drawn: Scenario, trace: list[Delivery] | None) -> None:
         self.scenario, self.group = drawn, drawn.groups[-1]
