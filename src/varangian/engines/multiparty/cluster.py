@@ -19,7 +19,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import varangian
 from varangian.engines.multiparty.directory import Directory
 from varangian.engines.multiparty.keys import AUTHORITY, CERTIFICATE, make_keys
 from varangian.engines.multiparty.optional import needed
@@ -198,7 +197,7 @@ def _environment() -> dict[str, str]:
     """Return this process's environment, one thread each, and the library where this process has it from."""
     one = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = {**os.environ, **dict.fromkeys(one, "1"), "OMP_WAIT_POLICY": "PASSIVE"}
-    source = str(Path(varangian.__file__).parent.parent)
+    source = str(Path(__file__).parents[3])
     if source not in [*site.getsitepackages(), site.getusersitepackages()]:
         paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
