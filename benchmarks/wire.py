@@ -1,11 +1,12 @@
-"""Pull a gradient from every worker: this library's gRPC with mutual TLS, against plain and encrypted sockets.
+"""Pull a gradient from every worker: gRPC with mutual TLS against plain and encrypted sockets.
 
     python benchmarks/wire.py [--workers 8] [--megabytes 40] [--rounds 9] [--json FILE]
 
 Every worker is a process, and serves all three ways; the ways take turns, so that what else the machine does
 meets them alike. ``sockets`` is TCP with one thread for each worker and ``recv_into`` a row that was there
-before; ``sockets, TLS`` is the same under TLS 1.3, both ends certified. ``varangian`` is two ``Host``s and all
-that they do: budgets, schema, rows, the mailbox. Times are medians; ratios are medians within a round.
+before; ``sockets, TLS`` is the same under TLS 1.3, both ends certified. ``varangian`` is ``Host``s and all
+they do: budgets, schema, rows, the mailbox. ``copy`` is what the bytes take in memory, once. Times are
+medians; ratios are medians within a round.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from varangian.core.randomness import Stream as Randomness
+from varangian.engines.multiparty.budget import Budget
 from varangian.engines.multiparty.identity import Credentials, Equivocation
 from varangian.engines.multiparty.inbox import Inbox
 from varangian.engines.multiparty.limits import Limits
@@ -24,6 +25,8 @@ from varangian.engines.multiparty.wire import Schema
 from varangian.protocols import Alarm, Message, Node, Output
 
 FIRST_PAUSE, PAUSE, GRACE = 0.05, 0.005, 0.2
+CONNECTIONS = 60.0
+"""Seconds for which a peer may have saved the right to connect."""
 
 
 class Host:
@@ -67,6 +70,7 @@ class Host:
             rows=node.mailbox.window + 2,
             randomness=randomness or Randomness(),
         )
+        self._connects = {party: Budget(self.limits.links_per_second, CONNECTIONS) for party in self.peers}
         self._talks: dict[int, Conversation] = {}
         self._ending = False
         self._thread = ThreadPoolExecutor(1, "node")
@@ -132,6 +136,7 @@ class Host:
                 "partial": tally.partial,
                 "sent": tally.sent,
                 "dropped": tally.dropped,
+                "wasted": tally.wasted,
                 "bytes_in": tally.bytes_in,
                 "bytes_out": tally.bytes_out,
                 "refused": refused[party],
@@ -192,6 +197,8 @@ class Host:
         if peer is None:
             self.strangers[name] = self.strangers.get(name, 0) + 1
             return
+        if not self.tallies[peer.party].barred and self._connects[peer.party].take(1):
+            self.tallies[peer.party].bar(self.limits.penalty_seconds)
         try:
             await self._talk(peer, stream)
         except ClosedError:

@@ -83,6 +83,7 @@ class Intake:
             return self._take(message)
         except GarbageError:
             self.tally.refuse(Breach.GARBAGE)
+            self.tally.wasted += 1
             return self.expire()
 
     def expire(self) -> list[Arrived]:
@@ -105,6 +106,7 @@ class Intake:
         if self._value is not None and message.startswith(self._value.prefix):
             return self._fill(self._value, *self.schema.rest(message, len(self._value.prefix)))
         if self._refused is not None and message.startswith(self._refused):
+            self.tally.wasted += 1
             return []
         chunk = self.schema.parse(message)
         cut = self.expire()
@@ -113,6 +115,7 @@ class Intake:
             self._refused = None
             return [*cut, *self._fill(self._begin(chunk), chunk.number, chunk.data)]
         self.tally.refuse(refusal)
+        self.tally.wasted += 1
         self._refused = chunk.prefix
         return cut
 

@@ -36,6 +36,10 @@ class Limits:
     bytes_per_second: float = 2.0**31
     messages_per_second: float = 1000.0
     """Chunks that are read from a peer."""
+    wasted_per_second: float = 100.0
+    """Of these, chunks that are of no use: refused, or of a value that was."""
+    links_per_second: float = 0.5
+    """How often a peer may connect; who does so more often is made to wait, for ``penalty_seconds``."""
     burst_seconds: float = 2.0
     """How long a peer may have saved its rates for."""
     breaches: int = 60

@@ -44,6 +44,7 @@ class Conversation:
         self.intake = Intake(common.schema, lambda topic: common.judge(peer.party, topic), tally, common.rows)
         self._bytes = Budget(self.limits.bytes_per_second, self.limits.burst_seconds)
         self._chunks = Budget(self.limits.messages_per_second, self.limits.burst_seconds)
+        self._wasted = Budget(self.limits.wasted_per_second, self.limits.burst_seconds)
         self._timer: asyncio.TimerHandle | None = None
         self._timed: object | None = None
 
@@ -86,9 +87,7 @@ class Conversation:
     async def _read(self) -> None:
         while True:
             message = await self.stream.read()
-            self.tally.bytes_in += len(message)
-            self.tally.chunks_in += 1
-            pause = max(self._bytes.take(len(message)), self._chunks.take(1))
+            before = self.tally.wasted
             if message[:1] == bytes([SEEN]):
                 await self._hear(message)
             else:
@@ -98,8 +97,14 @@ class Conversation:
             if self.tally.breaches() > self.limits.breaches:
                 self.tally.bar(self.limits.penalty_seconds)
                 raise ClosedError("too much that no honest party sends")
-            if pause:
+            if pause := self._pays(len(message), self.tally.wasted - before):
                 await asyncio.sleep(pause)
+
+    def _pays(self, size: int, wasted: int) -> float:
+        """Return how long nothing more is read from the peer: gRPC stops it meanwhile."""
+        self.tally.bytes_in += size
+        self.tally.chunks_in += 1
+        return max(self._bytes.take(size), self._chunks.take(1), self._wasted.take(wasted))
 
     async def _hear(self, message: bytes) -> None:
         try:

@@ -24,7 +24,14 @@ class Breach(Enum):
 
 Reason = Breach | Refusal
 
-HONEST = {Refusal.LATE, Refusal.REPEATED, Refusal.OVERTAKEN, Breach.UNFINISHED, Breach.CROWDED}
+HONEST = {
+    Refusal.LATE,
+    Refusal.REPEATED,
+    Refusal.OVERTAKEN,
+    Breach.UNFINISHED,
+    Breach.CROWDED,
+    Breach.OUSTED,
+}
 """What is refused of an honest party too: of one that is slow, or repeats itself to who was away."""
 
 
@@ -36,6 +43,7 @@ class Tally:
     bytes_out: int = 0
     chunks_in: int = 0
     chunks_out: int = 0
+    wasted: int = 0
     taken: int = 0
     partial: int = 0
     sent: int = 0
@@ -47,7 +55,7 @@ class Tally:
     _breaches: deque[float] = field(default_factory=deque)
 
     def refuse(self, reason: Reason) -> None:
-        """Count what was refused."""
+        """Count what was refused: once for all chunks of a value."""
         self.refused[reason] += 1
         if reason not in HONEST:
             self._breaches.append(time.monotonic())
