@@ -4,7 +4,7 @@
 
 Every worker is a process, and serves all three ways; the ways take turns, so that what else the machine does
 meets them alike. ``sockets`` is TCP with one thread for each worker and ``recv_into`` a row that was there
-before; ``sockets, TLS`` is the same under TLS 1.3, both ends certified. ``varangian`` is hosts and all that
+before; ``sockets, TLS`` is the same under TLS 1.3, both ends certified. ``varangian`` is ``Host``s and all
 they do: budgets, schema, rows, the mailbox. ``copy`` is what the bytes take in memory, once. Times are
 medians; ratios are medians within a round.
 """

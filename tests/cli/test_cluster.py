@@ -180,7 +180,7 @@ def step_of(run: Run, file: str) -> int:
 
 
 def test_parties_are_asked_interrupted_and_go_on_where_they_were(run: Run, elsewhere: Path) -> None:
-    file = written(elsewhere, steps=400, more="[limits]\nlinger_seconds = 1.0\n")
+    file = written(elsewhere, steps=200, more="[limits]\nlinger_seconds = 1.0\n")
     assert process("keys", "keys", file).code == 0
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     workers = [start("join", file, "--party", f"worker{k}", **pipes) for k in range(2)]
@@ -192,7 +192,7 @@ def test_parties_are_asked_interrupted_and_go_on_where_they_were(run: Run, elsew
     assert err.startswith("interrupted: server0 after step ")
     assert err.endswith(f"Go on with: varangian serve {file} --party server0\n")
     step = int(err.split("after step ")[1].split()[0])
-    assert 5 <= step < 400
+    assert 5 <= step < 200
     again = start("serve", file, "--party", "server0", **pipes)
     until_step(run, file, step)
     table = run("cluster", "status", file).out.splitlines()
@@ -200,9 +200,9 @@ def test_parties_are_asked_interrupted_and_go_on_where_they_were(run: Run, elsew
     assert [line.split()[0] for line in table[1:]] == ["server0", "worker0", "worker1"]
     out, err = again.communicate(timeout=SECONDS)
     assert (again.returncode, err) == (0, "")
-    assert out.startswith("server0: 400 steps, test accuracy 9")
+    assert out.startswith("server0: 200 steps, test accuracy 9")
     for worker in workers:
-        assert worker.communicate(timeout=SECONDS)[0].endswith(": 400 steps.\n")
+        assert worker.communicate(timeout=SECONDS)[0].endswith(": 200 steps.\n")
         assert worker.returncode == 0
 
 

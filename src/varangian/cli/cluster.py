@@ -41,7 +41,10 @@ Exit codes: 0 done, 1 too many parties died, 2 refused, 130 interrupted.
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def up(file: Path, as_json: bool, quiet: bool) -> int:
-    """Start every party of a cluster here, watch them train, and tell what came of it."""
+    """Start every party of a cluster here, and tell what came of it.
+
+    Meanwhile, stderr shows who is at which step.
+    """
     from varangian.engines.multiparty.cluster import Cluster
     from varangian.engines.multiparty.course import Course
     from varangian.engines.multiparty.directory import read_directory
@@ -70,9 +73,10 @@ def up(file: Path, as_json: bool, quiet: bool) -> int:
 @click.option("--party", metavar="NAME", help="Whose keys to show; the first that can be read.")
 @click.option("--json", "as_json", is_flag=True, help="Print all that the parties tell as JSON.")
 def status(file: Path, party: str | None, as_json: bool) -> int:
-    """Ask the parties of a cluster who is alive, at which step, and whom they refuse what.
+    """Ask the parties of a cluster who is alive.
 
-    They are asked over mutual TLS, with the keys of one of them. What a party says is its own word.
+    Also at which step each is, how long it waits for a quorum, and what it refuses. They are asked over
+    mutual TLS, with the keys of one of them. What a party says is its own word.
     """
     from dataclasses import replace
 

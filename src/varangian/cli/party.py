@@ -53,7 +53,7 @@ def serve(file: Path, party: str | None, quiet: bool) -> int:
 @click.command(epilog=EPILOG)
 @_party_command
 def join(file: Path, party: str | None, quiet: bool) -> int:
-    """Be a party that only dials: a worker, behind a firewall for instance."""
+    """Be a party that only dials: a worker, or the last peer."""
     directory, name = _read(file, party)
     if name in directory.listening:
         raise ParameterError(f"{name} is dialled by others: varangian serve {file} --party {name}.")

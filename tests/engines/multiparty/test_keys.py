@@ -59,7 +59,8 @@ def test_nothing_is_ever_replaced(folder: Path) -> None:
 def test_a_party_that_is_added_is_of_the_same_authority_and_no_longer_valid(folder: Path) -> None:
     until = add_keys(folder, {"worker1": ()}, days=365)
     assert until == certificate(folder, "authority").not_valid_after_utc
-    assert read_credentials("worker1", Paths.of(folder, "worker1")).name == "worker1"
+    read = read_credentials("worker1", Paths.of(folder, "worker1"))
+    assert read.certificate == (folder / "worker1.crt").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["", "Server", "a b", "../a", "authority", "-a", "a" * 64, "a/b", "a\n"])
