@@ -45,7 +45,7 @@ class Town:
         }
         return Host(**{**given, **changed})
 
-    async def run(self, hosts: list[Host], seconds: float = 10.0) -> None:
+    async def run(self, hosts: list[Host], seconds: float = 30.0) -> None:
         """Run hosts until all are done."""
         async with asyncio.timeout(seconds):
             await asyncio.gather(*(host.run() for host in hosts))

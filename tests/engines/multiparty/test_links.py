@@ -66,8 +66,10 @@ def test_a_party_starts_anew(party: int) -> None:
         await until(lambda: hosts[party].node.step >= STEPS // 3)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
-        node = town.node(party)
-        node.restore(hosts[party].node.state())
+        hosts[party]._thread.shutdown(wait=True)
+        node, before = town.node(party), hosts[party].node
+        node.restore(before.state())
+        node.recall(before.said())
         second = town.host(party, node=node)
         await asyncio.gather(second.run(), others)
         return second
