@@ -68,6 +68,7 @@ def test_a_party_starts_anew(party: int) -> None:
         await asyncio.gather(first, return_exceptions=True)
         node = town.node(party)
         node.restore(hosts[party].node.state())
+        node.recall(hosts[party].node.said())
         second = town.host(party, node=node)
         await asyncio.gather(second.run(), others)
         return second
