@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess as Process
 from types import TracebackType
+from typing import Any
 
 WHOLE = 2**32
 
@@ -19,6 +24,7 @@ class Laboratory:
     def __init__(self) -> None:
         self.name = f"vg{os.getpid()}n{next(self._numbers)}"
         self.spaces: list[str] = []
+        self.copies: list[Process] = []
         self.running: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Laboratory:
@@ -30,6 +36,9 @@ class Laboratory:
         for process in self.running:
             process.kill()
             process.wait()
+        for copy in self.copies:
+            copy.kill()
+            copy.join()
         for space in self.spaces:
             subprocess.run(["ip", "netns", "del", self._full(space)], check=False)
 
@@ -93,6 +102,20 @@ class Laboratory:
         command = ["ip", "netns", "exec", self._full(space), sys.executable, *arguments]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self.running.append(process)
+        return process
+
+    def fork(self, space: str, function: Callable[..., None], *arguments: Any) -> Process:
+        """Run a function on a machine, in a copy of this process; killed at the end."""
+
+        def there() -> None:
+            with open(f"/var/run/netns/{self._full(space)}", "rb") as handle:
+                if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), 0x40000000):
+                    raise OSError(ctypes.get_errno(), "setns")
+            function(*arguments)
+
+        process = get_context("fork").Process(target=there, daemon=True)
+        process.start()
+        self.copies.append(process)
         return process
 
     def _full(self, space: str) -> str:
