@@ -167,7 +167,9 @@ class _Look:
             rows = lines(kind, self.m, points)
             steps.append(column_step(kernel, rows, out, tile + room))
         tables = np.zeros((-(-(part.stop - part.start) // PANEL), *plan.shape))
-        ahead = Ahead(self.places.element(part), -(-len(chosen) // len(plan.pairs))) if share is None else None
+        ahead = (
+            Ahead(self.places.element(part), -(-len(chosen) // len(plan.pairs))) if share is None else None
+        )
         where = [steps[0].kept[0], len(chosen)] if ahead else []
         steps.append(
             Step.of(pairs(kind, ahead), plan.pairs, len(plan.pairs), points, tables, part.start, *where)

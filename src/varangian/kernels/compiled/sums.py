@@ -37,7 +37,9 @@ def sum_code(element: str) -> str:
             start = at.get(f"load ptr, ptr {at.index('%rows', row.counter, 'ptr')}")
             begin = at.index(start, strip.counter, stored.memory)
             for ahead in range(width * stored.bytes, 2 * width * stored.bytes, LINE):
-                at.do(f"call void @llvm.prefetch.p0(ptr {at.index(begin, str(ahead), 'i8')}, i32 0, i32 3, i32 1)")
+                at.do(
+                    f"call void @llvm.prefetch.p0(ptr {at.index(begin, str(ahead), 'i8')}, i32 0, i32 3, i32 1)"
+                )
             weight = on.spread(at.get(f"load double, ptr {at.index('%weights', row.counter, 'double')}"))
             for k, place in enumerate(places):
                 value = on.widened(stored.load(at, at.index(begin, str(place), stored.memory), lanes))
