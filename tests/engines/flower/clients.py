@@ -20,7 +20,13 @@ TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1  # as a Se
 class HereGrid(Grid):
     """Nodes 0, 1, ... each with a ClientApp; ``delays`` in seconds, None for a node that never answers."""
 
-    def __init__(self, apps: Mapping[int, ClientApp], delays: Mapping[int, float | None] | None = None) -> None:
+    def __init__(
+        self,
+        apps: Mapping[int, ClientApp],
+        delays: Mapping[int, float | None] | None = None,
+        nodes: int = 0,
+    ) -> None:
+        self.nodes = nodes
         self.apps, self.delays = dict(apps), dict(delays or {})
         self.sent: list[tuple[int, str]] = []
         self._waiting: dict[str, tuple[float, Any]] = {}
@@ -42,7 +48,7 @@ class HereGrid(Grid):
         return ids
 
     def _reply(self, node: int, message: Any) -> Any:
-        context = Context(1, node, {"partition-id": node}, RecordDict(), {})
+        context = Context(1, node, {"partition-id": node, "num-partitions": self.nodes}, RecordDict(), {})
         try:
             return self.apps[node](message, context)
         except Exception as error:
@@ -101,7 +107,9 @@ D = 200
 def drift(model: Mapping[str, Any], client: int, number: int) -> dict[str, Any]:
     """Move every value by about one, a little otherwise at each client and in each round."""
     random = np.random.default_rng([client, number])
-    return {name: (a + 1 + 0.1 * random.standard_normal(a.shape)).astype(a.dtype) for name, a in model.items()}
+    return {
+        name: (a + 1 + 0.1 * random.standard_normal(a.shape)).astype(a.dtype) for name, a in model.items()
+    }
 
 
 def start_model() -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engines.flower.clients import HereGrid, crowd, start_model
+from engines.flower.clients import HereGrid, app, crowd, drift, start_model
 from flwr.app import Array, ArrayRecord
 from flwr.serverapp.strategy import Bulyan, FedAvg, FedMedian, FedTrimmedAvg, Krum, MultiKrum
 
@@ -105,8 +105,10 @@ def test_one_float64_changes_the_models_kind_in_flower_only() -> None:
 
 
 def test_a_claim_of_1e12_examples() -> None:
-    near = [attack_mod("scale", factor=1.2, clients={N - 1}), attack_mod("claims", factor=1e12, clients={N - 1})]
-    from engines.flower.clients import app, drift
+    near = [
+        attack_mod("scale", factor=1.2, clients={N - 1}),
+        attack_mod("claims", factor=1e12, clients={N - 1}),
+    ]
 
     def mean(strategy: Any) -> float:
         grid = HereGrid({client: app(drift, mods=near) for client in range(N)})
@@ -144,15 +146,17 @@ def test_updates_keep_the_digits_that_weights_lose() -> None:
     d, n, draws = 1_000_000, 7, 30
     random = np.random.default_rng(1)
     chosen = {"Flower": 0, "Varangian": 0}
-    from engines.flower.clients import app
-
     base = (random.standard_normal(d) * 50 / np.sqrt(d)).astype(np.float32)
     for draw in range(draws):
         updates = 1e-5 * np.random.default_rng(draw).standard_normal((n, d))
         updates[-1] *= 3  # the liar is three times as far out as anybody
         returned = [(base + update).astype(np.float32) for update in updates]
+
+        def train(model: Any, client: int, number: int, returned: Any = returned) -> dict[str, Any]:
+            return {"w": returned[client]}
+
+        apps = {node: app(train) for node in range(n)}
         for name, strategy in (("Flower", Krum(**FAULTY)), ("Varangian", krum(**FAULTY))):
-            apps = {node: app(lambda model, client, number: {"w": returned[client]}) for node in range(n)}
             record = ArrayRecord({"w": Array(base)})
             strategy.fraction_evaluate = 0.0
             got = strategy.start(HereGrid(apps), record, num_rounds=1, timeout=30.0).arrays["w"].numpy()

@@ -35,7 +35,7 @@ class QuorumGrid(Grid):  # type: ignore[misc] # Flower is not installed where ty
         return {node for node, _ in self._owed.values()}
 
     def send_and_receive(self, messages: Iterable[Any], *, timeout: float | None = None) -> Sequence[Any]:
-        """Send, and return the replies that came before there were enough, or before the timeout in seconds."""
+        """Send, and return the replies that came until there were enough, or until the timeout in seconds."""
         sent = list(messages)
         if not sent:
             return []

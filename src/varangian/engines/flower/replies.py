@@ -57,7 +57,7 @@ def shared(metrics: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
 
 
 def medians(records: list[RecordDict], weighted_by_key: str) -> MetricRecord:
-    """Return the median over clients of every metric but the claimed examples: half of them must lie to move it."""
+    """Return the median over clients of every metric but the claimed examples."""
     held = [next(iter(record.metric_records.values())) for record in records]
     names = [name for name in (held[0] if held else {}) if name != weighted_by_key]
     return MetricRecord({name: _middle([one[name] for one in held]) for name in names})

@@ -58,7 +58,7 @@ class ServerState:
                 count = head["memory"]
                 memory = None if count is None else [file[f"memory-{place}"] for place in range(count)]
             state = cls(str(head["rule"]), int(head["round"]), model, memory)
-        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise DataError(
                 f"{path} holds no state of a server: {error}. Move it away to begin anew."
             ) from None

@@ -42,7 +42,9 @@ def _in_place_of(
         return RobustStrategy(rule, **ours, **theirs)
 
     strategy_of.__name__ = strategy_of.__qualname__ = name
-    strategy_of.__doc__ = f"Return a RobustStrategy for the arguments of Flower's {stock.__name__}; see RobustStrategy for more."
+    strategy_of.__doc__ = (
+        f"Return a RobustStrategy for the arguments of Flower's {stock.__name__}, and its own."
+    )
     return strategy_of
 
 

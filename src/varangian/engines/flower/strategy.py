@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg, Result
@@ -22,7 +22,6 @@ from varangian.federation.round import Outcome, Round
 from varangian.federation.terms import capped, check_rule
 
 log = logging.getLogger("flwr")
-Policy = Literal["stop", "raise", "hold"]
 POLICIES = ("stop", "raise", "hold")
 BUSY = "still at work on an earlier round"
 """Why a node was not asked."""
@@ -41,10 +40,10 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
     silent, the model is kept, and the run stops, raises, or holds the model and goes on
     (``on_breach="stop"``, ``"raise"``, ``"hold"``).
 
-    ``rule`` may be a function of the number of clients that are asked. Where the rule honours weights, claimed
+    ``rule`` may be a function of the number of clients that are asked. Where it honours weights, claimed
     example counts count, with no share above ``cap``, by default twice an equal share; ``claims=False`` gives
-    all the same. ``state`` names a file in which every round is kept: a restarted server goes on with the next
-    one. ``lines`` names a file to which a line of JSON is added for every client in every round.
+    all the same. ``state`` names a file in which every round is kept: a restarted server goes on with the
+    next one. ``lines`` names a file to which a line of JSON is added for every client in every round.
 
     Trust       clients may return anything; the server and whoever publishes its code are trusted
     Randomness  the rule's, from ``seed`` and the round; which clients are asked is Flower's to draw
@@ -58,7 +57,7 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
         cap: float | None = None,
         claims: bool = True,
         wait_for_all: bool = False,
-        on_breach: Policy = "stop",
+        on_breach: str = "stop",
         state: str | os.PathLike[str] | None = None,
         lines: str | os.PathLike[str] | None = None,
         seed: int = 0,
