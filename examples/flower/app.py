@@ -13,8 +13,7 @@ from flwr.serverapp import ServerApp, strategy
 from sklearn.datasets import load_digits
 
 PIXELS, DIGITS = load_digits(return_X_y=True)
-PIXELS = np.hstack([PIXELS / 16, np.ones((len(PIXELS), 1))])
-TRAINING = 1400
+PIXELS, TRAINING = np.hstack([PIXELS / 16, np.ones((len(PIXELS), 1))]), 1400
 
 
 def lie(message, context, call_next):

@@ -1,4 +1,4 @@
-"""The same on one machine, in Flower's simulation: python simulate.py [STRATEGY]. The last client lies."""
+"""The same on one machine, in Flower's simulation: python simulate.py [STRATEGY [ROUNDS]]. The last client lies."""
 
 import sys
 
@@ -29,4 +29,4 @@ def simulate(strategy="robust", rounds=3, lie="nan"):
 
 
 if __name__ == "__main__":
-    simulate(*sys.argv[1:2])
+    simulate(*sys.argv[1:2], *map(int, sys.argv[2:3]))

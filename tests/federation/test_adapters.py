@@ -155,7 +155,7 @@ def test_openfls_own_database() -> None:
     database.cache_tensor({key("w", "agg", 3, False, ("model",)): np.full(4, 50.0, np.float32)})
     for place, name in enumerate(names):
         value = np.full(4, -1e6 if place == 4 else 51.0, np.float32)
-        database.cache_tensor({key("w", "agg", 3, False, ("trained", name)): value})
+        database.cache_tensor({key("w", "agg", 3, False, tuple(sorted(("trained", name)))): value})
     wanted = key("w", "agg", 3, False, ("trained",))
     got = database.get_aggregated_tensor(wanted, dict.fromkeys(names, 0.2), aggregation())
     assert 50.5 < got.min() <= 51

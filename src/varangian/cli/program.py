@@ -17,6 +17,7 @@ from varangian.cli.listing import list_catalogue
 from varangian.cli.refusal import said
 from varangian.cli.reproduce import reproduce
 from varangian.cli.results import results
+from varangian.cli.sites import sites
 from varangian.cli.sweep import sweep
 from varangian.cli.train import train
 from varangian.errors import UnknownNameError, VarangianError
@@ -39,7 +40,7 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
-    commands=[train, sweep, results, reproduce, list_catalogue, cite, doctor, bench],
+    commands=[train, sweep, results, reproduce, sites, list_catalogue, cite, doctor, bench],
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

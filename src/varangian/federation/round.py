@@ -120,9 +120,12 @@ class Round:
         vectors = [[self._updates[client][name] for name in self._entries] for client in clients]
         try:
             parties = self._parties(clients)
-            options = {} if parties is None else {"weights": parties.shares, "mass": parties.mass}
             result = rule.aggregate(
-                vectors, state=self.state, stream=self.stream.at("rule", step=self.number), **options
+                vectors,
+                state=self.state,
+                weights=None if parties is None else parties.shares,
+                mass=None if parties is None else parties.mass,
+                stream=self.stream.at("rule", step=self.number),
             )
         except VarangianError as error:
             return self._outcome(

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -191,17 +191,19 @@ class Deployment:
 
     def end(self) -> None:
         """End every process, with what it has started itself."""
-        for process in reversed(self.processes):
-            for sign in (signal.SIGTERM, signal.SIGKILL):
-                try:
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            for process in self.processes:
+                with suppress(ProcessLookupError):
                     os.killpg(process.pid, sign)
-                    process.wait(5 if sign == signal.SIGTERM else None)
-                    os.killpg(process.pid, signal.SIGKILL)
-                except subprocess.TimeoutExpired:
-                    continue
-                except ProcessLookupError:
-                    process.wait()
-                break
+            end = time.monotonic() + 3
+            while (
+                sign == signal.SIGTERM
+                and time.monotonic() < end
+                and any(p.poll() is None for p in self.processes)
+            ):
+                time.sleep(0.1)
+        for process in self.processes:
+            process.wait()
 
 
 @contextmanager
