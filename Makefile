@@ -9,6 +9,7 @@ CONSTRAINTS := constraints.txt
 ALONE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint $(CONSTRAINTS)
 FLOWER := .venv-flower
+FLOWER_TESTS := tests/engines/flower tests/federation src/varangian/engines/flower
 # Those two pin what Flower pins otherwise; what is tested of them runs without what they would bring.
 PEERS := nvflare openfl
 
@@ -51,7 +52,7 @@ wide:
 	.venv-wide/bin/python -m pytest -m "ray or mlflow or triton" tests
 
 flower: flower-made
-	OMP_NUM_THREADS=1 $(FLOWER)/bin/python -m pytest --quiet -m "flower and not slow" tests src
+	OMP_NUM_THREADS=1 $(FLOWER)/bin/python -m pytest --quiet -m "flower and not slow" $(FLOWER_TESTS)
 
 flower-slow: flower-made
 	OMP_NUM_THREADS=1 $(FLOWER)/bin/python -m pytest -s -m "flower and slow" tests/engines/flower

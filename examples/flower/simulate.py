@@ -1,4 +1,4 @@
-"""The same on one machine, in Flower's simulation: python simulate.py [STRATEGY [ROUNDS]]. The last client lies."""
+"""The same in a simulation: python simulate.py [STRATEGY [ROUNDS]]. The last client lies."""
 
 import sys
 

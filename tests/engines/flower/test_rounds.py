@@ -130,6 +130,20 @@ def test_nodes_that_never_connect_are_waited_for_no_longer_than_the_timeout() ->
         start(strategy, crowd(5), timeout=0.2)
 
 
+def test_nodes_that_leave_are_silent_clients() -> None:
+    strategy = RobustStrategy(vg.Median(f=1), min_available_nodes=5)
+    grid = HereGrid(crowd(5))
+
+    def leave(number: int, arrays: Any) -> None:
+        grid.apps.pop(5 - number, None)  # a node after each round
+
+    result = strategy.start(grid, start_model(), num_rounds=3, timeout=2.0, evaluate_fn=leave)
+    why = {(record.round, record.client): record.why for record in strategy.records}
+    assert (why[1, 4], why[2, 4]) == ("", "not connected")
+    assert "Round 3: of 5 clients, 0 misbehaved and 2 were silent" in strategy.breach
+    assert values(result.arrays)["w"].mean() == pytest.approx(2, abs=0.05)
+
+
 def liars(from_round: int) -> dict[int, Any]:
     """Return seven clients, two of which send garbage from some round on."""
 

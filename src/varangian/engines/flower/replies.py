@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from statistics import median
 from typing import Any
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from varangian.errors import InputError
 from varangian.federation.admission import printable
+
+log = logging.getLogger("flwr")
 
 
 def arrays_of(message: Any, model: dict[str, NDArray[Any]]) -> dict[str, Any]:
@@ -54,6 +57,26 @@ def shared(metrics: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
     first = kinds[0] if kinds else {}
     names = [name for name, kind in first.items() if kind and all(one.get(name) == kind for one in kinds)]
     return [{name: one[name] for name in names} for one in metrics]
+
+
+def combined(
+    found: Mapping[int, dict[str, Any]],
+    shares: Mapping[Any, float],
+    function: Callable[[list[RecordDict], str], Any],
+    key: str,
+) -> Any:
+    """Aggregate what all clients report, with their shares as examples; a function that fails ends no run."""
+    records = [
+        RecordDict({"metrics": MetricRecord({**one, key: shares[node] * len(found)})})
+        for node, one in zip(found, shared(list(found.values())), strict=True)
+    ]
+    if not records:
+        return None
+    try:
+        return function(records, key)
+    except Exception:
+        log.exception("The metrics could not be aggregated.")
+        return None
 
 
 def medians(records: list[RecordDict], weighted_by_key: str) -> MetricRecord:

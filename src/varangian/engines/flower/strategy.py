@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from flwr.app import ConfigRecord, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp.strategy import FedAvg, Result
 
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
 from varangian.engines.flower.grid import QuorumGrid
-from varangian.engines.flower.replies import arrays_of, medians, metrics_of, model_of, record_of, shared
+from varangian.engines.flower.nodes import Nodes
+from varangian.engines.flower.replies import arrays_of, combined, medians, metrics_of, model_of, record_of
 from varangian.engines.flower.state import ServerState
 from varangian.errors import InputError, ParameterError, ToleranceError
 from varangian.federation.record import ClientRecord, append_lines, as_table
@@ -23,7 +23,7 @@ from varangian.federation.terms import capped, check_rule
 
 log = logging.getLogger("flwr")
 POLICIES = ("stop", "raise", "hold")
-BUSY = "still at work on an earlier round"
+BUSY, GONE = "still at work on an earlier round", "not connected"
 """Why a node was not asked."""
 
 
@@ -46,8 +46,8 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
     next one. ``lines`` names a file to which a line of JSON is added for every client in every round.
 
     Trust       clients may return anything; the server and whoever publishes its code are trusted
-    Randomness  the rule's, from ``seed`` and the round; which clients are asked is Flower's to draw
-    Raises      ParameterError, ToleranceError before a round that asks too few clients; see ``on_breach``
+    Randomness  which clients are asked, and the rule's: from ``seed`` and the round
+    Raises      ParameterError; ToleranceError before a round that asks too few, and see ``on_breach``
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
         self.records: list[ClientRecord] = []
         self.breach = ""
         self._memory: Any = None
+        self.nodes = Nodes()
         self.timeout = 3600.0
         self._round: Round | None = None
         self._faults = 0
@@ -87,7 +88,7 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
         self._evaluation: list[int] = []
         self._evaluated = 0
         self._taken: set[int] = set()
-        self._busy: set[int] = set()
+        self._unasked: dict[int | str, str] = {}
 
     def table(self) -> str:
         """Return the records of all rounds as a table."""
@@ -95,17 +96,14 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
 
     def summary(self) -> None:
         """Log how the strategy is set up."""
-        log.info("\t├──> Rule: %s", self.rule)
-        log.info("\t├──> On breach: %s", self.on_breach)
+        log.info("\t├──> Rule: %s; on breach: %s", self._name(), self.on_breach)
         super().summary()
 
     def configure_train(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Iterable[Any]:
-        """Begin a round: ask the sampled nodes, but for those that are busy. Raises ToleranceError."""
-        self._await_nodes(grid, self.min_train_nodes)
-        messages = list(super().configure_train(server_round, arrays, config, grid))
-        if not messages:
+        """Begin a round: ask nodes, but for those that are busy or gone. Raises ToleranceError."""
+        if not self.fraction_train:
             return []
-        asked = [message.metadata.dst_node_id for message in messages]
+        asked = self._asked(grid, "train", server_round)
         rule = self.rule if isinstance(self.rule, Stage) else self.rule(len(asked))
         self._faults = rule.f or 0
         self._round = Round(
@@ -118,32 +116,37 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
             state=self._memory,
             stream=self.stream,
         )
-        return self._sent(messages, grid)
+        return self._sent(asked, server_round, arrays, config, grid, MessageType.TRAIN)
 
     def configure_evaluate(self, server_round: int, arrays: Any, config: Any, grid: Any) -> Iterable[Any]:
-        """Ask the sampled nodes, but for those that are busy, for an evaluation."""
-        self._await_nodes(grid, self.min_evaluate_nodes)
-        messages = list(super().configure_evaluate(server_round, arrays, config, grid))
-        self._evaluation, self._evaluated = [message.metadata.dst_node_id for message in messages], 0
-        return self._sent(messages, grid)
+        """Ask nodes for an evaluation, but for those that are busy or gone. Raises ToleranceError."""
+        if not self.fraction_evaluate:
+            return []
+        self._evaluation, self._evaluated = self._asked(grid, "evaluate", server_round), 0
+        return self._sent(self._evaluation, server_round, arrays, config, grid, MessageType.EVALUATE)
 
-    def _sent(self, messages: list[Any], grid: Any) -> list[Any]:
-        self._busy = grid.busy() if isinstance(grid, QuorumGrid) else set()
-        self._messages = [message for message in messages if message.metadata.dst_node_id not in self._busy]
+    def _asked(self, grid: Any, phase: str, number: int) -> list[int]:
+        return self.nodes.asked(
+            grid,
+            getattr(self, f"fraction_{phase}"),
+            getattr(self, f"min_{phase}_nodes"),
+            self.min_available_nodes,
+            seconds=self.timeout,
+            stream=self.stream.at(phase, round=number),
+        )
+
+    def _sent(
+        self, asked: list[int], number: int, arrays: Any, config: Any, grid: Any, kind: str
+    ) -> list[Any]:
+        """Return the messages to those who can be asked, and remember why the others cannot."""
+        busy = grid.busy() if isinstance(grid, QuorumGrid) else set()
+        config["server-round"] = number
+        record = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: config})
+        there = [node for node in asked if node in self.nodes.connected and node not in busy]
+        self._unasked = {node: BUSY if node in busy else GONE for node in asked if node not in there}
+        self._messages = [Message(record, node, kind) for node in there]
         self._taken = set()
         return self._messages
-
-    def _await_nodes(self, grid: Any, least: int) -> None:
-        """Wait for nodes to connect, no longer than the timeout, where Flower waits for ever."""
-        needed = max(self.min_available_nodes, least)
-        end = time.monotonic() + self.timeout
-        while (connected := len(list(grid.get_node_ids()))) < needed:
-            if time.monotonic() >= end:
-                raise ToleranceError(
-                    f"{connected} of {needed} nodes were connected within {self.timeout:g} s. "
-                    "Start more SuperNodes, or ask for fewer: min_available_nodes, min_train_nodes."
-                )
-            time.sleep(min(1.0, self.timeout))
 
     def aggregate_train(self, server_round: int, replies: Iterable[Any]) -> tuple[Any, Any]:
         """Return the next model and the metrics, or (None, None) where the model is kept.
@@ -151,15 +154,15 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
         Raises ToleranceError on a breach, if that is the policy.
         """
         self.breach = ""
+        held = list(replies)
         if self._round is None:
-            if replies := list(replies):
-                raise ParameterError(f"{len(replies)} replies arrived before configure_train asked for any.")
+            if held:
+                raise ParameterError(f"{len(held)} replies arrived before configure_train asked for any.")
             return None, None
         current, self._round = self._round, None
-        held = list(replies)
         for reply in held:
             self._take(current, reply)
-        outcome = current.close(dict.fromkeys(self._busy, BUSY))
+        outcome = current.close(self._unasked)
         self._tell(outcome)
         if outcome.breach:
             self.breach = outcome.breach
@@ -169,7 +172,9 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
             return None, None
         self._memory = outcome.state
         used = {node: metrics_of(reply) for reply in held if (node := self._node(reply)) in outcome.shares}
-        return record_of(outcome.model), self._metrics(used, outcome.shares, self.train_metrics_aggr_fn)
+        return record_of(outcome.model), combined(
+            used, outcome.shares, self.train_metrics_aggr_fn, self.weighted_by_key
+        )
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Any]) -> Any:
         """Return the metrics that all clients report, aggregated; None if fewer than n - f report any."""
@@ -182,7 +187,8 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
         if len(found) < max(1, len(self._evaluation) - self._faults):
             return None
         shares = capped([one.get(self.weighted_by_key) for one in found.values()], self.cap, self._faults)
-        return self._metrics(found, dict(zip(found, shares, strict=True)), self.evaluate_metrics_aggr_fn)
+        known = dict(zip(found, shares, strict=True))
+        return combined(found, known, self.evaluate_metrics_aggr_fn, self.weighted_by_key)
 
     def start(
         self,
@@ -260,26 +266,6 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
                 log.warning("\t> round %s, node %s: %s", record.round, record.client, record.why)
         if self.lines is not None:
             append_lines(self.lines, outcome.records)
-
-    def _metrics(
-        self,
-        found: Mapping[int, dict[str, Any]],
-        shares: Mapping[Any, float],
-        aggregated: Callable[[list[RecordDict], str], Any],
-    ) -> Any:
-        """Aggregate what all clients report; a function that fails on it ends no run."""
-        key = self.weighted_by_key
-        records = [
-            RecordDict({"metrics": MetricRecord({**one, key: shares[node] * len(found)})})
-            for node, one in zip(found, shared(list(found.values())), strict=True)
-        ]
-        if not records:
-            return None
-        try:
-            return aggregated(records, key)
-        except Exception:
-            log.exception("The metrics could not be aggregated.")
-            return None
 
     def _resumed(self, initial: Any) -> tuple[int, Any]:
         """Return the rounds that are done, and the model to go on with."""
