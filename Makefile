@@ -5,13 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS := dev
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+CONSTRAINTS := constraints.txt
+ALONE :=
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint $(CONSTRAINTS)
+FLOWER := .venv-flower
+FLOWER_TESTS := tests/engines/flower tests/federation src/varangian/engines/flower
+# Those two pin what Flower pins otherwise; what is tested of them runs without what they would bring.
+PEERS := nvflare openfl
 
 # PyTorch waits politely, so that a shared machine stays fast.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test eager slow histories real-data wide netns clean
+.PHONY: help demo test eager slow histories real-data wide netns flower flower-slow flower-made clean
 
 help:
 	@echo "make demo       train with liars among the workers, with and without a robust rule; draws demo.png"
@@ -22,6 +28,8 @@ help:
 	@echo "make real-data  the tests on the published data files, in the folder named by VARANGIAN_DATA"
 	@echo "make wide       the tests that need Ray, MLflow and Triton, in an environment of their own, .venv-wide"
 	@echo "make netns      the tests in network namespaces of their own; fails where these cannot be made (needs root)"
+	@echo "make flower     the tests that need Flower, NVFlare and OpenFL, in an environment of their own, $(FLOWER)"
+	@echo "make flower-slow   deployments of Flower beside its own strategies, in the same environment"
 	@echo "make clean      remove what make made, the environment included"
 	@echo
 	@echo "The first call makes $(VENV) and installs into it. PYTHON=... picks the interpreter (3.11 or later)."
@@ -52,12 +60,22 @@ netns:
 	@$(MAKE) --no-print-directory VENV=.venv-wide EXTRAS=dev,fairshare,quic .venv-wide/.installed
 	.venv-wide/bin/python -m pytest -s -m netns tests
 
+flower: flower-made
+	OMP_NUM_THREADS=1 $(FLOWER)/bin/python -m pytest --quiet -m "flower and not slow" $(FLOWER_TESTS)
+
+flower-slow: flower-made
+	OMP_NUM_THREADS=1 $(FLOWER)/bin/python -m pytest -s -m "flower and slow" tests/engines/flower
+
+flower-made:
+	@$(MAKE) --no-print-directory VENV=$(FLOWER) EXTRAS=dev-flower CONSTRAINTS=constraints-flower.txt \
+	    ALONE="$(PEERS)" $(FLOWER)/.installed
+
 clean:
-	rm -rf $(VENV) .venv-wide build dist demo.png .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-wide $(FLOWER) build dist demo.png .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The build backend is installed first, so that the constraints hold for it too.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	    echo "Varangian needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)."; \
 	    echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -67,5 +85,6 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing the pinned requirements; the first time this takes a few minutes."
 	@$(PIP) hatchling
 	@$(PIP) --no-build-isolation --editable '.[$(EXTRAS)]'
+	@test -z "$(ALONE)" || $(PIP) --no-deps $(ALONE)
 	@touch $@
 	@echo "Installed."

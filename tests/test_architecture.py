@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +24,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 MODULES = [
     ".".join(("varangian", *file.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
     for file in FILES
-    if file.stem != "__main__"
+    if file.stem != "__main__" and (find_spec("flwr") or "flower" not in file.with_suffix("").parts)
 ]
 CATALOGUES = [
     ("varangian.aggregators", "RULES"),

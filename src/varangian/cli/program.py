@@ -23,6 +23,7 @@ from varangian.cli.party import join, serve
 from varangian.cli.refusal import said
 from varangian.cli.reproduce import reproduce
 from varangian.cli.results import results
+from varangian.cli.sites import sites
 from varangian.cli.sweep import sweep
 from varangian.cli.train import train
 from varangian.errors import VarangianError
@@ -38,6 +39,7 @@ INTERRUPTED = 130
         sweep,
         results,
         reproduce,
+        sites,
         list_catalogue,
         cite,
         doctor,

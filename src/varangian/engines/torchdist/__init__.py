@@ -1,0 +1,7 @@
+"""PyTorch's own processes: gradients of ranks -> one, by a rule; a rank per worker, one owner."""
+
+from varangian.engines.torchdist.collective import robust_all_reduce
+from varangian.engines.torchdist.hook import RobustHook, register
+from varangian.engines.torchdist.sharded import aggregate_gradients, register_fsdp
+
+__all__ = ["RobustHook", "aggregate_gradients", "register", "register_fsdp", "robust_all_reduce"]

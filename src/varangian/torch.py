@@ -1,0 +1,11 @@
+"""For jobs of PyTorch's distributed package: ``varangian.torch.register(ddp_model, rule)``."""
+
+from varangian.engines.torchdist import (
+    RobustHook,
+    aggregate_gradients,
+    register,
+    register_fsdp,
+    robust_all_reduce,
+)
+
+__all__ = ["RobustHook", "aggregate_gradients", "register", "register_fsdp", "robust_all_reduce"]
