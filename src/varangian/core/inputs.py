@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from varangian.core.blocks import InBlocks
+from varangian.core.shards import InShards
 from varangian.errors import DtypeError, InputError, ShapeError
 from varangian.kernels.rows import WORKING_DTYPES, Rows, Segment
 from varangian.kernels.streams import Source, Streamed, is_mapped, of_file
@@ -36,6 +37,7 @@ class Vectors:
     ``restore`` takes one tensor per segment: ``(*batch, d)`` for a vector, and gives one vector back;
     ``restore_many`` takes ``(*batch, m, d)`` and gives m vectors back. Where there is a ``source``, the rows
     are read from it, part by part; ``outlined`` says that the segments then have but the right shape.
+    ``summed`` adds up what all holders of shards have measured.
     """
 
     segments: tuple[Segment, ...]
@@ -44,11 +46,12 @@ class Vectors:
     flatten_one: Callable[[Any], list[Tensor]]
     source: Source | None = None
     outlined: bool = False
+    summed: Callable[[Tensor], Tensor] | None = None
 
     def rows(self, extras: Sequence[Sequence[Tensor]], *, sanitise: bool) -> Rows:
         """Return the rows, to be read."""
         if self.source is None:
-            return Rows(self.segments, extras, sanitise=sanitise)
+            return Rows(self.segments, extras, sanitise=sanitise, summed=self.summed)
         return Streamed(self.source, self.segments[0], extras, sanitise=sanitise)
 
 
@@ -61,13 +64,15 @@ def read(x: Any) -> Vectors:
         return _read_matrix(x)
     if isinstance(x, InBlocks):
         return _read_blocks(x)
+    if isinstance(x, InShards):
+        return replace(read(x.vectors), source=None, summed=x.summed)
     if isinstance(x, Stacks):
         return replace(_read_matrix(x.parts[0]), segments=(Segment(x.parts),))
     if isinstance(x, (list, tuple)):
         return _read_sequence(x)
     raise InputError(
         f"Vectors arrived as {type(x).__name__}; pass a torch, NumPy or JAX array (..., n, d), "
-        "a list of n vectors, parameter lists or state dicts, or InBlocks."
+        "a list of n vectors, parameter lists or state dicts, InBlocks, or InShards."
     )
 
 

@@ -273,7 +273,8 @@ class Points:
         views = list(parts)
         start = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
         pieces = (self.on(piece) for piece, _ in self.rows.pieces())
-        return total(start, (piece._read_piece(views, pivots, level) for piece in pieces))
+        here = total(start, (piece._read_piece(views, pivots, level) for piece in pieces))
+        return here if self.rows.summed is None else self.rows.summed(here)
 
     def _read_piece(
         self, views: Sequence[Tensor | None], pivots: Sequence[Pivot], level: Reads

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -99,7 +99,8 @@ class Rows:
     """n vectors as a table of segments, never stacked into a copy of everything.
 
     Non-finite values are counted per row, and replaced by zero as a block is loaded unless ``sanitise`` is
-    off. ``reads`` counts the passes begun. ``extras`` are further vectors, one tensor
+    off. ``reads`` counts the passes begun. Where other processes hold further columns, ``summed`` adds what
+    all of them have measured. ``extras`` are further vectors, one tensor
     ``(*batch, d)`` per segment each, that ride along below the rows of every block. Columns are counted from
     ``first`` on.
     """
@@ -111,7 +112,9 @@ class Rows:
         *,
         sanitise: bool = True,
         first: int = 0,
+        summed: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
+        self.summed = summed
         self.segments = tuple(segments)
         self.extras = tuple(tuple(extra) for extra in extras)
         self.sanitise = sanitise

@@ -1,0 +1,115 @@
+"""A rule over the ranks of a process group: each rank aggregates its shard of everybody's vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn.functional import pad
+
+from varangian.core.guard import admit
+from varangian.core.points import Reads
+from varangian.core.randomness import Stream
+from varangian.core.run import Aggregation
+from varangian.core.shards import InShards
+from varangian.core.stages import Stage
+from varangian.errors import ParameterError
+
+Group = Any
+"""A process group of PyTorch, or None for all ranks."""
+
+
+def by_coordinate(rule: Stage) -> bool:
+    """Tell whether a rule looks at one coordinate at a time, so that a vector may come in parts."""
+    return all(stage.reads is Reads.NOTHING and not stage.pivots for stage in rule.stages())
+
+
+class Ranks:
+    """The ranks that aggregate together, with the bytes that this one has sent so far.
+
+    Sending goes through ``group``, everything after it through a twin: two threads may use the one and the
+    other at once, and the order within each is the same on every rank.
+    """
+
+    def __init__(self, rule: Stage, group: Group = None) -> None:
+        self.rule, self.group = rule, group
+        self.n, self.rank = dist.get_world_size(group), dist.get_rank(group)
+        self.sent = 0
+        _agree(rule, group)
+        admit(rule, self.n)
+        self.twin = dist.new_group(dist.get_process_group_ranks(group or dist.group.WORLD))
+
+    def scatter(self, flat: Tensor) -> tuple[Tensor, Any]:
+        """Send every rank its shard of ``flat``; return room for the shards, and what to wait for."""
+        whole = pad(flat, (0, -len(flat) % self.n))
+        shards = torch.empty_like(whole).view(self.n, -1)
+        work = dist.all_to_all_single(shards.view(-1), whole, group=self.group, async_op=True)
+        self.sent += _bytes(whole) * (self.n - 1) // self.n
+        return shards, work
+
+    def aggregate(self, shards: Sequence[Tensor], stream: Stream, state: Any = None) -> Aggregation:
+        """Aggregate this rank's shards, each ``(n, width)``, as parts of one vector."""
+        vectors = [[shard[rank] for shard in shards] for rank in range(self.n)]
+        return self.rule.aggregate(InShards(vectors, self._summed), state=state, stream=stream)
+
+    def gather(self, shard: Tensor, flat: Tensor) -> None:
+        """Fill ``flat`` with the shards of all ranks."""
+        whole = shard.new_empty(self.n * len(shard))
+        _all_gather(whole, shard.contiguous(), group=self.twin)
+        self.sent += _bytes(shard) * (self.n - 1)
+        flat.copy_(whole[: len(flat)])
+
+    def _summed(self, table: Tensor) -> Tensor:
+        dist.all_reduce(table, group=self.twin)
+        self.sent += 2 * _bytes(table) * (self.n - 1) // self.n
+        return table
+
+
+def robust_all_reduce(
+    tensor: Tensor, rule: Stage, group: Group = None, *, stream: Stream | None = None
+) -> Tensor:
+    """Replace a tensor, on every rank, by what the rule makes of all ranks' tensors; return it.
+
+    Shape       any, the same on every rank; float16, bfloat16, float32 or float64
+    Cost        2 (n - 1) / n times the tensor's bytes are sent by each rank, as by an all-reduce
+    Raises      ToleranceError for too few ranks, ParameterError where ranks call different rules; what
+                PyTorch raises when a rank does not arrive within the group's timeout
+    """
+    ranks = Ranks(rule, group)
+    flat = tensor.detach().reshape(-1)
+    shards, work = ranks.scatter(flat)
+    work.wait()
+    (value,) = ranks.aggregate([shards], stream or Stream()).value
+    out = torch.empty_like(flat)
+    ranks.gather(value, out)
+    with torch.no_grad():
+        tensor.copy_(out.view_as(tensor))
+    return tensor
+
+
+def _agree(rule: Stage, group: Group) -> None:
+    """Refuse rules that differ between ranks. Raises ParameterError."""
+    said = repr(rule).encode()
+    device = torch.device("cuda") if dist.get_backend(group) == "nccl" else torch.device("cpu")
+    size = 4096
+    own = torch.zeros(size, dtype=torch.uint8)
+    own[: min(len(said), size)] = torch.frombuffer(bytearray(said[:size]), dtype=torch.uint8)
+    everyone = torch.empty(dist.get_world_size(group) * size, dtype=torch.uint8, device=device)
+    _all_gather(everyone, own.to(device), group=group)
+    for rank, row in enumerate(everyone.view(-1, size).cpu()):
+        if not torch.equal(row, own):
+            other = bytes(row.tolist()).rstrip(b"\0").decode(errors="replace")
+            raise ParameterError(
+                f"This rank aggregates with {rule!r}, rank {rank} with {other}. All ranks need the same rule."
+            )
+
+
+# The older name is deprecated, and the newer one is not in every release.
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
