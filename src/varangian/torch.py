@@ -1,5 +1,11 @@
 """For jobs of PyTorch's distributed package: ``varangian.torch.register(ddp_model, rule)``."""
 
-from varangian.engines.torchdist import RobustHook, register, robust_all_reduce
+from varangian.engines.torchdist import (
+    RobustHook,
+    aggregate_gradients,
+    register,
+    register_fsdp,
+    robust_all_reduce,
+)
 
-__all__ = ["RobustHook", "register", "robust_all_reduce"]
+__all__ = ["RobustHook", "aggregate_gradients", "register", "register_fsdp", "robust_all_reduce"]

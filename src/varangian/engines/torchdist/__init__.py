@@ -2,5 +2,6 @@
 
 from varangian.engines.torchdist.collective import robust_all_reduce
 from varangian.engines.torchdist.hook import RobustHook, register
+from varangian.engines.torchdist.sharded import aggregate_gradients, register_fsdp
 
-__all__ = ["RobustHook", "register", "robust_all_reduce"]
+__all__ = ["RobustHook", "aggregate_gradients", "register", "register_fsdp", "robust_all_reduce"]

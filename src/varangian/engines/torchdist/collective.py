@@ -31,16 +31,18 @@ class Ranks:
     """The ranks that aggregate together, with the bytes that this one has sent so far.
 
     Sending goes through ``group``, everything after it through a twin: two threads may use the one and the
-    other at once, and the order within each is the same on every rank.
+    other at once, and the order within each is the same on every rank. ``holders`` are all that hold parts of
+    the vectors, where these are more than the group.
     """
 
-    def __init__(self, rule: Stage, group: Group = None) -> None:
+    def __init__(self, rule: Stage, group: Group = None, holders: Group = None) -> None:
         self.rule, self.group = rule, group
         self.n, self.rank = dist.get_world_size(group), dist.get_rank(group)
         self.sent = 0
         _agree(rule, group)
         admit(rule, self.n)
-        self.twin = dist.new_group(dist.get_process_group_ranks(group or dist.group.WORLD))
+        self.twin = _twin(group)
+        self.holders = self.twin if holders is None else holders
 
     def scatter(self, flat: Tensor) -> tuple[Tensor, Any]:
         """Send every rank its shard of ``flat``; return room for the shards, and what to wait for."""
@@ -63,8 +65,9 @@ class Ranks:
         flat.copy_(whole[: len(flat)])
 
     def _summed(self, table: Tensor) -> Tensor:
-        dist.all_reduce(table, group=self.twin)
-        self.sent += 2 * _bytes(table) * (self.n - 1) // self.n
+        dist.all_reduce(table, group=self.holders)
+        count = dist.get_world_size(self.holders)
+        self.sent += 2 * _bytes(table) * (count - 1) // count
         return table
 
 
@@ -78,16 +81,29 @@ def robust_all_reduce(
     Raises      ToleranceError for too few ranks, ParameterError where ranks call different rules; what
                 PyTorch raises when a rank does not arrive within the group's timeout
     """
-    ranks = Ranks(rule, group)
-    flat = tensor.detach().reshape(-1)
-    shards, work = ranks.scatter(flat)
-    work.wait()
-    (value,) = ranks.aggregate([shards], stream or Stream()).value
-    out = torch.empty_like(flat)
-    ranks.gather(value, out)
-    with torch.no_grad():
-        tensor.copy_(out.view_as(tensor))
+    all_together(Ranks(rule, group), [tensor], stream)
     return tensor
+
+
+@torch.no_grad()
+def all_together(ranks: Ranks, tensors: Sequence[Tensor], stream: Stream | None = None) -> None:
+    """Replace tensors, on every rank, by the aggregate of all ranks' tensors, taken as one vector each."""
+    flats = [_flat([one for one in tensors if one.dtype == dtype]) for dtype in _dtypes(tensors)]
+    arrived = [ranks.scatter(flat) for flat in flats]
+    for _, work in arrived:
+        work.wait()
+    values = ranks.aggregate([shards for shards, _ in arrived], stream or Stream()).value
+    for dtype, flat, value in zip(_dtypes(tensors), flats, values, strict=True):
+        ranks.gather(value, flat)
+        same = [one for one in tensors if one.dtype == dtype]
+        for one, part in zip(same, flat.split([one.numel() for one in same]), strict=True):
+            one.copy_(part.view_as(one))
+
+
+def _twin(group: Group) -> Group:
+    """Return a group of the same ranks; only they take part in making it."""
+    ranks = dist.get_process_group_ranks(group or dist.group.WORLD)
+    return dist.new_group(ranks, use_local_synchronization=True)
 
 
 def _agree(rule: Stage, group: Group) -> None:
@@ -109,6 +125,14 @@ def _agree(rule: Stage, group: Group) -> None:
 
 # The older name is deprecated, and the newer one is not in every release.
 _all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([one.detach().reshape(-1) for one in tensors])
+
+
+def _dtypes(tensors: Sequence[Tensor]) -> list[torch.dtype]:
+    return list(dict.fromkeys(one.dtype for one in tensors))
 
 
 def _bytes(tensor: Tensor) -> int:
