@@ -57,6 +57,14 @@ class RunError(VarangianError, RuntimeError):
     """Some runs of a sweep ended with an error; the others are finished."""
 
 
+class RankError(VarangianError, RuntimeError):
+    """A rank of a distributed job that is gone, late, or does something else."""
+
+
+class FaultError(VarangianError, RuntimeError):
+    """Ranks of a distributed job compute wrong, and that was to be an error."""
+
+
 class UnknownNameError(VarangianError, LookupError):
     """A name that no catalogue holds; the nearest valid one is in the message.
 

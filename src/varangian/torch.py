@@ -1,6 +1,7 @@
 """For jobs of PyTorch's distributed package: ``varangian.torch.register(ddp_model, rule)``."""
 
 from varangian.engines.torchdist import (
+    FaultWatch,
     RobustHook,
     aggregate_gradients,
     register,
@@ -8,4 +9,4 @@ from varangian.engines.torchdist import (
     robust_all_reduce,
 )
 
-__all__ = ["RobustHook", "aggregate_gradients", "register", "register_fsdp", "robust_all_reduce"]
+__all__ = ["FaultWatch", "RobustHook", "aggregate_gradients", "register", "register_fsdp", "robust_all_reduce"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -16,7 +19,7 @@ from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation
 from varangian.core.shards import InShards
 from varangian.core.stages import Stage
-from varangian.errors import ParameterError
+from varangian.errors import ParameterError, RankError, VarangianError
 
 Group = Any
 """A process group of PyTorch, or None for all ranks."""
@@ -30,18 +33,22 @@ def by_coordinate(rule: Stage) -> bool:
 class Ranks:
     """The ranks that aggregate together, with the bytes that this one has sent so far.
 
-    Sending goes through ``group``, everything after it through a twin: two threads may use the one and the
-    other at once, and the order within each is the same on every rank. ``holders`` are all that hold parts of
-    the vectors, where these are more than the group.
+    Where two threads send at once, ``twin`` makes a second group of the same ranks: shards go through
+    ``group``, everything after them through the twin, and the order within each is the same on every rank.
+    ``holders`` are all that hold parts of the vectors, where these are more than the group. ``about`` is what
+    the ranks have to agree on besides the rule.
     """
 
-    def __init__(self, rule: Stage, group: Group = None, holders: Group = None) -> None:
+    def __init__(
+        self, rule: Stage, group: Group = None, holders: Group = None, *, twin: bool = False, about: str = ""
+    ) -> None:
         self.rule, self.group = rule, group
         self.n, self.rank = dist.get_world_size(group), dist.get_rank(group)
         self.sent = 0
-        _agree(rule, group)
-        admit(rule, self.n)
-        self.twin = _twin(group)
+        with heard(group):
+            _agree(f"{rule!r}{about}", group)
+            admit(rule, self.n)
+            self.twin = _twin(group) if twin else group
         self.holders = self.twin if holders is None else holders
 
     def scatter(self, flat: Tensor) -> tuple[Tensor, Any]:
@@ -81,47 +88,81 @@ def robust_all_reduce(
     Raises      ToleranceError for too few ranks, ParameterError where ranks call different rules; what
                 PyTorch raises when a rank does not arrive within the group's timeout
     """
-    all_together(Ranks(rule, group), [tensor], stream)
+    all_together(Ranks(rule, group, about=f" of {_looks(tensor)}"), [tensor], stream)
     return tensor
 
 
 @torch.no_grad()
 def all_together(ranks: Ranks, tensors: Sequence[Tensor], stream: Stream | None = None) -> None:
     """Replace tensors, on every rank, by the aggregate of all ranks' tensors, taken as one vector each."""
-    flats = [_flat([one for one in tensors if one.dtype == dtype]) for dtype in _dtypes(tensors)]
-    arrived = [ranks.scatter(flat) for flat in flats]
-    for _, work in arrived:
-        work.wait()
-    values = ranks.aggregate([shards for shards, _ in arrived], stream or Stream()).value
-    for dtype, flat, value in zip(_dtypes(tensors), flats, values, strict=True):
-        ranks.gather(value, flat)
+    dtypes = list(dict.fromkeys(one.dtype for one in tensors))
+    flats = [_flat([one for one in tensors if one.dtype == dtype]) for dtype in dtypes]
+    with heard(ranks.group):
+        arrived = [ranks.scatter(flat) for flat in flats]
+        for _, work in arrived:
+            work.wait()
+        values = ranks.aggregate([shards for shards, _ in arrived], stream or Stream()).value
+        for flat, value in zip(flats, values, strict=True):
+            ranks.gather(value, flat)
+    for dtype, flat in zip(dtypes, flats, strict=True):
         same = [one for one in tensors if one.dtype == dtype]
         for one, part in zip(same, flat.split([one.numel() for one in same]), strict=True):
             one.copy_(part.view_as(one))
 
 
+@contextmanager
+def heard(group: Group) -> Iterator[None]:
+    """Say what it means when others are not heard of. Raises RankError."""
+    try:
+        yield
+    except VarangianError:
+        raise
+    except RuntimeError as error:
+        limit = timeout_of(group)
+        raise RankError(
+            f"A rank has gone, did not arrive within {'the timeout' if limit is None else limit}, or made "
+            "another call; see what it printed. A longer init_process_group(timeout=...) waits for slow ones. "
+            f"PyTorch said: {str(error).strip().splitlines()[0]}"
+        ) from error
+
+
+def timeout_of(group: Group) -> timedelta | None:
+    """Return how long a group waits for a rank, where it says so."""
+    backend = (group or dist.group.WORLD)._get_backend(_device(group))
+    limit: timedelta | None = getattr(getattr(backend, "options", None), "_timeout", None)
+    return limit
+
+
+def everyones(own: Tensor, group: Group) -> Tensor:
+    """Return what all ranks hand in, ``(n, *shape)``, on the processor."""
+    sent = own.contiguous().view(-1).to(_device(group))
+    room = sent.new_empty(dist.get_world_size(group) * len(sent))
+    _all_gather(room, sent, group=group)
+    return room.cpu().view(-1, *own.shape)
+
+
 def _twin(group: Group) -> Group:
     """Return a group of the same ranks; only they take part in making it."""
     ranks = dist.get_process_group_ranks(group or dist.group.WORLD)
-    return dist.new_group(ranks, use_local_synchronization=True)
+    return dist.new_group(ranks, timeout=timeout_of(group), use_local_synchronization=True)
 
 
-def _agree(rule: Stage, group: Group) -> None:
-    """Refuse rules that differ between ranks. Raises ParameterError."""
-    said = repr(rule).encode()
-    device = torch.device("cuda") if dist.get_backend(group) == "nccl" else torch.device("cpu")
-    size = 4096
-    own = torch.zeros(size, dtype=torch.uint8)
-    own[: min(len(said), size)] = torch.frombuffer(bytearray(said[:size]), dtype=torch.uint8)
-    everyone = torch.empty(dist.get_world_size(group) * size, dtype=torch.uint8, device=device)
-    _all_gather(everyone, own.to(device), group=group)
-    for rank, row in enumerate(everyone.view(-1, size).cpu()):
-        if not torch.equal(row, own):
-            other = bytes(row.tolist()).rstrip(b"\0").decode(errors="replace")
-            raise ParameterError(
-                f"This rank aggregates with {rule!r}, rank {rank} with {other}. All ranks need the same rule."
-            )
+def _agree(said: str, group: Group) -> None:
+    """Refuse what differs between ranks. Raises ParameterError."""
+    digest = hashlib.blake2b(said.encode(), digest_size=16).digest()
+    own = torch.frombuffer(bytearray(digest), dtype=torch.uint8)
+    if (everyones(own, group) == own).all():
+        return
+    words = torch.zeros(SAID, dtype=torch.uint8)
+    start = said.encode()[:SAID]
+    words[: len(start)] = torch.frombuffer(bytearray(start), dtype=torch.uint8)
+    came = [bytes(row.tolist()).rstrip(b"\0").decode(errors="replace") for row in everyones(words, group)]
+    told = "; ".join(f"rank {rank} with {one}" for rank, one in enumerate(came))
+    raise ParameterError(f"All ranks need the same rule on the same shapes; they came as: {told}.")
 
+
+SAID = 1000
+"""Bytes that a rank tells of its call where calls differ."""
 
 # The older name is deprecated, and the newer one is not in every release.
 _all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
@@ -131,8 +172,13 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([one.detach().reshape(-1) for one in tensors])
 
 
-def _dtypes(tensors: Sequence[Tensor]) -> list[torch.dtype]:
-    return list(dict.fromkeys(one.dtype for one in tensors))
+def _device(group: Group) -> torch.device:
+    """Return where what a group sends has to lie."""
+    return torch.device("cuda" if dist.get_backend(group) == "nccl" else "cpu")
+
+
+def _looks(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)}, {tensor.dtype}"
 
 
 def _bytes(tensor: Tensor) -> int:

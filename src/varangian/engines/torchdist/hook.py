@@ -1,8 +1,8 @@
 """A communication hook for DistributedDataParallel: gradients are aggregated by a rule, not averaged."""
 
+import concurrent.futures as threads
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch.distributed as dist
 from torch import Tensor
@@ -11,11 +11,19 @@ from torch.nn.parallel import DistributedDataParallel
 
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
-from varangian.engines.torchdist.collective import Group, Ranks, by_coordinate
+from varangian.engines.torchdist.collective import Group, Ranks, by_coordinate, heard
+from varangian.engines.torchdist.watch import FaultWatch
 from varangian.errors import ParameterError
 
-Arrived = tuple[Tensor, Tensor, Any, Future[Tensor]]
-"""A bucket's buffer, the shards of it that come, what to wait for, and the promise made to DDP."""
+
+class Arrived(NamedTuple):
+    """A bucket: its buffer and parameters, the shards of it that come, and the promise made to DDP."""
+
+    flat: Tensor
+    parameters: tuple[int, ...]
+    shards: Tensor
+    work: Any
+    promise: Future[Tensor]
 
 
 class RobustHook:
@@ -24,27 +32,53 @@ class RobustHook:
     A rule that looks at one coordinate at a time does so bucket by bucket. Any other rule waits for the last
     bucket, so that it judges whole gradients: their distances, then, are summed over buckets and ranks.
     ``sent`` counts the bytes that this rank has sent.
+
+    State       what a rule remembers (the centre of CenteredClipping) is kept, a shard per rank, as long as
+                DDP keeps its buckets; it rebuilds them once, after the first backward pass, and memory
+                then begins anew
+    Raises      from ``backward()``: RankError where a rank is gone, late, or does something else
     """
 
-    def __init__(self, rule: Stage, group: Group = None, *, stream: Stream | None = None) -> None:
-        self.ranks = Ranks(rule, group)
+    def __init__(
+        self,
+        rule: Stage,
+        group: Group = None,
+        *,
+        stream: Stream | None = None,
+        watch: FaultWatch | None = None,
+    ) -> None:
+        self.ranks = Ranks(rule, group, twin=True)
         self.stream = stream or Stream()
+        self.watch = watch
         self.step = 0
         self._alone = by_coordinate(rule)
         self._waiting: list[Arrived] = []
-        self._memory: tuple[tuple[int, ...], Any] = ((), None)
-        self._after = ThreadPoolExecutor(1, "varangian-hook")
+        self._memory: tuple[list[tuple[int, ...]], Any] = ([], None)
+        self._after = threads.ThreadPoolExecutor(1, "varangian-hook")
+        self._begun: list[threads.Future[None]] = []
 
     @property
     def sent(self) -> int:
         """Return how many bytes this rank has sent."""
         return self.ranks.sent
 
+    def close(self) -> None:
+        """Let go of the hook's thread and process group; the model cannot go backward after it."""
+        self._after.shutdown()
+        if self.ranks.twin in dist.distributed_c10d._world.pg_map:  # destroyed with all others, otherwise
+            dist.destroy_process_group(self.ranks.twin)
+
     def hook(self, state: object, bucket: dist.GradBucket) -> Future[Tensor]:  # type: ignore[name-defined]
         """Take a bucket from DDP; the promise is kept when its aggregate is in its buffer."""
         flat = bucket.buffer()
         promise: Future[Tensor] = Future(devices=[flat.device] if flat.is_cuda else None)
-        self._waiting.append((flat, *self.ranks.scatter(flat), promise))
+        if self.watch is not None:
+            self.watch.look(flat, bucket.index())
+            if bucket.is_last():
+                self.watch.conclude()
+        shards, work = self.ranks.scatter(flat)
+        names = tuple(map(id, bucket.parameters()))
+        self._waiting.append(Arrived(flat, names, shards, work, promise))
         if self._alone or bucket.is_last():
             arrived, self._waiting = self._waiting, []
             step = self.step
@@ -52,47 +86,68 @@ class RobustHook:
             if flat.is_cuda:
                 self._finish(arrived, step)
             else:
-                self._after.submit(self._finish, arrived, step)
+                self._begun.append(self._after.submit(self._finish, arrived, step))
+        if bucket.is_last():
+            self._raise_errors()
         return promise
+
+    def _raise_errors(self) -> None:
+        """Wait for this pass's buckets, so that errors of the thread are raised where DDP hears of them."""
+        begun, self._begun = self._begun, []
+        for one in begun:
+            one.result()
 
     def _finish(self, arrived: Sequence[Arrived], step: int) -> None:
         """Aggregate what some buckets have brought, and keep the promises."""
-        try:
-            for _, _, work, _ in arrived:
-                work.wait()
-            shards = [shards for _, shards, _, _ in arrived]
-            for (flat, _, _, _), value in zip(arrived, self._aggregated(shards, step), strict=True):
-                self.ranks.gather(value, flat)
-        except Exception as error:
-            for *_, promise in arrived:
-                promise.set_exception(error)  # type: ignore[arg-type]
-            return
-        for flat, _, _, promise in arrived:
-            promise.set_result(flat)
+        with heard(self.ranks.group):
+            for one in arrived:
+                one.work.wait()
+            for one, value in zip(arrived, self._aggregated(arrived, step), strict=True):
+                self.ranks.gather(value, one.flat)
+        for one in arrived:
+            one.promise.set_result(one.flat)
 
-    def _aggregated(self, shards: Sequence[Tensor], step: int) -> list[Tensor]:
+    def _aggregated(self, arrived: Sequence[Arrived], step: int) -> list[Tensor]:
         """Return the aggregate; a rule's memory begins anew when DDP has rebuilt its buckets."""
-        widths = tuple(shard.shape[-1] for shard in shards)
+        names = [one.parameters for one in arrived]
         known, memory = self._memory
         outcome = self.ranks.aggregate(
-            shards, self.stream.at("rule", step=step), memory if known == widths else None
+            [one.shards for one in arrived],
+            self.stream.at("rule", step=step),
+            memory if known == names else None,
         )
-        self._memory = (widths, outcome.state)
+        self._memory = (names, outcome.state)
         return list(outcome.value)
 
 
-def register(model: DistributedDataParallel, rule: Stage, *, stream: Stream | None = None) -> RobustHook:
+def register(
+    model: DistributedDataParallel,
+    rule: Stage,
+    *,
+    stream: Stream | None = None,
+    watch: FaultWatch | None = None,
+) -> RobustHook:
     """Have a DDP model aggregate its gradients by a rule, on every rank, and return the hook.
+
+    Beside it, ``watch`` can name the ranks that compute wrong. Ranks that have run out of data, under
+    ``Join``, count as gradients of zeros, as they do for DDP: ``f`` has to cover them.
 
     Trust       every rank runs honest code: data, devices and gradients may be wrong on f of them
     Cost        each rank sends 2 (n - 1) / n of the gradient's bytes, as DDP does
-    Raises      ToleranceError for too few ranks; ParameterError where the rules of ranks differ
+    Raises      ToleranceError for too few ranks; ParameterError where the rules of ranks differ; RankError
     """
     if not isinstance(model, DistributedDataParallel):
         raise ParameterError(
             f"register takes a DistributedDataParallel model; a {type(model).__name__} arrived. "
             "For anything else there is robust_all_reduce."
         )
-    hook = RobustHook(rule, model.process_group, stream=stream)
+    if watch is not None and watch.policy == "drop":
+        raise ParameterError(
+            'FaultWatch(policy="drop") leaves a rank out of a mean; beside a rule, which bounds what a rank '
+            'can do, take "log" or "raise".'
+        )
+    hook = RobustHook(rule, model.process_group, stream=stream, watch=watch)
+    if watch is not None:
+        watch.join(hook.ranks.group)
     model.register_comm_hook(None, hook.hook)
     return hook

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
-from varangian.engines.torchdist.collective import Group, Ranks, all_together, by_coordinate
+from varangian.engines.torchdist.collective import Group, Ranks, all_together, by_coordinate, heard
 from varangian.errors import ParameterError
 
 
@@ -91,8 +91,9 @@ def _reduce_scatter(ranks: Ranks) -> Any:
             self, output_tensor: Tensor, input_tensor: Tensor, group: Any, op: Any, async_op: bool = False
         ) -> None:
             factor = _factor(op, ranks.n)
-            shards, work = ranks.scatter(input_tensor)
-            work.wait()
+            with heard(ranks.group):
+                shards, work = ranks.scatter(input_tensor)
+                work.wait()
             (value,) = ranks.aggregate([shards], Stream()).value
             output_tensor.copy_(value.view_as(output_tensor) * factor if factor != 1 else value)
 

@@ -1,0 +1,134 @@
+"""Names the rank that computes wrong, beside plain averaging or beside a rule, at nearly no cost."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.futures import Future
+from torch.nn.parallel import DistributedDataParallel
+
+from varangian.core.randomness import Stream
+from varangian.engines.torchdist.collective import Group, everyones, heard
+from varangian.engines.torchdist.detector import Detector, Fault
+from varangian.engines.torchdist.sketch import Sketch
+from varangian.errors import FaultError, ParameterError, ToleranceError
+
+Policy = Literal["log", "drop", "raise"]
+logger = logging.getLogger("varangian")
+
+
+class FaultWatch:
+    """Compares 160 bytes of every rank's gradient at every step, and names the ranks that compute wrong.
+
+    What it can see: values that are not finite; gradients that repeat; a norm, a peak or a direction that is
+    out of proportion to what the ranks have shown so far, in one step or slightly for many. ``rate`` is the
+    expected number of false alarms per step; see the module ``detector`` for the model. It compares from step
+    20 on, and needs three ranks.
+
+    ``policy`` says what happens: "log" warns through Python's logging, once where a fault lasts; "raise" raises
+    FaultError from ``backward()``, on every rank; "drop" leaves the ranks out of this step's mean, which then
+    has to wait for the last bucket. If half of the ranks or more seem wrong, nobody knows who is right: they
+    are reported, and none is dropped. ``faults`` lists what was found, the last ``keep`` of it, the same on
+    every rank.
+
+    Trust       every rank runs honest code, on processors of one kind: each judges for itself
+    Cost        two passes through the gradient, the second in the cache, and an all-gather of 160 bytes
+
+    >>> from varangian.torch import FaultWatch
+    >>> FaultWatch("raise", rate=1e-7)
+    FaultWatch('raise', rate=1e-07)
+    """
+
+    def __init__(self, policy: Policy = "log", *, rate: float = 1e-6, seed: int = 0, keep: int = 1000) -> None:
+        if policy not in ("log", "drop", "raise"):
+            raise ParameterError(f'FaultWatch({policy!r}): the policy is "log", "drop" or "raise".')
+        if not 0 < rate < 1:
+            raise ParameterError(f"FaultWatch(rate={rate!r}): alarms per step lie between 0 and 1.")
+        self.policy, self.rate, self.keep = policy, rate, keep
+        self.faults: list[Fault] = []
+        self.sent = 0
+        self._sketch = Sketch(Stream(seed))
+        self._group: Group = None
+        self._detector: Detector | None = None
+        self._lasting: set[int] = set()
+        self._asked: tuple[Tensor, Any] | None = None
+        self._kept: list[tuple[Tensor, Future[Tensor]]] = []
+
+    def __repr__(self) -> str:
+        return f"FaultWatch({self.policy!r}, rate={self.rate:g})"
+
+    def register(self, model: DistributedDataParallel) -> Self:
+        """Watch a DDP model that averages; return the watch. Raises ParameterError, ToleranceError."""
+        if not isinstance(model, DistributedDataParallel):
+            raise ParameterError(
+                f"FaultWatch watches a DistributedDataParallel model; a {type(model).__name__} arrived."
+            )
+        self.join(model.process_group)
+        model.register_comm_hook(None, self.hook)
+        return self
+
+    def join(self, group: Group) -> None:
+        """Compare the ranks of a group from now on. Raises ToleranceError for fewer than three."""
+        n = dist.get_world_size(group)
+        if n < 3:
+            raise ToleranceError(
+                f"FaultWatch received n = {n} ranks; where two differ, nobody knows who is wrong. "
+                "Run at least 3 ranks."
+            )
+        self._group, self._detector = group, Detector(n, self.rate)
+
+    def look(self, flat: Tensor, place: int) -> None:
+        """Sketch a bucket, before anything is sent."""
+        self._sketch.add(flat.detach(), place)
+
+    def conclude(self) -> list[Fault]:
+        """Exchange the sketches of a step, all buckets of which were looked at; return its faults.
+
+        Raises FaultError for a fault if that is the policy; RankError.
+        """
+        own = self._sketch.taken()
+        self.sent += own.numel() * own.element_size() * (dist.get_world_size(self._group) - 1)
+        assert self._detector is not None
+        with heard(self._group):
+            faults = self._detector.judge(everyones(own, self._group).numpy())
+        self.faults = [*self.faults, *faults][-self.keep :]
+        for fault in faults:
+            if fault.rank not in self._lasting:
+                logger.warning("FaultWatch: %s", fault)
+        self._lasting = {fault.rank for fault in faults}
+        if faults and self.policy == "raise":
+            raise FaultError("; ".join(map(str, faults)))
+        return faults
+
+    def hook(self, state: object, bucket: dist.GradBucket) -> Future[Tensor]:  # type: ignore[name-defined]
+        """Average a bucket, as DDP does, and look at it before."""
+        flat = bucket.buffer()
+        self.look(flat, bucket.index())
+        if self.policy != "drop":
+            if bucket.is_last():
+                self.conclude()
+            return self._averaged(flat, ())
+        promise: Future[Tensor] = Future(devices=[flat.device] if flat.is_cuda else None)
+        self._kept.append((flat, promise))
+        if bucket.is_last():
+            kept, self._kept = self._kept, []
+            wrong = [fault.rank for fault in self.conclude()]
+            works = [self._averaged(one, wrong) for one, _ in kept]
+            for work, (_, one) in zip(works, kept, strict=True):
+                one.set_result(work.wait())
+        return promise
+
+    def _averaged(self, flat: Tensor, wrong: Sequence[int]) -> Future[Tensor]:
+        """Begin the mean over the ranks that are not wrong, if these are more than half."""
+        n = dist.get_world_size(self._group)
+        left = n - len(wrong) if 2 * len(wrong) < n else n
+        if left < n and dist.get_rank(self._group) in wrong:
+            flat.zero_()
+        else:
+            flat.div_(left)
+        work = dist.all_reduce(flat, group=self._group, async_op=True).get_future()
+        done: Future[Tensor] = work.then(lambda future: future.value()[0])
+        return done
