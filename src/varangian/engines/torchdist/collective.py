@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from varangian.core.guard import admit
-from varangian.core.points import Reads
+from varangian.core.points import Pivot, Reads
 from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation
 from varangian.core.shards import InShards
@@ -33,23 +33,20 @@ def by_coordinate(rule: Stage) -> bool:
 class Ranks:
     """The ranks that aggregate together, with the bytes that this one has sent so far.
 
-    Where two threads send at once, ``twin`` makes a second group of the same ranks: shards go through
-    ``group``, everything after them through the twin, and the order within each is the same on every rank.
     ``holders`` are all that hold parts of the vectors, where these are more than the group. ``about`` is what
     the ranks have to agree on besides the rule.
     """
 
-    def __init__(
-        self, rule: Stage, group: Group = None, holders: Group = None, *, twin: bool = False, about: str = ""
-    ) -> None:
+    def __init__(self, rule: Stage, group: Group = None, holders: Group = None, *, about: str = "") -> None:
         self.rule, self.group = rule, group
+        self.holders = group if holders is None else holders
         self.n, self.rank = dist.get_world_size(group), dist.get_rank(group)
         self.sent = 0
+        if any(Pivot.GIVEN in stage.pivots for stage in rule.stages()):
+            raise ParameterError(f"{rule!r} measures against a vector that you trust; ranks have none.")
         with heard(group):
             _agree(f"{rule!r}{about}", group)
-            admit(rule, self.n)
-            self.twin = _twin(group) if twin else group
-        self.holders = self.twin if holders is None else holders
+        admit(rule, self.n)
 
     def scatter(self, flat: Tensor) -> tuple[Tensor, Any]:
         """Send every rank its shard of ``flat``; return room for the shards, and what to wait for."""
@@ -67,7 +64,7 @@ class Ranks:
     def gather(self, shard: Tensor, flat: Tensor) -> None:
         """Fill ``flat`` with the shards of all ranks."""
         whole = shard.new_empty(self.n * len(shard))
-        _all_gather(whole, shard.contiguous(), group=self.twin)
+        _all_gather(whole, shard.contiguous(), group=self.group)
         self.sent += _bytes(shard) * (self.n - 1)
         flat.copy_(whole[: len(flat)])
 
@@ -139,12 +136,6 @@ def everyones(own: Tensor, group: Group) -> Tensor:
     room = sent.new_empty(dist.get_world_size(group) * len(sent))
     _all_gather(room, sent, group=group)
     return room.cpu().view(-1, *own.shape)
-
-
-def _twin(group: Group) -> Group:
-    """Return a group of the same ranks; only they take part in making it."""
-    ranks = dist.get_process_group_ranks(group or dist.group.WORLD)
-    return dist.new_group(ranks, timeout=timeout_of(group), use_local_synchronization=True)
 
 
 def _agree(said: str, group: Group) -> None:

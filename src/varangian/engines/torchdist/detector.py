@@ -5,12 +5,12 @@ scale: each is a deviation from the median over ranks, in units of a spread that
 all ranks. The spread is the smaller one of the two sides, since a wrong rank widens but one.
 
 *Model of a clean run.* In these units a deviation z exceeds any c with probability at most exp(-1.5 (c - 1)),
-and z, cut at 4, has E exp(z - 1) <= 1, whatever happened before. Gaussian deviations satisfy both with room.
+and z, cut at 3, has E exp(z - 1.25) <= 1, whatever happened before. Gaussian deviations satisfy both with room.
 Gradients of mean batches of 16 samples and more were seen to; ranks that draw from shards which differ so much
 that one stays farther out than a whole unit do not.
 
 *Alarms.* A single step counts if its deviation is rarer than the rate allows. A slow fault counts by cumulative
-sums of z - 1, floored at 0: by Wald, each step begins a climb to h with probability at most exp(-h).
+sums of z - 1.25, floored at 0: by Wald, each step begins a climb to h with probability at most exp(-h).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from varangian.engines.torchdist.sketch import BROKEN, NORM, PEAK, PRINT
 
 MEASURES = ("far from the others", "a high peak", "a long gradient", "a short gradient")
-DECAY, CUT, ALLOWED = 1.5, 4.0, 1.0
+DECAY, CUT, ALLOWED = 1.5, 3.0, 1.25
 """How fast the chance of a deviation falls, where slow faults cut it, and what they forgive at every step."""
 NORMAL = 0.6745
 """The median of the absolute value of a standard normal number."""
@@ -74,6 +74,7 @@ class Detector:
         found = {int(rank): Fault(step, int(rank), "values not finite") for rank in np.flatnonzero(~sound)}
         for rank, sign in self._repeated(sketches, sound):
             found.setdefault(rank, Fault(step, rank, sign))
+            sound[rank] = False
         if sound.sum() >= 3:
             for fault in self._compared(step, sketches, sound):
                 found.setdefault(fault.rank, fault)

@@ -47,7 +47,7 @@ class RobustHook:
         stream: Stream | None = None,
         watch: FaultWatch | None = None,
     ) -> None:
-        self.ranks = Ranks(rule, group, twin=True)
+        self.ranks = Ranks(rule, group)
         self.stream = stream or Stream()
         self.watch = watch
         self.step = 0
@@ -62,58 +62,57 @@ class RobustHook:
         """Return how many bytes this rank has sent."""
         return self.ranks.sent
 
-    def close(self) -> None:
-        """Let go of the hook's thread and process group; the model cannot go backward after it."""
-        self._after.shutdown()
-        if self.ranks.twin in dist.distributed_c10d._world.pg_map:  # destroyed with all others, otherwise
-            dist.destroy_process_group(self.ranks.twin)
-
     def hook(self, state: object, bucket: dist.GradBucket) -> Future[Tensor]:  # type: ignore[name-defined]
         """Take a bucket from DDP; the promise is kept when its aggregate is in its buffer."""
         flat = bucket.buffer()
         promise: Future[Tensor] = Future(devices=[flat.device] if flat.is_cuda else None)
         if self.watch is not None:
             self.watch.look(flat, bucket.index())
-            if bucket.is_last():
-                self.watch.conclude()
-        shards, work = self.ranks.scatter(flat)
-        names = tuple(map(id, bucket.parameters()))
-        self._waiting.append(Arrived(flat, names, shards, work, promise))
-        if self._alone or bucket.is_last():
-            arrived, self._waiting = self._waiting, []
-            step = self.step
-            self.step += bucket.is_last()
-            if flat.is_cuda:
-                self._finish(arrived, step)
-            else:
-                self._begun.append(self._after.submit(self._finish, arrived, step))
+        given = flat, tuple(map(id, bucket.parameters())), promise, bucket.is_last()
+        if flat.is_cuda:
+            self._take(*given)
+        else:
+            self._begun.append(self._after.submit(self._take, *given))
         if bucket.is_last():
-            self._raise_errors()
+            self._end()
         return promise
 
-    def _raise_errors(self) -> None:
+    def _end(self) -> None:
         """Wait for this pass's buckets, so that errors of the thread are raised where DDP hears of them."""
         begun, self._begun = self._begun, []
         for one in begun:
             one.result()
+        if self.watch is not None:
+            self.watch.conclude()
 
-    def _finish(self, arrived: Sequence[Arrived], step: int) -> None:
-        """Aggregate what some buckets have brought, and keep the promises."""
+    def _take(self, flat: Tensor, parameters: tuple[int, ...], promise: Future[Tensor], last: bool) -> None:
+        """Send the shards of a bucket on their way, and finish what can be: in one order on every rank."""
         with heard(self.ranks.group):
-            for one in arrived:
-                one.work.wait()
-            for one, value in zip(arrived, self._aggregated(arrived, step), strict=True):
-                self.ranks.gather(value, one.flat)
+            self._waiting.append(Arrived(flat, parameters, *self.ranks.scatter(flat), promise))
+            if self._alone:
+                while self._waiting[0 if last else 1 :]:  # the shards of the newest come meanwhile
+                    self._finish([self._waiting.pop(0)])
+            elif last:
+                arrived, self._waiting = self._waiting, []
+                self._finish(arrived)
+        self.step += last
+
+    def _finish(self, arrived: Sequence[Arrived]) -> None:
+        """Aggregate what some buckets have brought, and keep the promises."""
+        for one in arrived:
+            one.work.wait()
+        for one, value in zip(arrived, self._aggregated(arrived), strict=True):
+            self.ranks.gather(value, one.flat)
         for one in arrived:
             one.promise.set_result(one.flat)
 
-    def _aggregated(self, arrived: Sequence[Arrived], step: int) -> list[Tensor]:
+    def _aggregated(self, arrived: Sequence[Arrived]) -> list[Tensor]:
         """Return the aggregate; a rule's memory begins anew when DDP has rebuilt its buckets."""
         names = [one.parameters for one in arrived]
         known, memory = self._memory
         outcome = self.ranks.aggregate(
             [one.shards for one in arrived],
-            self.stream.at("rule", step=step),
+            self.stream.at("rule", step=self.step),
             memory if known == names else None,
         )
         self._memory = (names, outcome.state)

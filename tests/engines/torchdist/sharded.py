@@ -1,0 +1,138 @@
+"""Checks of FSDP2 and of FaultWatch; each runs on all ranks at once and says what it found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from engines.torchdist.jobs import apart, backward, batch, ddp, error_of, everyones, gradient, model
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.nn.functional import cross_entropy
+
+import varangian as vg
+from varangian.torch import FaultWatch, aggregate_gradients, register, register_fsdp
+
+
+def sharded(mesh: Any, **options: Any) -> nn.Module:
+    net = model()
+    for layer in net:
+        if isinstance(layer, nn.Linear):
+            fully_shard(layer, mesh=mesh, **options)
+    fully_shard(net, mesh=mesh, **options)
+    return net
+
+
+def whole(net: nn.Module) -> Tensor:
+    return torch.cat([p.grad.full_tensor().flatten() for p in net.parameters()])  # type: ignore[union-attr]
+
+
+def pass_over(net: nn.Module, rank: int) -> Tensor:
+    x, y = batch(rank)
+    cross_entropy(net(x).float(), y).backward()
+    return whole(net)
+
+
+def by_rank(n: int, rank: int) -> dict[str, Any]:
+    """Let a worker be a rank: as the rule in process, by AVG, by SUM, in float16, and refused."""
+    vectors = everyones(backward(model(), rank), n)
+    mesh = init_device_mesh("cpu", (n,))
+    found: dict[str, Any] = {}
+    for rule in (vg.Average(), vg.TrimmedMean(f=(n - 1) // 2)):
+        net = sharded(mesh)
+        register_fsdp(net, rule)
+        found[repr(rule)] = apart(pass_over(net, rank), rule(vectors))
+    rule = vg.Median(f=0)
+    summed = sharded(mesh)
+    for module in summed.modules():
+        if hasattr(module, "set_force_sum_reduction_for_comms"):
+            module.set_force_sum_reduction_for_comms(True)
+    register_fsdp(summed, rule)
+    found["sum"] = apart(pass_over(summed, rank), rule(vectors))
+    half = sharded(mesh, mp_policy=MixedPrecisionPolicy(param_dtype=torch.float16))
+    register_fsdp(half, rule)
+    found["float16"] = apart(pass_over(half, rank), rule(vectors))
+    factored = sharded(mesh)
+    register_fsdp(factored, rule)
+    for module in factored.modules():
+        if hasattr(module, "set_gradient_divide_factor"):
+            module.set_gradient_divide_factor(7.0)
+    found["factor"] = error_of(lambda: pass_over(factored, rank))
+    found["geometric"] = error_of(lambda: register_fsdp(sharded(mesh), vg.GeometricMedian(f=0)))
+    found["plain"] = error_of(lambda: register_fsdp(model(), rule))
+    return found
+
+
+def by_group(n: int, rank: int) -> dict[str, Any]:
+    """Let a worker be a group of ranks: any rule, on the gradients of whole groups."""
+    vectors = everyones(backward(model(), rank), n)
+    mesh = init_device_mesh("cpu", (2, n // 2), mesh_dim_names=("worker", "shard"))
+    workers = vectors.view(2, n // 2, -1).mean(1)
+    found: dict[str, Any] = {}
+    for rule in (vg.Average(), vg.GeometricMedian(f=0), vg.MultiKrum(f=0) if n > 4 else vg.Median(f=0)):
+        net = sharded(mesh["shard"])
+        pass_over(net, rank)
+        aggregate_gradients(net, rule, mesh["worker"].get_group())
+        found[repr(rule)] = apart(whole(net), rule(workers))
+    return found
+
+
+def watched(n: int, rank: int) -> dict[str, Any]:
+    """Watch plain averaging: the same bits as DDP; who sends NaN, a huge number, or the same is named."""
+    found: dict[str, Any] = {"policies": {}}
+    plain, quiet = ddp(), ddp()
+    watch = FaultWatch().register(quiet)
+    found["apart"] = apart(backward(quiet, rank), backward(plain, rank))
+    found["bytes"] = watch.sent
+    wrong = n - 1
+    for policy in ("log", "drop", "raise"):
+        net = ddp()
+        watch = FaultWatch(policy).register(net)  # type: ignore[arg-type]
+        x, y = batch(rank)
+        loss = cross_entropy(net(x), y) * (float("nan") if rank == wrong else 1.0)
+        error = error_of(loss.backward)
+        finite = bool(gradient(net).isfinite().all()) if error[0] == "nothing" else False
+        named = [fault.rank for fault in watch.faults]
+        found["policies"][policy] = {"error": error, "finite": finite, "named": named}
+        if policy == "drop":
+            kept = everyones(backward(model(), rank), n)[:wrong].mean(0)
+            found["dropped"] = apart(gradient(net), kept)
+    found["named"] = {kind: _named(kind, n, rank) for kind in ("flip", "stale", "copy", "zero")}
+    beside = ddp()
+    watch = FaultWatch()
+    register(beside, vg.Median(f=1), watch=watch)
+    x, y = batch(rank)
+    (cross_entropy(beside(x), y) * (float("nan") if rank == wrong else 1.0)).backward()
+    found["beside"] = [[fault.rank for fault in watch.faults], bool(gradient(beside).isfinite().all())]
+    found["refused"] = error_of(lambda: register(ddp(), vg.Median(f=1), watch=FaultWatch("drop")))
+    return found
+
+
+def few(n: int, rank: int) -> list[str]:
+    """Watch two ranks."""
+    return error_of(lambda: FaultWatch().register(ddp()))
+
+
+def _named(kind: str, n: int, rank: int) -> list[list[int]]:
+    """Return (step, rank) of what is found, where the last rank is wrong in step 25."""
+    net = ddp()
+    watch = FaultWatch().register(net)
+    for step in range(28):
+        net.zero_grad()
+        last = rank == n - 1 and step == 25
+        x, y = batch(rank, step, size=32)
+        if last and kind == "stale":
+            x, y = batch(rank, step - 1, size=32)
+        if last and kind == "copy":
+            x, y = batch(0, step, size=32)
+        loss = cross_entropy(net(x), y)
+        if last and kind == "flip":
+            loss = loss + next(net.parameters()).view(-1)[5] * 2.0**20
+        (loss * 0 if last and kind == "zero" else loss).backward()
+    return [[fault.step, fault.rank] for fault in watch.faults]
+
+
+CHECKS = {"by_rank": by_rank, "by_group": by_group, "watched": watched, "few": few}
+COUNTS = {"by_rank": (2, 4), "by_group": (4,), "watched": (3, 4), "few": (2,)}

@@ -1,0 +1,170 @@
+"""What rules do to the gradients of real processes, compared with DDP, and with the rule in one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import varangian
+
+LAUNCH = Path(__file__).with_name("launch.py")
+SECONDS = 300
+ALL = 2, 3, 4
+Found = dict[int, list[dict[str, Any]]]
+
+
+def run(*command: object) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user does, on this checkout."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(varangian.__file__).parents[1]),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONWARNINGS": "ignore",
+    }
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """Return what each rank found, by the number of ranks; two ranks are torchrun's."""
+    folder = tmp_path_factory.mktemp("ranks")
+    by_torchrun = run("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", LAUNCH, folder)
+    assert by_torchrun.returncode == 0, by_torchrun.stderr[-5000:]
+    by_fork = run(LAUNCH, folder, 3, 4)
+    assert by_fork.returncode == 0, by_fork.stderr[-5000:]
+    return {n: [json.loads((folder / f"{n}-{rank}.json").read_text()) for rank in range(n)] for n in ALL}
+
+
+@pytest.mark.parametrize("n", ALL)
+def test_the_average_is_that_of_ddp(found: Found, n: int) -> None:
+    """Two ranks agree to the bit; more of them add in another order, DDP in float32 and the rule in float64."""
+    for rank in found[n]:
+        assert rank["average"]["units"] <= (0 if n == 2 else n)
+        assert rank["average"]["d"] % n != 0 or n == 2
+
+
+@pytest.mark.parametrize("n", ALL)
+def test_as_many_bytes_are_sent_as_by_an_all_reduce(found: Found, n: int) -> None:
+    assert found[n][0]["average"]["sent"] == pytest.approx(2 * (n - 1) / n, rel=0.01)
+
+
+@pytest.mark.parametrize("n", ALL)
+def test_every_rule_is_the_rule_in_process(found: Found, n: int) -> None:
+    rules = found[n][0]["every_rule"]
+    assert len(rules) >= (19 if n > 2 else 10)
+    wrong = {rule: apart for rank in found[n] for rule, apart in rank["every_rule"].items() if max(apart) > 1e-6}
+    assert not wrong
+
+
+@pytest.mark.parametrize("n", ALL)
+def test_half_precision_and_mixed_parameters(found: Found, n: int) -> None:
+    for rank in found[n]:
+        mixed = rank["halves"].pop("mixed")
+        assert mixed < 2**-7  # a bfloat16 has 8 bits
+        assert max(rank["halves"].values()) == 0
+
+
+@pytest.mark.parametrize("n", ALL)
+def test_accumulated_gradients_are_aggregated_once(found: Found, n: int) -> None:
+    for rank in found[n]:
+        assert rank["accumulated"]["apart"] < 1e-6
+        assert rank["accumulated"]["quiet"] == 0
+
+
+@pytest.mark.parametrize("n", ALL)
+def test_uneven_batches_end_together_with_the_same_model(found: Found, n: int) -> None:
+    assert [rank["joined"]["spread"] for rank in found[n]] == [0.0] * n
+
+
+@pytest.mark.parametrize("n", ALL)
+def test_memory_begins_anew_when_buckets_are_rebuilt_and_lasts_from_then_on(found: Found, n: int) -> None:
+    for rank in found[n]:
+        assert rank["memory"]["rebuilt"] == [True, False, False]
+        assert max(rank["memory"]["apart"]) < 1e-6
+
+
+@pytest.mark.parametrize("n", ALL)
+def test_anything_else_is_reduced_in_place(found: Found, n: int) -> None:
+    for rank in found[n]:
+        assert rank["reduced"].pop("groups left") == 0
+        assert max(rank["reduced"].values()) < 1e-12
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_one_rank_of_nan_spoils_nobody(found: Found, n: int) -> None:
+    assert all(all(rank["poisoned"].values()) for rank in found[n])
+
+
+def test_mistakes_are_refused_with_the_fix(found: Found) -> None:
+    for rank in (*found[2], *found[3]):
+        said = rank["refused"]
+        kinds = {mistake: kind for mistake, (kind, _) in said.items()}
+        assert kinds == {
+            "few": "ToleranceError",
+            "rules": "ParameterError",
+            "shapes": "ParameterError",
+            "model": "ParameterError",
+            "bug": "ZeroDivisionError",
+            "pivot": "ParameterError",
+        }
+        assert "rank 0 with Median(f=0); rank 1 with TrimmedMean(f=0)" in said["rules"][1]
+        assert "(3,), torch.float32; rank 1 with Median(f=0) of (4,)" in said["shapes"][1]
+        assert "the rule's own bug" in said["bug"][1]
+
+
+def test_a_rank_that_does_not_arrive_is_an_error_within_the_timeout(found: Found) -> None:
+    for rank in found[3][:2]:
+        for place in ("register", "backward"):
+            kind, text, seconds = rank["missing"][place]
+            assert kind == "RankError"
+            assert "did not arrive within 0:00:03" in text
+            assert seconds < 10  # the timeout, and what a busy machine takes
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_what_fsdp_shards_is_aggregated_by_rank(found: Found, n: int) -> None:
+    for rank in found[n]:
+        said = rank["by_rank"]
+        assert "set_gradient_divide_factor" in said.pop("factor")[1]
+        assert "judges whole gradients" in said.pop("geometric")[1]
+        assert "nothing is sharded" in said.pop("plain")[1]
+        assert said.pop("float16") < 2**-9
+        assert max(said.values()) < 1e-6
+
+
+def test_a_worker_may_be_a_group_of_ranks(found: Found) -> None:
+    for rank in found[4]:
+        assert len(rank["by_group"]) == 3
+        assert max(rank["by_group"].values()) < 1e-6
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_the_watch_names_the_wrong_rank_and_does_as_it_was_told(found: Found, n: int) -> None:
+    for rank in found[n]:
+        said = rank["watched"]
+        assert said["apart"] == 0
+        assert said["bytes"] < 1000
+        assert [policy["named"] for policy in said["policies"].values()] == [[n - 1]] * 3
+        assert said["policies"]["raise"]["error"] == ["FaultError", f"rank {n - 1}, step 0: values not finite"]
+        assert said["policies"]["drop"]["finite"]
+        assert said["dropped"] < 1e-6
+        assert said["named"] == {kind: [[25, n - 1]] for kind in ("flip", "stale", "copy", "zero")}
+        assert said["beside"] == [[n - 1], True]
+        assert said["refused"][0] == "ParameterError"
+
+
+def test_two_ranks_cannot_be_told_apart(found: Found) -> None:
+    assert {rank["few"][0] for rank in found[2]} == {"ToleranceError"}
