@@ -28,7 +28,7 @@ class FaultWatch:
     expected number of false alarms per step; see the module ``detector`` for the model. It compares from step
     20 on, and needs three ranks.
 
-    ``policy`` says what happens: "log" warns through Python's logging, once where a fault lasts; "raise" raises
+    ``policy`` says what happens: "log" has the first rank warn through Python's logging, once where a fault lasts; "raise" raises
     FaultError from ``backward()``, on every rank; "drop" leaves the ranks out of this step's mean, which then
     has to wait for the last bucket. If half of the ranks or more seem wrong, nobody knows who is right: they
     are reported, and none is dropped. ``faults`` lists what was found, the last ``keep`` of it, the same on
@@ -96,7 +96,7 @@ class FaultWatch:
             faults = self._detector.judge(everyones(own, self._group).numpy())
         self.faults = [*self.faults, *faults][-self.keep :]
         for fault in faults:
-            if fault.rank not in self._lasting:
+            if fault.rank not in self._lasting and dist.get_rank(self._group) == 0:
                 logger.warning("FaultWatch: %s", fault)
         self._lasting = {fault.rank for fault in faults}
         if faults and self.policy == "raise":
