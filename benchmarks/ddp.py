@@ -1,10 +1,10 @@
-"""Measure a training step of PyTorch's DDP on gloo, beside Varangian's hook and FaultWatch: seconds, and bytes.
+"""Measure a training step of PyTorch's DDP on gloo, beside Varangian's hook and FaultWatch.
 
     python benchmarks/ddp.py [ranks] [million parameters] [rounds] [FILE.json]
 
-One process per rank, one thread each, on this machine. All ways take turns on the same ranks. As root, the ranks
-run in a network of their own, and the bytes are those that its loopback device carried, acknowledgements and
-headers included; otherwise they are counted by the hook alone.
+One process per rank, one thread each, on this machine. All ways take turns on the same ranks. As root, the
+ranks run in a network of their own, and the bytes are those that its loopback device carried, headers and
+acknowledgements included; otherwise no bytes are shown.
 """
 
 import json
@@ -65,7 +65,9 @@ def ways(n: int) -> dict[str, tuple[Hook, float]]:
 
 def carried() -> int:
     """Return the bytes that the loopback device has carried."""
-    lines = Path("/proc/self/net/dev").read_text(encoding="utf-8").splitlines()  # /sys shows the first network
+    lines = (
+        Path("/proc/self/net/dev").read_text(encoding="utf-8").splitlines()
+    )  # /sys shows the first network
     return next(int(line.split()[9]) for line in lines if line.strip().startswith("lo:"))
 
 
@@ -124,13 +126,17 @@ def sketching(net: nn.Module, d: int) -> float:
     return time.thread_time() - start
 
 
-def main(n: int = 4, size: int = 25, rounds: int = 5, path: str = "") -> None:
+def main(n: int = 4, size: int = 25, rounds: int = 3, path: str = "") -> None:
     """Run the ranks and print a table."""
     if os.geteuid() == 0 and INSIDE not in os.environ:
-        inside = f'ip link set lo up 2>/dev/null || ifconfig lo up; exec "$0" "$@"'
+        inside = 'ip link set lo up 2>/dev/null || ifconfig lo up; exec "$0" "$@"'
         command = ["unshare", "-n", "sh", "-c", inside, sys.executable, *sys.argv]
-        sys.exit(subprocess.run(command, env={**os.environ, INSIDE: "1", "GLOO_SOCKET_IFNAME": "lo"}, check=False).returncode)
-    batch = 256
+        sys.exit(
+            subprocess.run(
+                command, env={**os.environ, INSIDE: "1", "GLOO_SOCKET_IFNAME": "lo"}, check=False
+            ).returncode
+        )
+    batch = 128
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "found.json")
         processes.spawn(rank_of, (n, size, rounds, batch, 29517, out), nprocs=n)
@@ -145,7 +151,9 @@ def main(n: int = 4, size: int = 25, rounds: int = 5, path: str = "") -> None:
                 "way": name,
                 "seconds": round(median, 3),
                 "times DDP": round(statistics.median(one / other for one, other in pairs), 2),
-                "bytes / gradient": round(statistics.median(found["moved"][name]), 3) if INSIDE in os.environ else None,
+                "bytes / gradient": round(statistics.median(found["moved"][name]), 3)
+                if INSIDE in os.environ
+                else None,
                 "formula": round(formula, 3),
             }
         )
@@ -153,8 +161,14 @@ def main(n: int = 4, size: int = 25, rounds: int = 5, path: str = "") -> None:
     print(f"{n} ranks of gloo, {found['bytes'] / 4e6:.1f} M parameters, batch {batch}, {rounds} rounds")
     print(f"{'':22}{'seconds':>9}{'x DDP':>8}{'bytes/d':>9}{'formula':>9}")
     for row in rows:
-        print(f"{row['way']:22}{row['seconds']:9}{row['times DDP']:8}{row['bytes / gradient']!s:>9}{row['formula']:9}")
-    print(f"FaultWatch takes {sketch * 1e3:.1f} ms of a core per rank and step: {sketch * n / base / cores():.2%} of the step")
+        print(
+            f"{row['way']:22}{row['seconds']:9}{row['times DDP']:8}"
+            f"{row['bytes / gradient']!s:>9}{row['formula']:9}"
+        )
+    print(
+        f"FaultWatch takes {sketch * 1e3:.1f} ms of a core per rank and step: "
+        f"{sketch * n / base / cores():.2%} of the step"
+    )
     if path:
         record = {"machine": machine(), "ranks": n, "bytes": found["bytes"], "batch": batch, "rounds": rounds}
         record |= {"rows": rows, "watch": sketch, "watch_share": sketch * n / base / cores()}

@@ -1,5 +1,6 @@
-"""A robust rule in a torchrun job: torchrun --nproc-per-node=4 examples/ddp.py
+"""A robust rule in a torchrun job.
 
+Run it by torchrun --nproc-per-node=4 examples/ddp.py
 The last rank's labels are wrong. Plain averaging would follow it a quarter of the way.
 """
 

@@ -1,5 +1,6 @@
-"""DiLoCo with a robust outer step: torchrun --nproc-per-node=4 examples/diloco.py
+"""DiLoCo with a robust outer step.
 
+Run it by torchrun --nproc-per-node=4 examples/diloco.py
 Ranks train alone for 20 steps; then their pseudo-gradients, old weights minus new ones, are aggregated.
 """
 

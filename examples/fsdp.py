@@ -1,7 +1,8 @@
-"""A model sharded by FSDP2: torchrun --nproc-per-node=4 examples/fsdp.py
+"""A model sharded by FSDP2.
 
-First every rank is a worker, and a rule by coordinate takes the place of the mean. Then two ranks that hold one
-copy together are a worker, and any rule can judge its whole gradient.
+Run it by torchrun --nproc-per-node=4 examples/fsdp.py
+First every rank is a worker, and a rule by coordinate takes the place of the mean. Then two ranks that hold
+one copy together are a worker, and any rule can judge its whole gradient.
 """
 
 import torch
@@ -19,6 +20,7 @@ y = x.sum(1, keepdim=True)
 
 
 def trained(model, aggregate):
+    """Return the loss after 100 steps."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     for _ in range(100):
         optimizer.zero_grad()

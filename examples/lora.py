@@ -1,9 +1,9 @@
 """LoRA adapters of several parties, aggregated as what they do: their products.
 
-A party's update of a layer is B @ A. Averaging the factors averages something else, since
-mean(B) @ mean(A) != mean(B @ A); and (B R, R^-1 A) is the same update for any invertible R, while coordinates
-of its factors are anything, so that no rule can tell honest factors from forged ones. Products can be compared.
-The aggregate is cut to the rank again by a singular value decomposition, the best approximation there is.
+A party's update of a layer is B @ A. Averaging the factors averages something else, since mean(B) @ mean(A)
+is not mean(B @ A); and (B R, R^-1 A) is the same update for any invertible R, so that the factors can be
+anything, and no rule can tell honest ones from forged ones. Products can be compared. Their aggregate is cut
+to the rank again by a singular value decomposition: no other cut is closer.
 """
 
 import torch
@@ -43,4 +43,5 @@ b, a = aggregated(adapters, vg.GeometricMedian(f=2), rank=4)
 means = [torch.stack(parts).mean(0) for parts in zip(*adapters, strict=True)]
 honest = [torch.stack(parts).mean(0) for parts in zip(*adapters[2:], strict=True)]
 print(f"products, robustly: {far(b @ a, true):.0%} off")
-print(f"factors, averaged: {far(means[0] @ means[1], true):.0%} off; without liars {far(honest[0] @ honest[1], true):.0%}")
+print(f"factors, averaged: {far(means[0] @ means[1], true):.0%} off")
+print(f"factors, averaged without the liars: {far(honest[0] @ honest[1], true):.0%} off")

@@ -9,4 +9,11 @@ from varangian.engines.torchdist import (
     robust_all_reduce,
 )
 
-__all__ = ["FaultWatch", "RobustHook", "aggregate_gradients", "register", "register_fsdp", "robust_all_reduce"]
+__all__ = [
+    "FaultWatch",
+    "RobustHook",
+    "aggregate_gradients",
+    "register",
+    "register_fsdp",
+    "robust_all_reduce",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -152,7 +153,7 @@ def memory(n: int, rank: int) -> dict[str, Any]:
         state = outcome.state
         anew.append(outcome.value)
     return {
-        "rebuilt": [before != after for before, after in zip(orders, orders[1:], strict=False)],
+        "rebuilt": [before != after for before, after in pairwise(orders)],
         "apart": [apart(one, other) for one, other in zip(got, anew, strict=True)],
     }
 
@@ -253,6 +254,4 @@ CHECKS = {
     "missing": missing,
 }
 ALL = (2, 3, 4)
-COUNTS = {
-    name: {"missing": (3,), "poisoned": (3, 4), "refused": (2, 3)}.get(name, ALL) for name in CHECKS
-}
+COUNTS = {name: {"missing": (3,), "poisoned": (3, 4), "refused": (2, 3)}.get(name, ALL) for name in CHECKS}

@@ -1,43 +1,50 @@
-"""Run the checks on ranks, as ``launch.py FOLDER COUNT...`` (ranks are forks), or on those of torchrun.
+"""Run checks on ranks, as ``launch.py FOLDER MODULES COUNT...`` (ranks are forks), or on those of torchrun.
 
+MODULES are those of this folder, with commas, that have CHECKS, and the COUNTS of ranks for each.
 Every rank writes what it found to FOLDER/COUNT-RANK.json; the exit code is that of the worst rank.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
 import sys
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 
 import torch
 import torch.distributed as dist
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from engines.torchdist import hooked, sharded
-
 SECONDS = 60
-CHECKS = {**hooked.CHECKS, **sharded.CHECKS}
-COUNTS = {**hooked.COUNTS, **sharded.COUNTS}
 
 
-def work(folder: str, rank: int, n: int, port: int | None) -> None:
+def named(names: str) -> list[ModuleType]:
+    return [importlib.import_module(f"engines.torchdist.{name}") for name in names.split(",")]
+
+
+def work(folder: str, names: str, rank: int, n: int, port: int | None) -> None:
     """Be one rank."""
     torch.set_num_threads(1)
     store = None if port is None else dist.TCPStore("127.0.0.1", port)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=n, timeout=timedelta(seconds=SECONDS))
-    found = {name: check(n, rank) for name, check in CHECKS.items() if n in COUNTS[name]}
+    checks = [
+        (module.COUNTS[name], name, check) for module in named(names) for name, check in module.CHECKS.items()
+    ]
+    found = {name: check(n, rank) for counts, name, check in checks if n in counts}
     Path(folder, f"{n}-{rank}.json").write_text(json.dumps(found), encoding="utf-8")
     dist.barrier()
 
 
-def forked(folder: str, n: int) -> int:
+def forked(folder: str, names: str, n: int) -> int:
     """Start n ranks as forks of this process, which has imported everything; return the worst exit code."""
+    named(names)
     context = multiprocessing.get_context("fork")
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    ranks = [context.Process(target=work, args=(folder, rank, n, store.port)) for rank in range(n)]
+    ranks = [context.Process(target=work, args=(folder, names, rank, n, store.port)) for rank in range(n)]
     for one in ranks:
         one.start()
     for one in ranks:
@@ -46,8 +53,8 @@ def forked(folder: str, n: int) -> int:
 
 
 if __name__ == "__main__":
-    where, *counts = sys.argv[1:]
+    where, which, *counts = sys.argv[1:]
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        work(where, int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), None)
+        work(where, which, int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), None)
     else:
-        sys.exit(max(forked(where, int(count)) for count in counts))
+        sys.exit(max(forked(where, which, int(count)) for count in counts))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from engines.torchdist.jobs import apart, backward, batch, ddp, error_of, everyones, gradient, model
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh

@@ -1,4 +1,4 @@
-"""FaultWatch's arithmetic: no false alarms on gradients of a clean run, and every fault that must be named."""
+"""FaultWatch's arithmetic: no false alarm in a clean run, and every fault that must be named."""
 
 from __future__ import annotations
 
@@ -127,7 +127,11 @@ def test_flips_of_an_exponent_bit_are_named_whenever_they_matter() -> None:
     def change(gradients: Tensor, step: int) -> Tensor:
         changed = gradients.clone()
         if step >= 40 and step % 5 == 0:
-            rank, where, bit = random.integers(4), random.integers(gradients.shape[1]), random.integers(23, 31)
+            rank, where, bit = (
+                random.integers(4),
+                random.integers(gradients.shape[1]),
+                random.integers(23, 31),
+            )
             changed.view(torch.int32)[rank, where] ^= 1 << int(bit)
             moved = float((changed - gradients).abs()[rank, where])
             must[step] = not moved <= 30 * float(gradients.norm(dim=1).max())

@@ -14,6 +14,7 @@ import pytest
 import varangian
 
 LAUNCH = Path(__file__).with_name("launch.py")
+CHECKS = "hooked,sharded"
 SECONDS = 300
 ALL = 2, 3, 4
 Found = dict[int, list[dict[str, Any]]]
@@ -41,16 +42,18 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Return what each rank found, by the number of ranks; two ranks are torchrun's."""
     folder = tmp_path_factory.mktemp("ranks")
-    by_torchrun = run("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", LAUNCH, folder)
+    by_torchrun = run(
+        "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", LAUNCH, folder, CHECKS
+    )
     assert by_torchrun.returncode == 0, by_torchrun.stderr[-5000:]
-    by_fork = run(LAUNCH, folder, 3, 4)
+    by_fork = run(LAUNCH, folder, CHECKS, 3, 4)
     assert by_fork.returncode == 0, by_fork.stderr[-5000:]
     return {n: [json.loads((folder / f"{n}-{rank}.json").read_text()) for rank in range(n)] for n in ALL}
 
 
 @pytest.mark.parametrize("n", ALL)
 def test_the_average_is_that_of_ddp(found: Found, n: int) -> None:
-    """Two ranks agree to the bit; more of them add in another order, DDP in float32 and the rule in float64."""
+    """Two ranks agree to the bit; of more, DDP adds in float32 in another order, the rule in float64."""
     for rank in found[n]:
         assert rank["average"]["units"] <= (0 if n == 2 else n)
         assert rank["average"]["d"] % n != 0 or n == 2
@@ -65,7 +68,9 @@ def test_as_many_bytes_are_sent_as_by_an_all_reduce(found: Found, n: int) -> Non
 def test_every_rule_is_the_rule_in_process(found: Found, n: int) -> None:
     rules = found[n][0]["every_rule"]
     assert len(rules) >= (19 if n > 2 else 10)
-    wrong = {rule: apart for rank in found[n] for rule, apart in rank["every_rule"].items() if max(apart) > 1e-6}
+    wrong = {
+        rule: apart for rank in found[n] for rule, apart in rank["every_rule"].items() if max(apart) > 1e-6
+    }
     assert not wrong
 
 
@@ -158,7 +163,10 @@ def test_the_watch_names_the_wrong_rank_and_does_as_it_was_told(found: Found, n:
         assert said["apart"] == 0
         assert said["bytes"] < 1000
         assert [policy["named"] for policy in said["policies"].values()] == [[n - 1]] * 3
-        assert said["policies"]["raise"]["error"] == ["FaultError", f"rank {n - 1}, step 0: values not finite"]
+        assert said["policies"]["raise"]["error"] == [
+            "FaultError",
+            f"rank {n - 1}, step 0: values not finite",
+        ]
         assert said["policies"]["drop"]["finite"]
         assert said["dropped"] < 1e-6
         assert said["named"] == {kind: [[25, n - 1]] for kind in ("flip", "stale", "copy", "zero")}
@@ -168,3 +176,22 @@ def test_the_watch_names_the_wrong_rank_and_does_as_it_was_told(found: Found, n:
 
 def test_two_ranks_cannot_be_told_apart(found: Found) -> None:
     assert {rank["few"][0] for rank in found[2]} == {"ToleranceError"}
+
+
+@pytest.mark.slow
+def test_a_faulty_rank_ruins_averaging_and_not_the_hook_and_is_named(tmp_path: Path) -> None:
+    done = run(LAUNCH, tmp_path, "faulty", 4)
+    assert done.returncode == 0, done.stderr[-5000:]
+    ranks = [json.loads((tmp_path / f"4-{rank}.json").read_text()) for rank in range(4)]
+    said = ranks[0]
+    clean = said["nothing, DDP"]["accuracy"]
+    for way in ("DDP", "hook"):
+        assert said[f"nothing, {way}"]["named"] == []
+        for fault in ("labels", "nan", "flips"):
+            assert {rank for _, rank in said[f"{fault}, {way}"]["named"]} == {3}
+        named = {step for step, _ in said[f"flips, {way}"]["named"]}
+        must = set(ranks[3][f"flips, {way}"]["must"])
+        assert must <= named or way == "DDP"  # nothing can be compared once all are ruined
+    for fault in ("labels", "nan", "flips"):
+        assert said[f"{fault}, DDP"]["accuracy"] < clean - 0.02
+        assert said[f"{fault}, hook"]["accuracy"] >= clean - 0.01

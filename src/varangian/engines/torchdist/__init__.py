@@ -5,4 +5,11 @@ from varangian.engines.torchdist.hook import RobustHook, register
 from varangian.engines.torchdist.sharded import aggregate_gradients, register_fsdp
 from varangian.engines.torchdist.watch import FaultWatch
 
-__all__ = ["FaultWatch", "RobustHook", "aggregate_gradients", "register", "register_fsdp", "robust_all_reduce"]
+__all__ = [
+    "FaultWatch",
+    "RobustHook",
+    "aggregate_gradients",
+    "register",
+    "register_fsdp",
+    "robust_all_reduce",
+]

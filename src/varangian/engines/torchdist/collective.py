@@ -118,14 +118,15 @@ def heard(group: Group) -> Iterator[None]:
         limit = timeout_of(group)
         raise RankError(
             f"A rank has gone, did not arrive within {'the timeout' if limit is None else limit}, or made "
-            "another call; see what it printed. A longer init_process_group(timeout=...) waits for slow ones. "
+            "another call; see what it printed. A longer init_process_group(timeout=...) waits longer. "
             f"PyTorch said: {str(error).strip().splitlines()[0]}"
         ) from error
 
 
 def timeout_of(group: Group) -> timedelta | None:
     """Return how long a group waits for a rank, where it says so."""
-    backend = (group or dist.group.WORLD)._get_backend(_device(group))
+    whole: Any = group or dist.group.WORLD
+    backend = whole._get_backend(_device(group))
     limit: timedelta | None = getattr(getattr(backend, "options", None), "_timeout", None)
     return limit
 

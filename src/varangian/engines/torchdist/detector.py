@@ -1,16 +1,17 @@
 """From the sketches of all ranks to the ranks that compute wrong, at a stated rate of false alarms.
 
-*Measures.* Norm, peak, and distance from the ranks' median in random projections are compared on a logarithmic
-scale: each is a deviation from the median over ranks, in units of a spread that is measured on the last steps of
-all ranks. The spread is the smaller one of the two sides, since a wrong rank widens but one.
+*Measures.* Norm, peak, and distance from the ranks' median in random projections are compared by
+their logarithms: each is a deviation from the median over ranks, in units of a spread that is measured on the
+last steps of all ranks. The spread is the smaller one of the two sides, since a wrong rank widens but one.
 
 *Model of a clean run.* In these units a deviation z exceeds any c with probability at most exp(-1.5 (c - 1)),
-and z, cut at 3, has E exp(z - 1.25) <= 1, whatever happened before. Gaussian deviations satisfy both with room.
-Gradients of mean batches of 16 samples and more were seen to; ranks that draw from shards which differ so much
-that one stays farther out than a whole unit do not.
+and z, cut at 3, has E exp(z - 1.25) <= 1, whatever happened before. Gaussian deviations satisfy both with
+room. The mean gradients of batches of 16 samples and more were seen to; ranks do not whose shards differ so
+much that one stays farther out than a whole unit.
 
-*Alarms.* A single step counts if its deviation is rarer than the rate allows. A slow fault counts by cumulative
-sums of z - 1.25, floored at 0: by Wald, each step begins a climb to h with probability at most exp(-h).
+*Alarms.* A single step counts if its deviation is rarer than the rate allows. A slow fault counts by
+cumulative sums of z - 1.25, floored at 0: by Wald, a climb begins and reaches h with probability at most
+exp(-h) in each step.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ LEAST_SPREAD = 0.02
 
 @dataclass(frozen=True)
 class Fault:
-    """A rank that computed wrong in a step, and what gave it away; ``size`` is in spreads, where it is known."""
+    """A rank that computed wrong in a step, and what gave it away; ``size`` is in spreads, if known."""
 
     step: int
     rank: int
@@ -52,8 +53,8 @@ class Detector:
     """Judges the sketches of one step after the other.
 
     ``rate`` is the expected number of false alarms per step, over all ranks and measures; half of it is for
-    single steps, half for slow faults. Nothing is compared before ``warm`` steps were seen, except that values
-    which are not finite, and gradients that repeat, need no comparison. The spread is that of ``window`` steps.
+    single steps, half for slow faults. Nothing is compared before ``warm`` steps were seen; values which are
+    not finite, and gradients that repeat, need no comparison. The spread is that of ``window`` steps.
     """
 
     def __init__(self, n: int, rate: float, window: int = 200, warm: int = 20) -> None:

@@ -1,4 +1,4 @@
-"""A gradient in 160 bytes: its norm, its peak, a few random projections, what is not finite, a fingerprint."""
+"""A gradient in 160 bytes: norm, peak, random projections, what is not finite, a fingerprint."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.futures import Future
@@ -28,11 +27,11 @@ class FaultWatch:
     expected number of false alarms per step; see the module ``detector`` for the model. It compares from step
     20 on, and needs three ranks.
 
-    ``policy`` says what happens: "log" has the first rank warn through Python's logging, once where a fault lasts; "raise" raises
-    FaultError from ``backward()``, on every rank; "drop" leaves the ranks out of this step's mean, which then
-    has to wait for the last bucket. If half of the ranks or more seem wrong, nobody knows who is right: they
-    are reported, and none is dropped. ``faults`` lists what was found, the last ``keep`` of it, the same on
-    every rank.
+    ``policy`` says what happens: "log" has the first rank warn through Python's logging, once where a fault
+    lasts; "raise" raises FaultError from ``backward()``, on every rank; "drop" leaves the ranks out of this
+    step's mean, which then has to wait for the last bucket. If half of the ranks or more seem wrong, nobody
+    knows who is right: they are reported, and none is dropped. ``faults`` lists what was found, the last
+    ``keep`` of it, the same on every rank.
 
     Trust       every rank runs honest code, on processors of one kind: each judges for itself
     Cost        two passes through the gradient, the second in the cache, and an all-gather of 160 bytes
@@ -42,7 +41,9 @@ class FaultWatch:
     FaultWatch('raise', rate=1e-07)
     """
 
-    def __init__(self, policy: Policy = "log", *, rate: float = 1e-6, seed: int = 0, keep: int = 1000) -> None:
+    def __init__(
+        self, policy: Policy = "log", *, rate: float = 1e-6, seed: int = 0, keep: int = 1000
+    ) -> None:
         if policy not in ("log", "drop", "raise"):
             raise ParameterError(f'FaultWatch({policy!r}): the policy is "log", "drop" or "raise".')
         if not 0 < rate < 1:
@@ -103,7 +104,7 @@ class FaultWatch:
             raise FaultError("; ".join(map(str, faults)))
         return faults
 
-    # DDP refuses every annotation of what is returned but that of a class which PyTorch's own futures are not.
+    # DDP would refuse an annotation of what its own all-reduce returns.
     def hook(self, state: object, bucket: dist.GradBucket):  # type: ignore[no-untyped-def, name-defined]
         """Average a bucket, as DDP does, and look at it before."""
         flat = bucket.buffer()
