@@ -1,0 +1,5 @@
+"""For programs that JAX compiles: ``varangian.jax.jitted(rule)``."""
+
+from varangian.engines.host import jitted
+
+__all__ = ["jitted"]
