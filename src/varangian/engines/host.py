@@ -14,8 +14,8 @@ def jitted(rule: Stage, **options: Any) -> Callable[[Any], Any]:
 
     Shape       (*batch, n, d) -> (*batch, d), or (*batch, m, d) for a mixer
     Cost        the call itself, and a callback to the host: vectors are not copied on the processor; from
-                another device they come, and the result goes back. Nothing is fused across it. The median of 8
-                vectors of a million took 14 ms that way, 7 ms without
+                another device they come, and the result goes back. Nothing is fused across it. The median of
+                8 vectors of a million took 14 ms that way, 7 ms without
     Raises      MissingExtraError without JAX; what the rule raises, through JAX, when the program runs
 
     >>> import jax, jax.numpy as jnp
