@@ -19,8 +19,8 @@ class InShards:
 
     >>> import torch
     >>> from varangian.aggregators import Krum
-    >>> from varangian.core.shards import InShards
-    >>> x = torch.tensor([[0.0, 1.0], [0.1, 1.1], [0.2, 1.2], [0.3, 1.3], [9e9, 0.0]])
+    >>> from varangian.core.inputs import InShards
+    >>> x = torch.tensor([[0.0, 1.0], [0.1, 1.1], [0.25, 1.25], [0.45, 1.45], [9e9, 0.0]])
     >>> rest = (x[:, None, 1].double() - x[:, 1].double()).square()
     >>> Krum(f=1)(InShards(x[:, :1], lambda here: here + rest))  # the other process holds the other column
     tensor([0.1000])
