@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -41,10 +42,11 @@ def walk(parts: Sequence[Stage], n: int) -> bool:
 
 
 def least(parts: Sequence[Stage], words: str, start: int = 1, most: int = 100_000) -> Condition:
-    """Return the condition of stages in a row: the least n that satisfies each in turn."""
-    n = start
-    while not walk(parts, n) and n < most:
-        n += 1
+    """Return the condition of stages in a row: the least n that satisfies each in turn, or ``most``.
+
+    More vectors never make fewer outputs, so that what holds for n holds for n + 1.
+    """
+    n = bisect_left(range(most), True, lo=start, key=lambda n: walk(parts, n))
     return Condition(n, words)
 
 
