@@ -78,6 +78,17 @@ def test_importing_is_light() -> None:
     assert not HEAVY & set(done.stdout.split())
 
 
+def test_a_first_call_waits_for_no_algebra() -> None:
+    """PyTorch's own ``broadcast_shapes`` imports SymPy, which takes a quarter of a second."""
+    code = (
+        "import sys, torch, varangian as vg; "
+        "vg.chain(vg.NearestNeighborMixing(f=1), vg.TrimmedMean(f=1))(torch.rand(5, 9)); "
+        "print('sympy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def modules_of(room: ModuleType) -> Iterator[ModuleType]:
     """Yield a room and every module below it."""
     yield room

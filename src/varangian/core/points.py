@@ -12,6 +12,7 @@ from dataclasses import replace
 from enum import Enum, IntEnum
 from typing import TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -239,7 +240,7 @@ class Points:
         """Fold the tables; a share that a row of weights lacks is the origin's."""
         assert self._table is not None
         p, m = weights.shape[-2:]
-        batch = torch.broadcast_shapes(self._table.values.shape[:-2], weights.shape[:-2])
+        batch = np.broadcast_shapes(self._table.values.shape[:-2], weights.shape[:-2])
         companions = len(self.companions)
         whole = weights.new_zeros(*batch, p + companions, m + companions)
         whole[..., :p, :m] = weights

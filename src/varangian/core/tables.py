@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -60,7 +61,7 @@ def fold(
 
     Each row of weights sums to one.
     """
-    batch = torch.broadcast_shapes(table.shape[:-2], weights.shape[:-2])
+    batch = np.broadcast_shapes(table.shape[:-2], weights.shape[:-2])
     size = weights.shape[-2]
     folded = weights.new_zeros(*batch, size, size)
     exact = torch.ones(batch, dtype=torch.bool, device=weights.device)
