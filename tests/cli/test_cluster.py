@@ -11,10 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("grpc")
-pytest.importorskip("cryptography")
-
 from cli.running import SECONDS, Run, process, start
 
 CLUSTER = """

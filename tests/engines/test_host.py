@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 import varangian as vg
 from varangian.jax import jitted
 
-jax = pytest.importorskip("jax")
 RULES: list[Any] = [
     vg.Median(f=1),
     vg.Krum(f=1),

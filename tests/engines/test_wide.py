@@ -12,7 +12,6 @@ from torch import nn
 
 import varangian as vg
 from varangian.engines import simulate, train
-from varangian.kernels.compiled.jit import available
 from varangian.kernels.scattered import Scattered
 from varangian.privacy import Privacy
 
@@ -57,7 +56,7 @@ def test_every_option_is_the_loops(name: str, dtype: str) -> None:
     torch.testing.assert_close(torch.tensor(got.metrics["loss"]), torch.tensor(want.metrics["loss"]))
 
 
-@pytest.mark.skipif(not available(), reason="nothing can be compiled here")
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_in_company_to_the_bit(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []

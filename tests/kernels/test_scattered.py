@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from varangian.kernels.compiled.jit import available
 from varangian.kernels.scattered import Scattered
 
-pytestmark = pytest.mark.skipif(not available(), reason="nothing can be compiled here")
+pytestmark = pytest.mark.usefixtures("compiled")
 
 DTYPES = [torch.float32, torch.float64]
 SIZES = [(1, 1, 1, 1), (2, 5, 3, 2), (3, 83, 100, 784), (2, 7, 130, 65), (1, 200, 9, 128), (4, 3, 16, 113)]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pyroute2", reason="pip install 'varangian[fairshare]'")
 from netns.laboratory import Laboratory
 
 pytestmark = pytest.mark.netns

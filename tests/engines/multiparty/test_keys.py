@@ -7,9 +7,6 @@ import stat
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("cryptography")
-
 from cryptography import x509
 
 from varangian.engines.multiparty import keys as making

@@ -14,10 +14,6 @@ from pathlib import Path
 import pytest
 
 import varangian as vg
-
-pytest.importorskip("grpc")
-pytest.importorskip("cryptography")
-
 from varangian.engines.multiparty.cluster import Cluster
 from varangian.engines.multiparty.course import Course
 from varangian.engines.multiparty.directory import Directory

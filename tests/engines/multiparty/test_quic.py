@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("aioquic", reason="pip install 'varangian[quic]'")
 from engines.multiparty.papers import Authority, Papers
 
 from varangian.core.randomness import Stream

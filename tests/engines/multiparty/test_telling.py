@@ -10,10 +10,6 @@ from pathlib import Path
 import pytest
 
 import varangian as vg
-
-pytest.importorskip("grpc")
-pytest.importorskip("cryptography")
-
 from varangian.engines.multiparty.cluster import Cluster, free_ports
 from varangian.engines.multiparty.course import Course
 from varangian.engines.multiparty.directory import Directory
@@ -27,7 +23,6 @@ SPEC = vg.Experiment(model="logistic", workers=2, steps=100_000)
 
 
 def test_only_those_whom_the_authority_knows_are_told(tmp_path: Path) -> None:
-    pytest.importorskip("prometheus_client")
     (port,) = free_ports(1)
     directory = Directory(SPEC, Single(workers=2), metrics={"server0": port})
     make_keys(tmp_path / "other", {"server0": (), "worker0": (), "worker1": ()})
@@ -54,7 +49,6 @@ def test_only_those_whom_the_authority_knows_are_told(tmp_path: Path) -> None:
 
 
 def test_a_port_for_metrics_that_is_taken() -> None:
-    pytest.importorskip("prometheus_client")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

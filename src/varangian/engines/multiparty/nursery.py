@@ -125,7 +125,7 @@ class Nursery:
 
 def say(event: Mapping[str, Any]) -> None:
     """Write a line at once, whole; whoever listened may have gone."""
-    line = json.dumps(event).encode() + b"\n"
+    line = json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
     assert len(line) <= MOST
     try:
         os.write(1, line)
@@ -140,7 +140,7 @@ def main(path: str) -> int:
     try:
         nursery = Nursery(read_directory(Path(path)), Path(path).parent)
     except VarangianError as error:
-        say({"event": "refused", "why": str(error)[: MOST // 2]})
+        say({"event": "refused", "why": str(error)[: MOST // 8]})
         return REFUSED
     nursery.work()
     return 0
