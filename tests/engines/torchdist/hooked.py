@@ -26,9 +26,11 @@ from torch.distributed.algorithms.join import Join
 from torch.nn.functional import cross_entropy
 
 import varangian as vg
-from varangian.torch import register, robust_all_reduce
+from varangian.engines.torchdist import lending
+from varangian.torch import FaultWatch, register, robust_all_reduce
 
 LIMIT = 3
+SECONDS = 30
 
 
 def average(n: int, rank: int) -> dict[str, float]:
@@ -241,6 +243,21 @@ def poisoned(n: int, rank: int) -> dict[str, Any]:
     return found
 
 
+def returned(n: int, rank: int) -> dict[str, int]:
+    """Count what threads were lent, and what of it is still held a while later: an exit would wait for it."""
+    lending._lent.clear()
+    watched, hooked = ddp(), ddp()
+    FaultWatch().register(watched)
+    register(hooked, vg.CenteredClipping(f=0, radius=0.05), watch=FaultWatch())
+    backward(watched, rank)
+    backward(hooked, rank)
+    robust_all_reduce(torch.ones(5), vg.Average())
+    count, end = len(lending._lent), time.monotonic() + SECONDS
+    while (held := sum(loan() is not None for loan in lending._lent)) and time.monotonic() < end:
+        time.sleep(0.01)
+    return {"lent": count, "held": held}
+
+
 CHECKS = {
     "average": average,
     "every_rule": every_rule,
@@ -250,8 +267,12 @@ CHECKS = {
     "memory": memory,
     "reduced": reduced,
     "refused": refused,
+    "returned": returned,
     "poisoned": poisoned,
     "missing": missing,
 }
 ALL = (2, 3, 4)
-COUNTS = {name: {"missing": (3,), "poisoned": (3, 4), "refused": (2, 3)}.get(name, ALL) for name in CHECKS}
+COUNTS = {
+    name: {"missing": (3,), "returned": (4,), "poisoned": (3, 4), "refused": (2, 3)}.get(name, ALL)
+    for name in CHECKS
+}

@@ -108,6 +108,12 @@ def test_anything_else_is_reduced_in_place(found: Found, n: int) -> None:
         assert max(rank["reduced"].values()) < 1e-12
 
 
+def test_nothing_that_was_lent_to_threads_is_kept(found: Found) -> None:
+    for rank in found[4]:
+        assert rank["returned"]["lent"] > 10
+        assert rank["returned"]["held"] == 0
+
+
 @pytest.mark.parametrize("n", [3, 4])
 def test_one_rank_of_nan_spoils_nobody(found: Found, n: int) -> None:
     assert all(all(rank["poisoned"].values()) for rank in found[n])

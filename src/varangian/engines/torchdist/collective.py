@@ -19,6 +19,7 @@ from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation
 from varangian.core.shards import InShards
 from varangian.core.stages import Stage
+from varangian.engines.torchdist.lending import lent
 from varangian.errors import ParameterError, RankError, VarangianError
 
 Group = Any
@@ -52,7 +53,7 @@ class Ranks:
         """Send every rank its shard of ``flat``; return room for the shards, and what to wait for."""
         whole = pad(flat, (0, -len(flat) % self.n))
         shards = torch.empty_like(whole).view(self.n, -1)
-        work = dist.all_to_all_single(shards.view(-1), whole, group=self.group, async_op=True)
+        work = dist.all_to_all_single(lent(shards.view(-1)), lent(whole), group=self.group, async_op=True)
         self.sent += _bytes(whole) * (self.n - 1) // self.n
         return shards, work
 
@@ -64,12 +65,12 @@ class Ranks:
     def gather(self, shard: Tensor, flat: Tensor) -> None:
         """Fill ``flat`` with the shards of all ranks."""
         whole = shard.new_empty(self.n * len(shard))
-        _all_gather(whole, shard.contiguous(), group=self.group)
+        _all_gather(lent(whole), lent(shard.contiguous()), group=self.group)
         self.sent += _bytes(shard) * (self.n - 1)
         flat.copy_(whole[: len(flat)])
 
     def _summed(self, table: Tensor) -> Tensor:
-        dist.all_reduce(table, group=self.holders)
+        dist.all_reduce(lent(table), group=self.holders)
         count = dist.get_world_size(self.holders)
         self.sent += 2 * _bytes(table) * (count - 1) // count
         return table
@@ -135,7 +136,7 @@ def everyones(own: Tensor, group: Group) -> Tensor:
     """Return what all ranks hand in, ``(n, *shape)``, on the processor."""
     sent = own.contiguous().view(-1).to(_device(group))
     room = sent.new_empty(dist.get_world_size(group) * len(sent))
-    _all_gather(room, sent, group=group)
+    _all_gather(lent(room), lent(sent), group=group)
     return room.cpu().view(-1, *own.shape)
 
 

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from varangian.core.randomness import Stream
 from varangian.engines.torchdist.collective import Group, everyones, heard
 from varangian.engines.torchdist.detector import Detector, Fault
+from varangian.engines.torchdist.lending import lent
 from varangian.engines.torchdist.sketch import Sketch
 from varangian.errors import FaultError, ParameterError, ToleranceError
 
@@ -132,4 +133,4 @@ class FaultWatch:
         else:
             flat.mul_(1 / left)  # as DDP does, to the same bits
         work = dist.all_reduce(flat, group=self._group, async_op=True)
-        return work.get_future().then(lambda future: future.value()[0])
+        return work.get_future().then(lent(lambda future: future.value()[0]))
