@@ -63,13 +63,15 @@ class World:
     def chosen(self, worker: int, step: int, local: int) -> Int64[np.ndarray, " samples"]:
         """Return which samples a worker takes: some of its shard, without repeats; the server, of all."""
         stream = self.stream.at("batch", worker=worker, step=step, local=local)
-        chosen = stream.chosen(self.holds(worker), self.samples(worker))
-        return chosen if worker == ROOT else self.held[worker][chosen]
+        return self.table(worker)[stream.chosen(self.holds(worker), self.samples(worker))]
+
+    def table(self, worker: int) -> Int64[np.ndarray, " samples"]:
+        """Return the samples that a worker draws from."""
+        return self._every if worker == ROOT else self.shards[worker].numpy()
 
     @cached_property
-    def held(self) -> list[Int64[np.ndarray, " samples"]]:
-        """Return who holds which samples, as arrays."""
-        return [shard.numpy() for shard in self.shards]
+    def _every(self) -> Int64[np.ndarray, " samples"]:
+        return np.arange(len(self.data.train_labels))
 
     def holds(self, worker: int) -> int:
         """Return how many samples a worker draws from."""

@@ -18,7 +18,7 @@ from varangian.kernels.lanes import each
 Plain = tuple[Float[Tensor, "some workers d"], Float[Tensor, "some workers"] | None]
 """Gradients as they are computed, and their norms if these are known already."""
 
-PART = 2**20
+PART = 2**21
 """Numbers of the inputs that are differentiated together."""
 
 

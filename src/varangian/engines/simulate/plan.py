@@ -15,7 +15,7 @@ from varangian.models import build
 from varangian.specification import Experiment
 from varangian.specification.experiment import DTYPES
 
-CPU_BUDGET = 256 * 2**20
+CPU_BUDGET = 2**30
 """Bytes that a batch may hold on a CPU: larger ones gain nothing, smaller models fit by the hundred."""
 
 GPU_SHARE = 0.4

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.attacks import DataAttack
 from varangian.engines.world import World
+from varangian.kernels.draws import Draws
 from varangian.kernels.lanes import meanwhile
 from varangian.kernels.scattered import Scattered
 
@@ -30,6 +29,17 @@ class Sampler:
         width = int(sizes.max())
         shares = torch.where(torch.arange(width) < sizes[..., None], 1 / sizes[..., None].double(), 0.0)
         self.shares = shares.to(self.data.train_inputs)
+        first: dict[Hashable, World] = {}  # of those who draw the same, one draws
+        for world in worlds:
+            first.setdefault(_stream(world), world)
+        places = {stream: place for place, stream in enumerate(first)}
+        self.drawing = list(first.values())
+        self.drawn_as = np.array([places[_stream(world)] for world in worlds])
+        each = [(world, worker) for world in self.drawing for worker in self.computing]
+        self.draws = Draws(
+            [world.table(worker) for world, worker in each],
+            [world.samples(worker) for world, worker in each],
+        )
         self._next: tuple[tuple[int, int], Future[Drawn] | None] = ((0, 0), None)
         self.changed = [
             (run, place)
@@ -54,18 +64,12 @@ class Sampler:
         return drawn
 
     def _drawn(self, step: int, local: int) -> Drawn:
-        chosen = np.zeros(tuple(self.shares.shape), dtype=np.int64)
-        drawn: dict[Hashable, NDArray[Any]] = {}
-        for run, world in enumerate(self.worlds):
-            known = (world.spec.seed, world.spec.split)
-            if known in drawn:
-                chosen[run] = drawn[known]
-                continue
-            for place, worker in enumerate(self.computing):
-                own = world.chosen(worker, step, local)
-                chosen[run, place] = own[0]  # what fills a batch up must not bring in another's samples
-                chosen[run, place, : len(own)] = own
-            drawn[known] = chosen[run]
+        where = {"step": step, "local": local}
+        keys = [world.stream.keys("batch", self.computing, **where) for world in self.drawing]
+        # What fills a batch up is a sample of its own: it must not bring in another's.
+        chosen = np.empty((len(self.drawing), *self.shares.shape[1:]), dtype=np.int64)
+        self.draws.write(np.concatenate(keys), chosen.reshape(-1, chosen.shape[-1]))
+        chosen = chosen if len(chosen) == len(self.worlds) else chosen[self.drawn_as]
         index = torch.from_numpy(chosen).to(self.data.train_labels.device)
         labels = self.data.train_labels.index_select(0, index.view(-1)).unflatten(0, index.shape)
         inputs = Scattered(self.data.train_inputs, index)
@@ -82,3 +86,8 @@ class Sampler:
             )
         every = torch.arange(labels.numel(), device=labels.device)
         return Scattered(whole.flatten(0, 2), every.view(labels.shape))
+
+
+def _stream(world: World) -> Hashable:
+    """Return what tells from where a run draws its batches."""
+    return world.spec.seed, world.spec.split

@@ -13,7 +13,7 @@ from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.registers import Registers
 
-TERMS = 64
+TERMS = 96
 """Terms that go by before the next tile's turn."""
 
 PARAMETERS = (
@@ -55,11 +55,14 @@ class _Writer:
         """Return the whole module."""
         at = self.at
         at.enter("entry")
+        if self.across:
+            at.do(f"%room = alloca [{TERMS * self.vectors} x {self.on.vector}], align 64")
         with at.counted("group", "%groups") as group:
             given = at.get(f"mul i64 {group.counter}, {'%k' if self.across else '%m'}")
             self.a = at.index("%as", given, "ptr")
             self.b = at.index("%bs", at.get(f"mul i64 {group.counter}, %k"), "ptr")
             self.out = at.index("%out", at.get(f"mul i64 {group.counter}, %stride"), self.kind)
+            self.last = at.get(f"icmp eq i64 {at.get(f'add i64 {group.counter}, 1')}, %groups")
             panel = self.vectors * self.lanes
             whole = self.n // panel * panel
             with at.counted("panel", str(whole), step=panel, carried=[("double", "0.0")]) as column:
@@ -79,12 +82,16 @@ class _Writer:
     def _panel(self, name: str, column: str, masks: list[str | None], total: str) -> str:
         """Do some columns of all rows; return the total with their squares."""
         at = self.at
+        if self.across:
+            self.later, self.next = self._following(column)
         whole = at.get(f"sub i64 %m, {at.get(f'urem i64 %m, {self.rows}')}")
         with at.counted(f"{name}.terms", "%k", step=TERMS, carried=[("double", total)]) as block:
             self.start = block.counter
             end = at.get(f"add i64 {self.start}, {TERMS}")
             ends = at.get(f"icmp uge i64 {end}, %k")
             self.end = at.get(f"select i1 {ends}, i64 %k, i64 {end}")
+            if self.across:
+                self._pack(name, column, masks)
             self.begins = at.get(f"icmp eq i64 {self.start}, 0")
             nothing = [("double", "0.0")]
             with at.counted(f"{name}.tile", whole, step=self.rows, carried=nothing) as tile:
@@ -95,6 +102,31 @@ class _Writer:
             added = at.get(f"fadd double {block.values[0]}, {row.values[0]}")
             block.values[0] = at.get(f"select i1 {ends}, double {added}, double {block.values[0]}")
         return block.values[0]
+
+    def _following(self, column: str) -> tuple[str, str]:
+        """Return whose rows are wanted after a panel, and from which column."""
+        at = self.at
+        beyond = at.get(f"add i64 {column}, {self.vectors * self.lanes}")
+        inside = at.get(f"icmp ult i64 {beyond}, {self.n}")
+        group = at.get(f"select i1 {self.last}, ptr {self.b}, ptr {at.index(self.b, '%k', 'ptr')}")
+        rows = at.get(f"select i1 {inside}, ptr {self.b}, ptr {group}")
+        return rows, at.get(f"select i1 {inside}, i64 {beyond}, i64 0")
+
+    def _pack(self, name: str, column: str, masks: list[str | None]) -> None:
+        """Bring what every tile reads of some terms close together."""
+        at = self.at
+        with at.counted(f"{name}.pack", self.end, start=self.start) as term:
+            source = at.index(self._row_of(self.b, term.counter), column, self.kind)
+            target = self._packed(term.counter)
+            for v, mask in enumerate(masks):
+                place = str(v * self.lanes)
+                value = self._load(at.index(source, place, self.kind), mask)
+                at.do(f"store {self.on.vector} {value}, ptr {at.index(target, place, self.kind)}, align 64")
+
+    def _packed(self, term: str) -> str:
+        """Return where a term's columns lie once they are packed."""
+        place = self.at.get(f"sub i64 {term}, {self.start}")
+        return self.at.index("%room", self.at.get(f"mul i64 {place}, {self.vectors * self.lanes}"), self.kind)
 
     def _tile(self, name: str, column: str, row: str, rows: int, masks: list[str | None], total: str) -> str:
         """Add some terms to some rows in some columns; return the total with the squares of the sums."""
@@ -113,18 +145,23 @@ class _Writer:
         carried = [(on.vector, one) for one in starts]
         tops = [] if self.across else [self._row_of(self.a, one) for one in here]
         ahead = [] if self.across else [self._later(one, rows) for one in here]
+        if self.across:
+            turn = at.get(f"urem i64 {at.get(f'udiv i64 {row}, {self.rows}')}, {self.vectors}")
+            soon = at.get(f"add i64 {self.next}, {at.get(f'mul i64 {turn}, {self.lanes}')}")
         with at.counted(f"{name}.term", self.end, start=self.start, carried=carried) as term:
-            source = at.index(self._row_of(self.b, term.counter), column, self.kind)
             if self.across:
+                at.ask(at.index(self._row_of(self.later, term.counter), soon, self.kind), 2)
+                source = self._packed(term.counter)
                 side = at.index(self._row_of(self.a, term.counter), row, self.kind)
                 factors = [self._spread(side, str(r)) for r in range(rows)]
             else:
+                source = at.index(self._row_of(self.b, term.counter), column, self.kind)
                 factors = [self._spread(top, term.counter) for top in tops]
             for top in ahead:
                 later = at.index(top, term.counter, self.kind)
                 at.do(f"call void @llvm.prefetch.p0(ptr {later}, i32 0, i32 2, i32 1)")
             for v, (place, mask) in enumerate(columns):
-                value = self._load(at.index(source, place, self.kind), mask)
+                value = self._load(at.index(source, place, self.kind), None if self.across else mask)
                 for r, factor in enumerate(factors):
                     mine = r * len(masks) + v
                     term.values[mine] = self._fused(factor, value, term.values[mine])
