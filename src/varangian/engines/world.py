@@ -175,18 +175,21 @@ class World:
         return share
 
     def share_right(
-        self, outputs_of: Callable[[Tensor], Tensor], share_out: Callable[..., Iterable[int]] = map
+        self,
+        outputs_of: Callable[[Tensor], Tensor],
+        share_out: Callable[..., Iterable[int]] = map,
+        some: int = EVALUATION_BATCH,
     ) -> float:
         """Return the share of test samples that a function of inputs gets right, some at a time."""
 
         @torch.no_grad()
         def right(start: int) -> int:
-            chosen = slice(start, start + EVALUATION_BATCH)
+            chosen = slice(start, start + some)
             outputs = outputs_of(self.data.test_inputs[chosen])
             return int((correct(outputs, self.data.test_labels[chosen]) & _finite(outputs)).sum())
 
         count = len(self.data.test_labels)
-        return sum(share_out(right, range(0, count, EVALUATION_BATCH))) / count
+        return sum(share_out(right, range(0, count, some))) / count
 
 
 def load(spec: Experiment) -> Dataset:

@@ -15,7 +15,7 @@ from varangian.kernels.compiled.draws import draws_code
 from varangian.kernels.compiled.jit import Compiler, available
 
 _P, _I = ctypes.c_void_p, ctypes.c_int64
-_draws = Compiler(draws_code, None, _P, _P, _P, _P, _I, _I, _P, _P, _P)
+_draws = Compiler(draws_code, None, _P, _P, _P, _P, _I, _I, _P, _P, _P, _P)
 
 SHUFFLED = 10_000
 """Numbers of which NumPy chooses more than a fiftieth in another way."""
@@ -72,10 +72,11 @@ def _write(
 ) -> Bool[np.ndarray, " rows"]:
     """Write what is drawn; return for which keys that failed, because a word is to be drawn again."""
     places = np.array([table.ctypes.data for table in tables], dtype=np.uint64)
-    room = np.zeros(int(bounds.max()) + 4 * (2 * int(counts.max()) + 6), dtype=np.uint8)
+    marks = np.zeros(bounds.max(), dtype=np.uint8)
+    words = np.empty(2 * counts.max() + 6, dtype=np.uint32)
     lost = np.empty(len(keys), dtype=np.bool_)
     given = [one.ctypes.data for one in (keys, places, bounds, counts)]
-    _draws()(*given, *out.shape, *(one.ctypes.data for one in (room, out, lost)))
+    _draws()(*given, *out.shape, *(one.ctypes.data for one in (marks, words, out, lost)))
     return lost
 
 

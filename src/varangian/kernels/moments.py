@@ -52,16 +52,18 @@ def gather(
     factors: Float[Tensor, " k"] | None,
     sent: Float[Tensor, "k d"],
     momentum: tuple[float, float] | None,
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    told: Float[Tensor, "3 d"],
+) -> float:
     """Write what is sent: the rows times their factors, or what momentum makes of that and of what was sent.
 
-    ``momentum`` is what of the old is kept, and what of the new is added. Return the moments of what was
-    sampled, summed, and of what is sent, per column.
+    ``momentum`` is what of the old is kept, and what of the new is added. ``told`` becomes the mean of what
+    was sampled, and the mean and the squared deviations of what is sent. Return the sum of the squared
+    deviations of what was sampled.
     """
-    if not (_compiles(rows) and _compiles(sent)):
-        return _gather_eagerly(rows, factors, sent, momentum)
+    if not (_compiles(rows) and _compiles(sent) and _compiles(told)):
+        return _gather_eagerly(rows, factors, sent, momentum, told)
     k, d = rows.shape
-    mean, sent_mean, squares = rows.new_empty(3, d)
+    mean, sent_mean, squares = told
     kernel = _gather(name_of(rows.dtype), momentum is not None)
     scale = rows.new_ones(k) if factors is None else factors.to(rows).contiguous()
     mu, new = momentum or (0.0, 1.0)
@@ -76,7 +78,7 @@ def gather(
 
     parts = list(_parts(k, d))
     totals = [work(part) for part in parts] if len(parts) == 1 else each(work, parts)
-    return (mean, rows.new_tensor([sum(totals)])), (sent_mean, squares)
+    return sum(totals)
 
 
 def _compiles(vectors: Tensor) -> bool:
@@ -110,12 +112,14 @@ def _eager(vectors: Tensor, *, summed: bool) -> tuple[Tensor, Tensor]:
 
 
 def _gather_eagerly(
-    rows: Tensor, factors: Tensor | None, sent: Tensor, momentum: tuple[float, float] | None
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    rows: Tensor, factors: Tensor | None, sent: Tensor, momentum: tuple[float, float] | None, told: Tensor
+) -> float:
     sampled = rows if factors is None else rows * factors.to(rows)[:, None]
     if momentum is None:
         sent.copy_(sampled)
     else:
         mu, new = momentum
         sent.copy_(new * sampled + mu * sent)
-    return _eager(sampled, summed=True), _eager(sent, summed=False)
+    mean, squares = _eager(sampled, summed=True)
+    told.copy_(torch.stack([mean, *_eager(sent, summed=False)]))
+    return float(squares)

@@ -22,6 +22,9 @@ _SIGNATURE = (_P, _P, _P, *[_I] * 5, _P, _P)
 _product = Compiler(product_code, None, *_SIGNATURE)
 _outer = Compiler(outer_code, None, *_SIGNATURE)
 
+SOME = 768
+"""Samples of which the products are in a cache until they are whole."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scattered:
@@ -41,7 +44,7 @@ class Scattered:
         """Return samples that lie beside each other."""
         return cls(samples.flatten(0, 1), torch.arange(samples.shape[:2].numel()).view(samples.shape[:2]))
 
-    def __getitem__(self, where: int | slice | tuple[slice, ...]) -> Scattered:
+    def __getitem__(self, where: int | slice | tuple[int | slice, ...]) -> Scattered:
         """Return some of them."""
         return Scattered(self.source, self.index[where])
 
@@ -81,8 +84,10 @@ class Scattered:
         first = weight.new_zeros(outputs) if bias is None else bias.contiguous()
         rows = _addresses(across)
         kernel = _product(name_of(weight.dtype), outputs)
-        given = self.places.ctypes.data, rows.ctypes.data, made.data_ptr()
-        kernel(*given, 1, len(made), width, outputs, 0, first.data_ptr(), None)
+        sizes, step = (width, outputs, 0, first.data_ptr(), None), outputs * made.element_size()
+        for start in range(0, len(made), SOME):
+            given = self.places.ctypes.data + 8 * start, rows.ctypes.data, made.data_ptr() + step * start
+            kernel(*given, 1, min(SOME, len(made) - start), *sizes)
         return made
 
     def outer_sums(

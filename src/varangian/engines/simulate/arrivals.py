@@ -14,10 +14,6 @@ from varangian.engines.world import World
 from varangian.kernels.lanes import spread
 from varangian.kernels.moments import gather
 
-Spread = tuple[Tensor, Tensor]
-"""A mean, and squared deviations from it."""
-
-
 class Arrivals:
     """One row for everyone who computes.
 
@@ -30,38 +26,38 @@ class Arrivals:
         self.honest, self.computing = spec.honest, len(worlds[0].computing)
         self.sent = first.new_zeros(len(first), self.computing, first.shape[-1])
         self.kept = [_kept(world) for world in worlds]
-        self._told: list[tuple[Spread, Spread]] = []
+        self._told = first.new_empty(3, 0, 0)
+        self._spread: list[float] = []
 
     def take(self, step: Step, together: Sequence[slice], first: int) -> None:
         """Turn the gradients of a step into what the workers of some runs send, counted from ``first``."""
 
-        def taken(runs: slice) -> list[tuple[Spread, Spread]]:
+        if not self._spread:
+            self._told = self.sent.new_empty(3, len(self.sent), self.sent.shape[-1])
+
+        def taken(runs: slice) -> list[float]:
             made = step.gradients(runs)
             return [self._taken(gradients, run) for run, gradients in enumerate(made, first + runs.start)]
 
-        self._told += [told for some in spread(taken, together) for told in some]
+        self._spread += [total for some in spread(taken, together) for total in some]
 
     def gathered(self) -> tuple[Moments, Moments]:
         """Return the moments of what the honest sampled and sent since the last call, run after run."""
-        told, self._told = self._told, []
-        sampled, sent = zip(*told, strict=True)
-        return self._together(sampled), self._together(sent)
+        mean, sent_mean, squares = self._told
+        total, self._spread = mean.new_tensor(self._spread)[:, None], []
+        return Moments(self.honest, mean, total), Moments(self.honest, sent_mean, squares)
 
-    def _taken(self, gradients: Clipped, run: int) -> tuple[Spread, Spread]:
-        """Write what a run's workers send over what they sent before; return the honest ones' moments."""
-        rows, factors = gradients
-        sent = self.sent[run]
-        honest, others = slice(self.honest), slice(self.honest, None)
+    def _taken(self, gradients: Clipped, run: int) -> float:
+        """Write what a run's workers send over what they sent before; return the spread of the honest ones."""
+        sent, told = self.sent[run], self._told[:, run]
+
+        def gathered(who: slice, told: Tensor) -> float:
+            factors = None if gradients.factors is None else gradients.factors[who]
+            return gather(gradients.rows[who], factors, sent[who], self.kept[run], told)
+
         if self.computing > self.honest:
-            rest = None if factors is None else factors[others]
-            gather(rows[others], rest, sent[others], self.kept[run])
-        return gather(
-            rows[honest], None if factors is None else factors[honest], sent[honest], self.kept[run]
-        )
-
-    def _together(self, parts: Sequence[Spread]) -> Moments:
-        mean, squares = (torch.stack(side) for side in zip(*parts, strict=True))
-        return Moments(self.honest, mean, squares)
+            gathered(slice(self.honest, None), torch.empty_like(told))
+        return gathered(slice(self.honest), told)
 
 
 def _kept(world: World) -> tuple[float, float] | None:

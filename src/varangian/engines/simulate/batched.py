@@ -10,16 +10,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.engines.simulate.differentiation import Clipped, Differentiation, Step
+from varangian.engines.simulate.reading import read_gradients, takes
 from varangian.engines.simulate.sampler import Sampler
 from varangian.engines.simulate.stacks import LinearStack
 from varangian.engines.world import World, clipping, shortening
-from varangian.kernels.lanes import each
+from varangian.kernels.lanes import each, lanes
 
 Plain = tuple[Float[Tensor, "some workers d"], Float[Tensor, "some workers"] | None]
 """Gradients as they are computed, and their norms if these are known already."""
 
-PART = 2**21
+PART = 2**20
 """Numbers of the inputs that are differentiated together."""
+
+EVALUATED = 2500
+"""Test samples that are judged together: fewer would take longer to hand out than to judge."""
 
 
 class Batched(Differentiation):
@@ -86,9 +90,7 @@ class Stacked(Batched):
         workers = len(self.computing)
         runs = max(1, PART // (workers * samples * inputs))
         self.together = [slice(run, min(run + runs, len(worlds))) for run in range(0, len(worlds), runs)]
-        parts = -(-workers * samples * inputs // PART)
-        some = -(-workers // parts)
-        self.groups = [slice(first, min(first + some, workers)) for first in range(0, workers, some)]
+        self.parts = -(-workers * samples * inputs // PART)
         # The loss of a batch refuses outputs of a wrong shape, and says what to change.
         world.loss(stack.outputs(world.flat.get(), world.data.test_inputs[:1]), world.data.test_labels[:1])
 
@@ -97,25 +99,46 @@ class Stacked(Batched):
         inputs, labels, shares = self.sampler.draw(step, local)
         losses = torch.zeros_like(shares[..., 0])
 
+        def read(runs: slice) -> Plain:
+            made = theta.new_empty(runs.stop - runs.start, *theta.shape[1:])
+            norms = made.new_empty(made.shape[:2])
+
+            def some(group: slice) -> None:
+                for place, run in enumerate(range(runs.start, runs.stop)):
+                    given = inputs[run, group], labels[run, group], shares[run, group], made[place, group]
+                    losses[run, group], norms[place, group] = read_gradients(
+                        self.stack, theta[run, 0], *given
+                    )
+
+            each(some, self._cut(lanes()))
+            return made, norms
+
         def plain(runs: slice) -> Plain:
             made = theta.new_empty(runs.stop - runs.start, *theta.shape[1:])
             clip = None if self.each is None else self.each[runs]
 
-            def some(group: slice) -> Tensor | None:
+            def some(group: slice) -> None:
                 where = runs, group
-                given = theta[where], inputs[where], labels[where], shares[where]
-                told = self.stack.gradients(*given, made[:, group], clip=clip, shared=shared)
-                losses[where], norms = told
-                return norms
+                given = theta[where], inputs[where].gathered(), labels[where], shares[where]
+                losses[where] = self.stack.gradients(*given, made[:, group], clip=clip, shared=shared)
 
-            norms = [told for told in each(some, self.groups) if told is not None]
-            return made, torch.cat(norms, dim=-1) if norms else None
+            each(some, self._cut(self.parts))
+            return made, None
 
-        return Sampled(losses, plain, self, theta, step, local, shared)
+        direct = shared and self.each is None and takes(self.stack, inputs)
+        return Sampled(losses, read if direct else plain, self, theta, step, local, shared)
+
+    def _cut(self, parts: int) -> list[slice]:
+        """Return who of a run's workers is differentiated at once."""
+        workers = len(self.computing)
+        some = -(-workers // parts)
+        return [slice(first, min(first + some, workers)) for first in range(0, workers, some)]
 
     def accuracy(self, run: int, theta: Float[Tensor, " d"]) -> float:
         """Return what the stack says."""
-        return self.worlds[run].share_right(lambda inputs: self.stack.outputs(theta, inputs), each)
+        return self.worlds[run].share_right(
+            lambda inputs: self.stack.outputs(theta, inputs), each, EVALUATED
+        )
 
 
 def _bounds(values: Sequence[float | None]) -> Tensor | None:

@@ -1,9 +1,8 @@
 """Gradients of linear stacks: every worker's of every run by grouped products, layer by layer.
 
 Automatic differentiation would also compute the gradient of the inputs, and one small product per worker.
-Here the backward pass stops above the first layer, the forward pass is one product per run, large samples are
-read where they lie, and a sample's gradient, an outer product, is clipped by its norm without ever being
-written down.
+Here the backward pass stops above the first layer, the forward pass is one product per run, and a sample's
+gradient, an outer product, is clipped by its norm without ever being written down.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 from varangian.core.parameters import FlatParameters
 from varangian.engines.simulate.slopes import Passage, SampleLoss, after, judged, passed
 from varangian.kernels.products import grouped_linear, linear, outer_sums
-from varangian.kernels.scattered import Scattered
 from varangian.models import SAMPLE_LOSSES, Loss
 
 EVERY_NUMBER = (
@@ -91,25 +89,24 @@ class LinearStack:
     def gradients(
         self,
         theta: Float[Tensor, "runs workers d"],
-        inputs: Scattered,
+        inputs: Float[Tensor, "runs workers samples ..."],
         labels: Int[Tensor, "runs workers samples"],
         shares: Float[Tensor, "runs workers samples"],
         out: Float[Tensor, "runs workers d"],
         *,
         clip: Float[Tensor, " runs"] | None = None,
         shared: bool = True,
-    ) -> tuple[Float[Tensor, "runs workers"], Float[Tensor, "runs workers"] | None]:
-        """Write every worker's gradient; return their losses, and their norms if they are known.
+    ) -> Float[Tensor, "runs workers"]:
+        """Write every worker's gradient; return their losses.
 
         ``shared`` says that the workers of a run stand at the same parameters. Losses, and what comes back,
         count each sample with its share. ``clip`` bounds the norm of every sample's own gradient; infinite
         for a run that does not clip.
         """
         count = labels.numel()
-        direct = shared and clip is None and self._takes(inputs)
-        seen: list[Tensor | Scattered] = []
+        seen: list[Tensor] = []
         ways: list[Passage] = []
-        inner = inputs if direct else self.before(inputs.gathered().flatten(0, 2))
+        inner: Tensor = self.before(inputs.flatten(0, 2))
         for layer in self.layers:
             seen.append(inner)
             leaf = self._linear(layer, theta, inner, shared)
@@ -123,52 +120,22 @@ class LinearStack:
             deltas.append(way.back(self._back(layer, theta, deltas[-1], shared)))
         deltas.reverse()
         if clip is not None:
-            whole = [x for x in seen if isinstance(x, Tensor)]
-            norms = self._norms(whole, deltas)
+            norms = self._norms(seen, deltas)
             limits = clip.to(norms).repeat_interleave(count // len(clip))
             factors = factors * torch.where(norms > limits, limits / norms, 1.0).to(factors)[:, None]
             if not bool(norms.isfinite().all()):  # such a sample counts as zero, whatever it was
                 lost = ~norms.isfinite()[:, None]
-                seen = [x.masked_fill(lost, 0.0) for x in whole]
+                seen = [x.masked_fill(lost, 0.0) for x in seen]
                 deltas = [delta.masked_fill(lost, 0.0) for delta in deltas]
                 factors = factors.masked_fill(lost, 0.0)
             deltas = [delta * factors for delta in deltas]
-        parts = [
-            (
-                x if isinstance(x, Scattered) else x.unflatten(0, labels.shape),
-                delta.unflatten(0, labels.shape),
-            )
-            for x, delta in zip(seen, deltas, strict=True)
-        ]
-        weighed: Tensor = losses.unflatten(0, labels.shape) * shares
-        return weighed.sum(-1), self._products(parts, out)
-
-    def _takes(self, inputs: Scattered) -> bool:
-        """Tell whether the first layer takes the samples as they lie."""
-        outputs, width = self.layers[0].shape
-        flat = all(type(part) is nn.Flatten for part in self.before)
-        return flat and inputs.width == width and inputs.readable(outputs)
-
-    def _products(
-        self, parts: Sequence[tuple[Tensor | Scattered, Tensor]], out: Float[Tensor, "runs workers d"]
-    ) -> Float[Tensor, "runs workers"] | None:
-        """Write the gradients; return their norms if the samples are read where they lie."""
-        direct = isinstance(parts[0][0], Scattered)
-        squares = torch.zeros(out.shape[:2], dtype=torch.float64, device=out.device)
-        for layer, (x, delta) in zip(self.layers, parts, strict=True):
+        for layer, x, delta in zip(self.layers, seen, deltas, strict=True):
+            every, several = x.unflatten(0, labels.shape), delta.unflatten(0, labels.shape)
             for run, rows in enumerate(out):
-                weights, one = rows[:, layer.weight].unflatten(-1, layer.shape), x[run]
-                if direct and isinstance(one, Tensor):
-                    one = Scattered.of(one)
-                if isinstance(one, Scattered):
-                    squares[run] += one.outer_sums(delta[run], weights)
-                else:
-                    outer_sums(delta[run], one, weights)
+                outer_sums(several[run], every[run], rows[:, layer.weight].unflatten(-1, layer.shape))
             if layer.bias is not None:
-                biases = torch.sum(delta, 2, out=out[..., layer.bias])
-                if direct:
-                    squares += torch.linalg.vector_norm(biases, dim=-1, dtype=torch.float64).square()
-        return squares.sqrt().to(out) if direct else None
+                torch.sum(several, 2, out=out[..., layer.bias])
+        return (losses.unflatten(0, labels.shape) * shares).sum(-1)
 
     def outputs(self, theta: Float[Tensor, " d"], inputs: Float[Tensor, "samples ..."]) -> Tensor:
         """Return what the stack with these parameters makes of some samples."""
@@ -178,13 +145,9 @@ class LinearStack:
             inner = after(layer.after, linear(inner, theta[layer.weight].view(layer.shape), bias))
         return inner
 
-    def _linear(self, layer: Layer, theta: Tensor, x: Tensor | Scattered, shared: bool) -> Tensor:
+    def _linear(self, layer: Layer, theta: Tensor, x: Tensor, shared: bool) -> Tensor:
         """Return x times the layer's weights plus its bias, for all samples of all workers of all runs."""
         weight, bias = _read(layer, theta, shared)
-        if isinstance(x, Scattered):
-            biases = [None] * len(weight) if bias is None else bias[:, 0]
-            made = [x[run].linear(*told) for run, told in enumerate(zip(weight[:, 0], biases, strict=True))]
-            return made[0] if len(made) == 1 else torch.cat(made)
         groups = weight.shape[:2]
         return grouped_linear(x.view(*groups, -1, x.shape[-1]), weight, bias).flatten(0, 2)
 

@@ -6,7 +6,8 @@ from varangian.kernels.compiled.assembly import Assembly
 from varangian.kernels.compiled.processor import processor
 
 PARAMETERS = (
-    "ptr %keys, ptr %tables, ptr %bounds, ptr %counts, i64 %rows, i64 %width, ptr %room, ptr %out, ptr %lost"
+    "ptr %keys, ptr %tables, ptr %bounds, ptr %counts, i64 %rows, i64 %width, ptr %marks, ptr %words, ptr %out, "
+    "ptr %lost"
 )
 
 WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
@@ -17,12 +18,13 @@ Block = list[str]
 
 
 def draws_code() -> str:
-    """Return ``void kernel(keys, tables, bounds, counts, rows, width, room, out, lost)`` in LLVM's language.
+    """Return ``void kernel(keys, tables, bounds, counts, rows, width, marks, words, out, lost)`` in LLVM's language.
 
     Row after row it takes ``counts`` different places below ``bounds`` (Floyd), shuffles them, and writes
     what stands there in the row's table; the first of them fills up the ``width`` numbers of the row. Where
-    a word would have to be drawn again, it says so in ``lost``, and what it wrote is of no use. ``room`` has
-    a zero byte for every place, and then words of 32 bits: twice a row's count, and six.
+    a word would have to be drawn again, it says so in ``lost``, and what it wrote is of no use. ``marks`` are
+    a zero byte for every place, and zero again afterwards; ``words`` has room for 32 bits twice for every
+    number of a row, and six times more.
 
     Reference   Salmon et al., SC 2011; Bentley and Floyd, CACM 1987; Lemire, TOMACS 2019
     """
@@ -34,26 +36,25 @@ def draws_code() -> str:
             for array, kind in (("%keys", "i64"), ("%tables", "ptr"), ("%bounds", "i64"), ("%counts", "i64"))
         )
         out = at.index("%out", at.get(f"mul i64 {row.counter}, %width"), "i64")
-        words = at.index("%room", bound, "i8")
-        _write_words(at, words, key, count)
+        _write_words(at, key, count)
         first = at.get(f"sub i64 {bound}, {count}")
         with at.counted("floyd", count, carried=[("i64", "0"), ("i1", "false")]) as floyd:
             last = at.get(f"add i64 {first}, {floyd.counter}")
-            drawn = _below(at, words, last, floyd.values)
-            place = at.index("%room", drawn, "i8")
+            drawn = _below(at, last, floyd.values)
+            place = at.index("%marks", drawn, "i8")
             taken = at.get(f"icmp ne i8 {at.get(f'load i8, ptr {place}')}, 0")
             chosen = at.get(f"select i1 {taken}, i64 {last}, i64 {drawn}")
-            at.do(f"store i8 1, ptr {at.index('%room', chosen, 'i8')}")
+            at.do(f"store i8 1, ptr {at.index('%marks', chosen, 'i8')}")
             at.do(f"store i64 {chosen}, ptr {at.index(out, floyd.counter, 'i64')}")
         with at.counted("clean", count) as clean:
             chosen = at.get(f"load i64, ptr {at.index(out, clean.counter, 'i64')}")
-            at.do(f"store i8 0, ptr {at.index('%room', chosen, 'i8')}")
+            at.do(f"store i8 0, ptr {at.index('%marks', chosen, 'i8')}")
             found = at.get(f"load i64, ptr {at.index(table, chosen, 'i64')}")
             at.do(f"store i64 {found}, ptr {at.index(out, clean.counter, 'i64')}")
         kept = [("i64", floyd.values[0]), ("i1", floyd.values[1])]
         with at.counted("shuffle", count, start="1", carried=kept) as shuffle:
             here = at.get(f"sub i64 {count}, {shuffle.counter}")
-            there = at.index(out, _below(at, words, here, shuffle.values), "i64")
+            there = at.index(out, _below(at, here, shuffle.values), "i64")
             mine = at.index(out, here, "i64")
             one, other = (at.get(f"load i64, ptr {place}") for place in (mine, there))
             at.do(f"store i64 {one}, ptr {there}")
@@ -67,12 +68,12 @@ def draws_code() -> str:
     return "\n".join([f"define void @kernel({PARAMETERS}) #0 {{", *at.lines, "}", processor().attributes])
 
 
-def _below(at: Assembly, words: str, last: str, values: list[str]) -> str:
+def _below(at: Assembly, last: str, values: list[str]) -> str:
     """Return the next number from zero to ``last``; for zero alone no word is taken.
 
     ``values`` are how many words are gone, and whether one would have had to be drawn again.
     """
-    word = at.get(f"load i32, ptr {at.index(words, values[0], 'i32')}, align 1")
+    word = at.get(f"load i32, ptr {at.index('%words', values[0], 'i32')}, align 1")
     many = at.get(f"add i64 {last}, 1")
     product = at.get(f"mul i64 {at.get(f'zext i32 {word} to i64')}, {many}")
     rest = at.get(f"and i64 {product}, {2**32 - 1}")
@@ -82,7 +83,7 @@ def _below(at: Assembly, words: str, last: str, values: list[str]) -> str:
     return at.get(f"lshr i64 {product}, 32")
 
 
-def _write_words(at: Assembly, words: str, key: str, count: str) -> None:
+def _write_words(at: Assembly, key: str, count: str) -> None:
     """Write at least twice ``count`` words of the generator with this key, eight at a time."""
     blocks = at.get(f"lshr i64 {at.get(f'add i64 {count}, 3')}, 2")
     with at.counted("block", blocks) as block:
@@ -92,7 +93,7 @@ def _write_words(at: Assembly, words: str, key: str, count: str) -> None:
             if number:
                 keys = [at.get(f"add i64 {one}, {step}") for one, step in zip(keys, WEYL, strict=True)]
             state = _round(at, state, keys)
-        target = at.index(words, at.get(f"mul i64 {block.counter}, 8"), "i32")
+        target = at.index("%words", at.get(f"mul i64 {block.counter}, 8"), "i32")
         for place, number in enumerate(state):
             at.do(f"store i64 {number}, ptr {at.index(target, str(place), 'i64')}, align 1")
 
