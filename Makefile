@@ -8,6 +8,7 @@ EXTRAS := dev
 CONSTRAINTS := constraints.txt
 ALONE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint $(CONSTRAINTS)
+WIDE := .venv-wide
 FLOWER := .venv-flower
 FLOWER_TESTS := tests/engines/flower tests/federation src/varangian/engines/flower
 # Those two pin what Flower pins otherwise; what is tested of them runs without what they would bring.
@@ -26,7 +27,7 @@ help:
 	@echo "make slow       the tests that take longer"
 	@echo "make histories  a million seeded histories of the protocols, on two processes"
 	@echo "make real-data  the tests on the published data files, in the folder named by VARANGIAN_DATA"
-	@echo "make wide       the tests that need Ray, MLflow and Triton, in an environment of their own, .venv-wide"
+	@echo "make wide       the tests that need Ray, MLflow and Triton, in an environment of their own, $(WIDE)"
 	@echo "make netns      the tests in network namespaces of their own; fails where these cannot be made (needs root)"
 	@echo "make flower     the tests that need Flower, NVFlare and OpenFL, in an environment of their own, $(FLOWER)"
 	@echo "make flower-slow   deployments of Flower beside its own strategies, in the same environment"
@@ -53,12 +54,12 @@ real-data: $(STAMP)
 	$(BIN)/python -m pytest -m real_data
 
 wide:
-	@$(MAKE) --no-print-directory VENV=.venv-wide EXTRAS=dev,mlflow,ray,triton .venv-wide/.installed
-	.venv-wide/bin/python -m pytest -m "ray or mlflow or triton" tests
+	@$(MAKE) --no-print-directory VENV=$(WIDE) EXTRAS=dev,mlflow,ray,triton $(WIDE)/.installed
+	$(WIDE)/bin/python -m pytest -m "ray or mlflow or triton" tests
 
 netns:
-	@$(MAKE) --no-print-directory VENV=.venv-wide EXTRAS=dev,fairshare,quic .venv-wide/.installed
-	.venv-wide/bin/python -m pytest -s -m netns tests
+	@$(MAKE) --no-print-directory VENV=$(WIDE) EXTRAS=dev,fairshare,quic $(WIDE)/.installed
+	$(WIDE)/bin/python -m pytest -s -m netns tests
 
 flower: flower-made
 	OMP_NUM_THREADS=1 $(FLOWER)/bin/python -m pytest --quiet -m "flower and not slow" $(FLOWER_TESTS)
@@ -71,7 +72,7 @@ flower-made:
 	    ALONE="$(PEERS)" $(FLOWER)/.installed
 
 clean:
-	rm -rf $(VENV) .venv-wide $(FLOWER) build dist demo.png .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(WIDE) $(FLOWER) build dist demo.png .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The build backend is installed first, so that the constraints hold for it too.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,40 @@ def test_help_names_every_flag_and_every_field(run: Run) -> None:
     assert len(flags) == 16
     assert "learning_rate" in shown
     assert "nnm+trmean" in shown
+
+
+PRIVATE = "privacy=epsilon=0.2,norm=0.01"
+
+
+def test_privacy_is_told_by_what_it_cost_and_whether_the_rule_can_bear_it(train: Run) -> None:
+    *_, budget, condition = train(PRIVATE).out.splitlines()
+    assert budget == (
+        "Privacy spent: epsilon = 0.252 at delta = 1e-06, whatever the batches; each sample is one worker's."
+    )
+    assert "proves nothing here: with d = 650 and b = 32 the noise alone deviates by" in condition
+    assert "(workers' momentum 0.9 counted)" in condition
+    assert re.search(r"A batch of at least \d+ would do\.$", condition)
+    *_, condition = train("privacy=epsilon=0.9,norm=0.01", "batch_size=1000").out.splitlines()
+    assert condition.startswith("The noise does not stand in the way of chain(")
+
+
+def test_who_draws_from_the_same_samples_spends_more(train: Run) -> None:
+    *_, budget = train(PRIVATE, "split=pooled", "local_steps=2", "--byzantine", "0").out.splitlines()
+    spent = float(budget.split()[4])
+    privacy = varangian.Privacy(epsilon=0.2, norm=0.01)
+    assert spent == pytest.approx(varangian.privacy.spent(privacy, steps=2 * 3 * 20), rel=1e-2)
+    assert budget.endswith("; 20 draw from the same samples.")
+
+
+def test_privacy_without_a_guarantee_is_told(train: Run) -> None:
+    out = train(f"{PRIVATE},clip=batch").out
+    assert "\nPrivacy spent: no guarantee: clipping the mean of a batch bounds no sample.\n" in out
+    assert "Privacy" not in train().out
+
+
+def test_what_is_missing_to_count_privacy_is_told(train: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dp_accounting", None)
+    done = train(PRIVATE)
+    assert done.code == 0
+    assert "\nPrivacy spent: " in done.out
+    assert "pip install 'varangian[privacy]'" in done.out

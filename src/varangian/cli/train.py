@@ -13,6 +13,7 @@ from varangian.cli.engines import engine_of, engine_options, parties_told
 from varangian.cli.export import as_json, write_json
 from varangian.cli.outcome import headline, outcome_table, verdict
 from varangian.cli.pictures import draw, pictures
+from varangian.cli.private import privacy_told
 from varangian.cli.runs import lying, train_all
 from varangian.cli.targets import check_picture, check_writable
 from varangian.errors import ParameterError
@@ -92,6 +93,7 @@ def train(
         show_json(as_json(spec, results))
     else:
         told = [verdict(*results.values())] if compare else []
+        told += privacy_told(list(results.values())[-1])
         show(headline(spec), outcome_table(results.values()), *told, *parties_told(results.values()))
         if json_path:
             write_json(as_json(spec, results), json_path)

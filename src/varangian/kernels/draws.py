@@ -32,7 +32,7 @@ _here = _Here()
 
 
 def chosen(key: int, bound: int, count: int) -> Int64[np.ndarray, " count"]:
-    """Return ``count`` different numbers below ``bound``, in random order, drawn from Philox with this key."""
+    """Return ``count`` different numbers below ``bound``, in random order, from Philox with this key."""
     if _here.generator is None:
         _here.generator = np.random.Generator(np.random.Philox(key=0))
         _here.start = _here.generator.bit_generator.state

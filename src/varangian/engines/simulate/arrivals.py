@@ -14,6 +14,7 @@ from varangian.engines.world import World
 from varangian.kernels.lanes import spread
 from varangian.kernels.moments import gather
 
+
 class Arrivals:
     """One row for everyone who computes.
 
@@ -31,7 +32,6 @@ class Arrivals:
 
     def take(self, step: Step, together: Sequence[slice], first: int) -> None:
         """Turn the gradients of a step into what the workers of some runs send, counted from ``first``."""
-
         if not self._spread:
             self._told = self.sent.new_empty(3, len(self.sent), self.sent.shape[-1])
 
@@ -48,7 +48,7 @@ class Arrivals:
         return Moments(self.honest, mean, total), Moments(self.honest, sent_mean, squares)
 
     def _taken(self, gradients: Clipped, run: int) -> float:
-        """Write what a run's workers send over what they sent before; return the spread of the honest ones."""
+        """Write what a run's workers send over what they sent before; return how far the honest spread."""
         sent, told = self.sent[run], self._told[:, run]
 
         def gathered(who: slice, told: Tensor) -> float:

@@ -136,9 +136,7 @@ class Stacked(Batched):
 
     def accuracy(self, run: int, theta: Float[Tensor, " d"]) -> float:
         """Return what the stack says."""
-        return self.worlds[run].share_right(
-            lambda inputs: self.stack.outputs(theta, inputs), each, EVALUATED
-        )
+        return self.worlds[run].share_right(lambda inputs: self.stack.outputs(theta, inputs), each, EVALUATED)
 
 
 def _bounds(values: Sequence[float | None]) -> Tensor | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +16,10 @@ import numpy as np
 import torch
 
 from varangian.engines import Progress, Result, simulate
-from varangian.errors import MissingExtraError, VarangianError
+from varangian.errors import DataError, MissingExtraError, VarangianError
 from varangian.experiments.sweeps.crew import Crew, Events, Worker
 from varangian.experiments.sweeps.orders import obey
+from varangian.folders import write_whole
 from varangian.metrics import Table
 from varangian.specification import Experiment, from_strings, to_toml
 
@@ -93,18 +96,57 @@ class RayWorker(Worker):
         checkpoint: Path | None = None,
         every: int = 0,
     ) -> list[Result]:
-        """Return the results of a batch that the cluster computed; there are no checkpoints on the way."""
-        try:
-            computed = self._ray.get(self._remote.remote([to_toml(spec) for spec in specs]))
-        except self._ray.exceptions.RayTaskError as error:
-            raise error.cause from None  # what went wrong there, without the way that it took
-        return [unpacked(spec, parts) for spec, parts in zip(specs, computed, strict=True)]
+        """Return the results of a batch that the cluster computes, from one checkpoint to the next."""
+        texts, state = [to_toml(spec) for spec in specs], None
+        if checkpoint is not None and checkpoint.exists():
+            state = checkpoint.read_bytes()
+        while True:
+            try:
+                made = self._ray.get(self._remote.remote(texts, every if checkpoint else 0, state))
+            except self._ray.exceptions.RayTaskError as error:
+                raise error.cause from None  # what went wrong there, without the way that it took
+            if not isinstance(made, Paused):
+                return [unpacked(spec, parts) for spec, parts in zip(specs, made, strict=True)]
+            assert checkpoint is not None
+            state = made.state
+            _write(checkpoint, state)
+            if watch is not None:
+                watch(made.progress)
 
 
-def compute(texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the results of experiments given as TOML, as arrays."""
+@dataclass(frozen=True)
+class Paused:
+    """A batch that is not over: where it stands, and the checkpoint to go on from."""
+
+    progress: Progress
+    state: bytes
+
+
+class _Enough(Exception):  # noqa: N818 (no error, the end of a stretch)
+    """Ends a stretch of a batch."""
+
+
+def compute(
+    texts: Sequence[str], every: int = 0, state: bytes | None = None
+) -> list[dict[str, Any]] | Paused:
+    """Return the results of experiments given as TOML, as arrays, or their state after ``every`` steps."""
     torch.set_num_threads(1)
-    return [packed(result) for result in simulate([from_strings(tomllib.loads(text)) for text in texts])]
+    specs = [from_strings(tomllib.loads(text)) for text in texts]
+    stands: list[Progress] = []
+
+    def watch(progress: Progress) -> None:
+        if every and progress.step % every == 0 and progress.step < progress.steps:
+            stands.append(progress)
+            raise _Enough
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "checkpoint"
+        if state is not None:
+            checkpoint.write_bytes(state)
+        try:
+            return [packed(result) for result in simulate(specs, watch, checkpoint=checkpoint, every=every)]
+        except _Enough:
+            return Paused(stands[0], checkpoint.read_bytes())
 
 
 def packed(result: Result) -> dict[str, Any]:
@@ -123,6 +165,14 @@ def unpacked(experiment: Experiment, parts: dict[str, Any]) -> Result:
     for values in zip(*columns.values(), strict=True):
         table.append(dict(zip(columns, map(float, values), strict=True)))
     return Result(experiment, table, torch.from_numpy(parts["parameters"].copy()), parts["seconds"])
+
+
+def _write(path: Path, state: bytes) -> None:
+    """Keep a checkpoint. Raises DataError."""
+    try:
+        write_whole(path, lambda stream: stream.write(state))
+    except OSError as error:
+        raise DataError(f"The checkpoint {path} cannot be written: {error.strerror or error}.") from error
 
 
 def _knock(address: str) -> None:

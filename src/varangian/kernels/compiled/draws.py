@@ -6,8 +6,8 @@ from varangian.kernels.compiled.assembly import Assembly
 from varangian.kernels.compiled.processor import processor
 
 PARAMETERS = (
-    "ptr %keys, ptr %tables, ptr %bounds, ptr %counts, i64 %rows, i64 %width, ptr %marks, ptr %words, ptr %out, "
-    "ptr %lost"
+    "ptr %keys, ptr %tables, ptr %bounds, ptr %counts, i64 %rows, i64 %width, ptr %marks, ptr %words, "
+    "ptr %out, ptr %lost"
 )
 
 WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
@@ -18,7 +18,7 @@ Block = list[str]
 
 
 def draws_code() -> str:
-    """Return ``void kernel(keys, tables, bounds, counts, rows, width, marks, words, out, lost)`` in LLVM's language.
+    """Return ``void kernel(keys, tables, bounds, counts, rows, width, marks, words, out, lost)`` in LLVM.
 
     Row after row it takes ``counts`` different places below ``bounds`` (Floyd), shuffles them, and writes
     what stands there in the row's table; the first of them fills up the ``width`` numbers of the row. Where
@@ -89,13 +89,13 @@ def _write_words(at: Assembly, key: str, count: str) -> None:
     with at.counted("block", blocks) as block:
         state = [at.get(f"add i64 {block.counter}, 1"), "0", "0", "0"]
         keys = [key, "0"]
-        for number in range(ROUNDS):
-            if number:
+        for turn in range(ROUNDS):
+            if turn:
                 keys = [at.get(f"add i64 {one}, {step}") for one, step in zip(keys, WEYL, strict=True)]
             state = _round(at, state, keys)
         target = at.index("%words", at.get(f"mul i64 {block.counter}, 8"), "i32")
-        for place, number in enumerate(state):
-            at.do(f"store i64 {number}, ptr {at.index(target, str(place), 'i64')}, align 1")
+        for place, word in enumerate(state):
+            at.do(f"store i64 {word}, ptr {at.index(target, str(place), 'i64')}, align 1")
 
 
 def _round(at: Assembly, state: Block, keys: Block) -> Block:
