@@ -44,7 +44,7 @@ def _entry(recipe: Recipe) -> str:
 
 @click.command(epilog=_epilog())
 @click.argument("paper", metavar="|".join(recipe.name for recipe in RECIPES))
-@click.option("--quick/--full", default=True, help="A stated part, in minutes (the default), or all of it.")
+@click.option("--quick/--full", default=True, help="A stated part, in a minute (the default), or all of it.")
 @click.option("--as-released", is_flag=True, help="As the authors' code does where it leaves their paper.")
 @click.option("--data", metavar="NAME", help="Another data set than the paper's first.")
 @click.option("--data-dir", metavar="DIR", help="The only folder to look for its files in.")

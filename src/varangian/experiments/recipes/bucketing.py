@@ -74,7 +74,7 @@ class BucketingRecipe(Recipe):
     reference: ClassVar[Reference] = BUCKETING
     quick: ClassVar[str] = (
         "the mimic table, 20 cells, with an MLP for the CNN and seed 0 alone, so the numbers are not "
-        "comparable; about 3 minutes"
+        "comparable; about a minute"
     )
     full: ClassVar[str] = (
         "the mimic table and the label-flip row, the paper's CNN, seeds 0, 1, 2: 66 runs; about 8 hours, "

@@ -97,7 +97,7 @@ class MomentumRecipe(Recipe):
     reference: ClassVar[Reference] = MOMENTUM
     quick: ClassVar[str] = (
         "18 runs: Multi-Krum and the median, both attacks, half and a quarter lying, the larger learning "
-        "rate, no Nesterov, seed 1; about 4 minutes on mnist"
+        "rate, no Nesterov, seed 1; about a minute on mnist"
     )
     full: ClassVar[str] = (
         "184 settings of one data set (736 in all four) and 5 seeds; about 3 hours on mnist, weeks on cifar10"
