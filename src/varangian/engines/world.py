@@ -63,7 +63,8 @@ class World:
     def chosen(self, worker: int, step: int, local: int) -> Int64[np.ndarray, " samples"]:
         """Return which samples a worker takes: some of its shard, without repeats; the server, of all."""
         stream = self.stream.at("batch", worker=worker, step=step, local=local)
-        return self.table(worker)[stream.chosen(self.holds(worker), self.samples(worker))]
+        chosen: Int64[np.ndarray, " samples"] = stream.chosen(self.holds(worker), self.samples(worker))
+        return self.table(worker).take(chosen)
 
     def table(self, worker: int) -> Int64[np.ndarray, " samples"]:
         """Return the samples that a worker draws from."""

@@ -135,7 +135,8 @@ class LinearStack:
                 outer_sums(several[run], every[run], rows[:, layer.weight].unflatten(-1, layer.shape))
             if layer.bias is not None:
                 torch.sum(several, 2, out=out[..., layer.bias])
-        return (losses.unflatten(0, labels.shape) * shares).sum(-1)
+        weighed: Tensor = losses.unflatten(0, labels.shape) * shares
+        return weighed.sum(-1)
 
     def outputs(self, theta: Float[Tensor, " d"], inputs: Float[Tensor, "samples ..."]) -> Tensor:
         """Return what the stack with these parameters makes of some samples."""
