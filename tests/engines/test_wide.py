@@ -79,3 +79,18 @@ def test_in_company_to_the_bit(dtype: str, monkeypatch: pytest.MonkeyPatch) -> N
         for name, column in alone.metrics.items():
             one, other = torch.tensor(got.metrics[name]), torch.tensor(column)
             torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.usefixtures("compiled")
+def test_in_any_number_of_lanes_to_the_bit() -> None:
+    spec, made = wide(dtype="float32", clip=0.5), []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            made.append(simulate([spec])[0])
+    finally:
+        torch.set_num_threads(before)
+    for other in made[1:]:
+        assert torch.equal(other.parameters, made[0].parameters)
+        assert other.metrics["loss"] == made[0].metrics["loss"]

@@ -11,7 +11,15 @@ from varangian.kernels.scattered import Scattered
 pytestmark = pytest.mark.usefixtures("compiled")
 
 DTYPES = [torch.float32, torch.float64]
-SIZES = [(1, 1, 1, 1), (2, 5, 3, 2), (3, 83, 100, 784), (2, 7, 130, 65), (1, 200, 9, 128), (4, 3, 16, 113)]
+SIZES = [
+    (1, 1, 1, 1),
+    (2, 5, 3, 2),
+    (3, 83, 100, 784),
+    (2, 7, 130, 65),
+    (1, 200, 9, 128),
+    (4, 3, 16, 113),
+    (5, 200, 9, 33),
+]
 
 
 def drawn(*shape: int, dtype: torch.dtype) -> torch.Tensor:

@@ -16,7 +16,7 @@ from varangian.specification import Experiment
 from varangian.specification.experiment import DTYPES
 
 CPU_BUDGET = 2**30
-"""Bytes that a batch may hold on a CPU: larger ones gain nothing, smaller models fit by the hundred."""
+"""Bytes that a batch may hold on a CPU: twenty runs of 51 workers and 80 000 parameters."""
 
 GPU_SHARE = 0.4
 """Share of a GPU's free memory that a batch may hold."""

@@ -36,12 +36,12 @@ def read_gradients(
         made = seen[-1].linear(weight, None if layer.bias is None else theta[layer.bias])
         if layer is not stack.layers[-1]:
             ways.append(passed(layer.after, made))
-            seen.append(Scattered.of(ways[-1].value.view(*labels.shape, -1)))
+            seen.append(Scattered.of(ways[-1].value.contiguous().view(*labels.shape, -1)))
     losses, delta = judged(stack.layers[-1].after, stack.loss, made, labels.flatten())
-    delta *= shares.reshape(-1, 1)
+    delta = delta * shares.reshape(-1, 1)
     squares = torch.zeros(len(out), dtype=torch.float64)
     for place in reversed(range(len(weights))):
-        layer, several = stack.layers[place], delta.view(*labels.shape, -1)
+        layer, several = stack.layers[place], delta.contiguous().view(*labels.shape, -1)
         squares += seen[place].outer_sums(several, out[:, layer.weight].unflatten(-1, layer.shape))
         if layer.bias is not None:
             biases = torch.sum(several, 1, out=out[:, layer.bias])
