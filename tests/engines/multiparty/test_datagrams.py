@@ -80,10 +80,22 @@ def test_the_end_closes_only_its_own_value() -> None:
     one = assembly()
     one.take(cut(3)[0], 0.0)
     assert not one.ended(topic(2))
-    assert not one.ended(topic(4))
     (arrived,) = one.ended(topic(3))
     check(arrived, 5)
     assert not one.ended(topic(3))
+    assert one.next_deadline is None
+
+
+def test_the_end_of_a_value_of_which_nothing_came_is_a_value_that_is_missing() -> None:
+    one = assembly()
+    one.take(cut(3)[0], 0.0)
+    older, newer = one.ended(topic(4))
+    check(older, 5)
+    assert newer.topic == topic(4)
+    assert newer.missing == 6
+    assert np.isnan(newer.body).all()
+    assert not one.take(cut(4)[0], 0.1)
+    assert not assembly(Refusal.LATE).ended(topic(3))
 
 
 def test_a_late_piece_of_an_older_value_never_lands_in_a_newer_one() -> None:

@@ -68,10 +68,13 @@ class Wire:
         """Return the length of what stands before a piece; alone, it says that all pieces were sent."""
         return _HEAD.size
 
-    def ending(self, head: bytes) -> Topic | None:
-        """Return the topic of which all pieces were sent."""
-        number, step, round, subject, _, _ = _HEAD.unpack(head)
-        return Topic(step, self.names[number], round, subject) if number < len(self.names) else None
+    def ending(self, said: bytes) -> Topic | None:
+        """Return the topic of which all pieces were sent, if that is what was said."""
+        if len(said) != _HEAD.size:
+            return None
+        number, step, round, subject, total, _ = _HEAD.unpack(said)
+        known = total == 0 and number < len(self.names)
+        return Topic(step, self.names[number], round, subject) if known else None
 
     def parse(self, datagram: bytes) -> tuple[Topic, int, memoryview] | None:
         """Return topic, index and data of a piece that may be one: of a kind's own length, and all there."""
@@ -129,8 +132,7 @@ class Assembly:
         closed: list[Arrived] = []
         value = self._open.get(topic.kind)
         if value is None or value.topic != topic:
-            newest = self._newest.get(topic.kind)
-            refusal = Waste.LATE if newest is not None and topic <= newest else self.judge(topic)
+            refusal = self._refusal(topic)
             if refusal is not None:
                 self.wasted[refusal] += 1
                 return []
@@ -144,14 +146,24 @@ class Assembly:
         return closed if value.missing else [*closed, *self._close(topic.kind)]
 
     def ended(self, topic: Topic) -> list[Arrived]:
-        """Close a value if it is open: all of it was sent."""
+        """Close a value, all of which was sent: also one of which nothing has come, so that nobody waits."""
         value = self._open.get(topic.kind)
-        return self._close(topic.kind) if value is not None and value.topic == topic else []
+        if value is not None and value.topic == topic:
+            return self._close(topic.kind)
+        if self._refusal(topic) is not None:
+            return []
+        closed = self._close(topic.kind)
+        self._begin(topic, math.inf)
+        return [*closed, *self._close(topic.kind)]
 
     def expire(self, now: float) -> list[Arrived]:
         """Close what is open for too long."""
         late = [kind for kind, value in self._open.items() if value.until <= now]
         return [arrived for kind in late for arrived in self._close(kind)]
+
+    def _refusal(self, topic: Topic) -> Waste | Refusal | None:
+        newest = self._newest.get(topic.kind)
+        return Waste.LATE if newest is not None and topic <= newest else self.judge(topic)
 
     def _begin(self, topic: Topic, now: float) -> _Open:
         form = self.wire.kinds[topic.kind].form

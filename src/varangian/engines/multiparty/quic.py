@@ -20,8 +20,10 @@ PROTOCOL = "varangian/1"
 PACKET = PIECE + 104
 BURST = 8
 """Datagrams that leave together: a clock tick is too long to wait after each."""
-GRACE = 0.01
-"""Seconds that pieces may come later than the word that all were sent."""
+ENDINGS = 3
+"""How often it is said in a datagram that all pieces were sent: once at least arrives nearly always."""
+GRACE = 0.001
+"""Seconds that pieces may come later than the word that all were sent, on a link that keeps their order."""
 REFUSED = 0x100
 
 
@@ -74,15 +76,16 @@ class Channel:
 
     ``greet`` is told the name in the peer's certificate, once that is known to be its own, and returns what
     puts the peer's pieces together, and who wants the values; or None where nobody is to talk to that peer.
+    ``grace`` is how many seconds pieces may come later than the word that all were sent.
     """
 
-    def __init__(self, protocol: Any, greet: Greet, credentials: Certified, wire: Wire) -> None:
+    def __init__(self, protocol: Any, greet: Greet, credentials: Certified, wire: Wire, grace: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._protocol, self._quic = protocol, protocol._quic
         protocol.quic_event_received = self._heard
         # Values are sent at a steady rate already; to wait between two packets of a burst takes longer.
         self._quic._loss._pacer.update_rate = lambda **_: None
-        self.greet, self.credentials, self.wire = greet, credentials, wire
+        self.greet, self.credentials, self.wire, self.grace = greet, credentials, wire, grace
         self.peer: str | None = None
         self.ready = asyncio.Event()
         self._assembly: Assembly | None = None
@@ -93,6 +96,8 @@ class Channel:
     async def send(self, topic: Topic, body: Body, stream: Stream, rate: float) -> None:
         """Send a value at so many bytes a second, and say that all of it was sent.
 
+        That word goes in datagrams, which wait for nothing, and for sure in the stream behind them.
+
         Randomness  the order of the pieces
         """
         start, sent = self._loop.time(), 0
@@ -102,7 +107,10 @@ class Channel:
             if count % BURST == 0:
                 self._protocol.transmit()
                 await asyncio.sleep(start + sent / rate - self._loop.time())
-        self._quic.send_stream_data(0, self.wire.head(topic, 0, 0))
+        ending = self.wire.head(topic, 0, 0)
+        for _ in range(ENDINGS):
+            self._quic.send_datagram_frame(ending)
+        self._quic.send_stream_data(0, ending)
         self._protocol.transmit()
 
     def _heard(self, event: Any) -> None:
@@ -111,14 +119,17 @@ class Channel:
         if isinstance(event, HandshakeCompleted):
             self._meet()
         elif self._assembly is not None and isinstance(event, DatagramFrameReceived):
-            self._hand_over(self._assembly.take(event.data, self._loop.time()))
+            if (topic := self.wire.ending(event.data)) is not None:
+                self._loop.call_later(self.grace, self._end, topic)
+            else:
+                self._hand_over(self._assembly.take(event.data, self._loop.time()))
         elif self._assembly is not None and isinstance(event, StreamDataReceived):
             self._endings += event.data
             while len(self._endings) >= self.wire.head_bytes:
                 topic = self.wire.ending(bytes(self._endings[: self.wire.head_bytes]))
                 del self._endings[: self.wire.head_bytes]
                 if topic is not None:
-                    self._loop.call_later(GRACE, self._end, topic)
+                    self._loop.call_later(self.grace, self._end, topic)
 
     def _meet(self) -> None:
         """Find out who the peer is: the handshake has shown that it has the key of its certificate."""
@@ -161,7 +172,9 @@ class Channel:
         self._hand_over(self._assembly.expire(self._loop.time()))
 
 
-async def listen(host: str, port: int, credentials: Certified, wire: Wire, greet: Greet) -> Any:
+async def listen(
+    host: str, port: int, credentials: Certified, wire: Wire, greet: Greet, grace: float = GRACE
+) -> Any:
     """Listen for parties, and return the server; ``close()`` ends it. Raises MissingExtraError."""
     configuration = _configuration(credentials, is_client=False)
     from aioquic.asyncio.protocol import QuicConnectionProtocol
@@ -170,7 +183,7 @@ async def listen(host: str, port: int, credentials: Certified, wire: Wire, greet
     def protocol(quic: Any, stream_handler: Any = None) -> Any:
         _ask_for_certificate(quic)
         made = QuicConnectionProtocol(quic, stream_handler)
-        Channel(made, greet, credentials, wire)
+        Channel(made, greet, credentials, wire, grace)
         return made
 
     return await serve(host, port, configuration=configuration, create_protocol=protocol)
@@ -178,7 +191,7 @@ async def listen(host: str, port: int, credentials: Certified, wire: Wire, greet
 
 @asynccontextmanager
 async def dial(
-    host: str, port: int, name: str, credentials: Certified, wire: Wire, greet: Greet
+    host: str, port: int, name: str, credentials: Certified, wire: Wire, greet: Greet, grace: float = GRACE
 ) -> AsyncIterator[Channel]:
     """Connect to the party of this name. Raises ConnectionError if it is another, MissingExtraError."""
     configuration = _configuration(credentials, is_client=True)
@@ -190,7 +203,7 @@ async def dial(
 
     def protocol(quic: Any, stream_handler: Any = None) -> Any:
         made = QuicConnectionProtocol(quic, stream_handler)
-        channels.append(Channel(made, greet, credentials, wire))
+        channels.append(Channel(made, greet, credentials, wire, grace))
         return made
 
     async with connect(host, port, configuration=configuration, create_protocol=protocol):
