@@ -133,7 +133,7 @@ async def worker(way: str, number: int, papers: Any) -> None:
     from varangian.engines.multiparty.datagrams import Assembly
     from varangian.engines.multiparty.quic import dial
 
-    def greet(_: str) -> Any:
+    def greet(_: Any) -> Any:
         return Assembly(cutter, lambda _: None, 1.0), lambda _: None
 
     async with dial(f"10.0.{number}.1", 7001, "server0", papers, cutter, greet) as channel:
@@ -179,9 +179,9 @@ class Server:
                 for one in self.assemblies[number].take(await reader.readexactly(size), 0.0):
                     self.arrived(number, one)
 
-    def greet(self, name: str) -> Any:
+    def greet(self, channel: Any) -> Any:
         """Say what takes a worker's datagrams."""
-        number = int(name.removeprefix("worker"))
+        number = int(channel.peer.removeprefix("worker"))
         return self.assemblies[number], lambda one: self.arrived(number, one)
 
     async def run(self, papers: Any, pipe: Any) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from varangian.engines.multiparty import Host, Limits, Peer
 from varangian.protocols import Node, Topology
 
 AUTHORITY = Authority()
+PATIENCE = 120.0
+"""Seconds that anything may take on a machine that is busy with other things."""
 
 
 def free_port() -> int:
@@ -45,7 +47,14 @@ class Town:
         }
         return Host(**{**given, **changed})
 
-    async def run(self, hosts: list[Host], seconds: float = 30.0) -> None:
+    async def run(self, hosts: list[Host], seconds: float = PATIENCE) -> None:
         """Run hosts until all are done."""
         async with asyncio.timeout(seconds):
             await asyncio.gather(*(host.run() for host in hosts))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something to be true."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.002)

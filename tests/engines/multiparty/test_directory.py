@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import varangian as vg
+from varangian.engines.multiparty.address import split_address
 from varangian.engines.multiparty.credentials import Paths
-from varangian.engines.multiparty.directory import Directory, directory_of, read_directory, split_address
+from varangian.engines.multiparty.directory import Directory, directory_of, read_directory
 from varangian.engines.multiparty.limits import Limits
 from varangian.engines.multiparty.written import written
 from varangian.errors import ParameterError

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from engines.multiparty.parties import AUTHORITY, Town
+from engines.multiparty.parties import AUTHORITY, Town, until
 from engines.multiparty.toy import toy
 
 from varangian.core.randomness import Stream
@@ -26,12 +25,6 @@ SINGLE = Single(workers=3, patience=5.0)
 def town_of(topology: Any, d: int = D, steps: int = STEPS, limits: Limits | None = None) -> Town:
     task = toy(d, steps)
     return Town(topology, lambda party: topology.node(party, task), limits)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 def theta(host: Host) -> Any:

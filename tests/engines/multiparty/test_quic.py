@@ -14,7 +14,7 @@ from engines.multiparty.papers import Authority, Papers
 
 from varangian.core.randomness import Stream
 from varangian.engines.multiparty.datagrams import PIECE, Arrived, Assembly, Wire
-from varangian.engines.multiparty.quic import dial, listen
+from varangian.engines.multiparty.quic import Channel, dial, listen
 from varangian.protocols import Form, Kind, Topic
 
 LENGTH = 100 * PIECE // 4
@@ -58,9 +58,9 @@ class Meeting:
         self.met: list[str] = []
         self.assembly: Assembly | None = None
 
-    def greet(self, name: str) -> tuple[Assembly, Callable[[Arrived], None]] | None:
-        self.met.append(name)
-        if name not in self.known:
+    def greet(self, channel: Channel) -> tuple[Assembly, Callable[[Arrived], None]] | None:
+        self.met.append(str(channel.peer))
+        if channel.peer not in self.known:
             return None
         self.assembly = Assembly(WIRE, lambda _: None, self.seconds)
         return self.assembly, self.arrived.put_nowait
@@ -80,7 +80,7 @@ class Meeting:
             between.close()
 
 
-def nobody(_: str) -> tuple[Assembly, Callable[[Arrived], None]]:
+def nobody(_: Channel) -> tuple[Assembly, Callable[[Arrived], None]]:
     return Assembly(WIRE, lambda _: None, 1.0), lambda _: None
 
 

@@ -18,6 +18,11 @@ class Budget:
         self.rate, self.most, self.clock = rate, rate * burst, clock
         self._left, self._at = self.most, clock()
 
+    def spares(self, amount: float) -> bool:
+        """Take an amount, if so much is left, and tell whether it is."""
+        enough = self._left + (self.clock() - self._at) * self.rate >= amount
+        return enough and self.take(amount) == 0.0
+
     def take(self, amount: float) -> float:
         """Take an amount, and return the seconds to wait before the next."""
         now = self.clock()

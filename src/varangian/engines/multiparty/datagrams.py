@@ -108,11 +108,18 @@ class Assembly:
 
     A value is closed when it is whole, when the peer has said that all was sent, when a newer one of its kind
     begins, or ``seconds`` after its first piece. What comes for it after that lands nowhere. ``judge`` says
-    whether a topic's value would be refused, which is asked before there is memory for it.
+    whether a topic's value would be refused, which is asked before there is memory for it. ``waste`` is told
+    why a datagram was of no use.
     """
 
-    def __init__(self, wire: Wire, judge: Callable[[Topic], Refusal | None], seconds: float) -> None:
-        self.wire, self.judge, self.seconds = wire, judge, seconds
+    def __init__(
+        self,
+        wire: Wire,
+        judge: Callable[[Topic], Refusal | None],
+        seconds: float,
+        waste: Callable[[Waste | Refusal], None] = lambda why: None,
+    ) -> None:
+        self.wire, self.judge, self.seconds, self.waste = wire, judge, seconds, waste
         self.wasted: Counter[Waste | Refusal] = Counter()
         self._open: dict[str, _Open] = {}
         self._newest: dict[str, Topic] = {}
@@ -126,21 +133,18 @@ class Assembly:
         """Take a datagram, and return the values that it closes."""
         piece = self.wire.parse(datagram)
         if piece is None:
-            self.wasted[Waste.GARBAGE] += 1
-            return []
+            return self._wasted(Waste.GARBAGE)
         topic, index, data = piece
         closed: list[Arrived] = []
         value = self._open.get(topic.kind)
         if value is None or value.topic != topic:
             refusal = self._refusal(topic)
             if refusal is not None:
-                self.wasted[refusal] += 1
-                return []
+                return self._wasted(refusal)
             closed = self._close(topic.kind)
             value = self._begin(topic, now)
         if value.there[index]:
-            self.wasted[Waste.REPEATED] += 1
-            return closed
+            return [*closed, *self._wasted(Waste.REPEATED)]
         value.body.view(np.uint8)[index * PIECE : index * PIECE + len(data)] = np.frombuffer(data, np.uint8)
         value.there[index] = 1
         return closed if value.missing else [*closed, *self._close(topic.kind)]
@@ -160,6 +164,11 @@ class Assembly:
         """Close what is open for too long."""
         late = [kind for kind, value in self._open.items() if value.until <= now]
         return [arrived for kind in late for arrived in self._close(kind)]
+
+    def _wasted(self, why: Waste | Refusal) -> list[Arrived]:
+        self.wasted[why] += 1
+        self.waste(why)
+        return []
 
     def _refusal(self, topic: Topic) -> Waste | Refusal | None:
         newest = self._newest.get(topic.kind)

@@ -10,6 +10,7 @@ from typing import Any
 
 from varangian.core.values import check_field
 from varangian.engines.arrange import parse_fault, parse_topology
+from varangian.engines.multiparty.address import split_address
 from varangian.engines.multiparty.credentials import Paths
 from varangian.engines.multiparty.limits import Limits
 from varangian.errors import ParameterError, UnknownNameError
@@ -132,18 +133,6 @@ def directory_of(given: Mapping[str, Any], base: Path) -> Directory:
         faults=_faults(tables["faults"]),
         metrics={name: _port(f"[metrics] {name}", port) for name, port in tables["metrics"].items()},
     )
-
-
-def split_address(text: object) -> tuple[str, int]:
-    """Return the host and the port of an address. Raises ParameterError.
-
-    >>> split_address("[::1]:7000")
-    ('::1', 7000)
-    """
-    host, colon, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
-    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
-        raise ParameterError(f'{text!r} is no address: write "host:port", "127.0.0.1:7001" for instance.')
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _addresses(table: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,8 @@ from functools import partial
 from typing import Any
 
 from varangian.core.randomness import Stream as Randomness
+from varangian.engines.multiparty import quic
+from varangian.engines.multiparty.address import split_address
 from varangian.engines.multiparty.budget import Budget
 from varangian.engines.multiparty.identity import Credentials, Equivocation
 from varangian.engines.multiparty.inbox import Inbox
@@ -22,6 +24,7 @@ from varangian.engines.multiparty.talk import Common, Conversation
 from varangian.engines.multiparty.tally import Breach, Tally
 from varangian.engines.multiparty.timing import Stopwatch
 from varangian.engines.multiparty.wire import Schema
+from varangian.errors import ParameterError
 from varangian.protocols import Alarm, Message, Node, Output
 
 FIRST_PAUSE, PAUSE, GRACE = 0.05, 0.005, 0.2
@@ -56,6 +59,8 @@ class Host:
         self.node, self.me, self.address = node, me, listen
         self.peers = {peer.party: peer for peer in peers}
         self.limits, self.watch, self.after = limits or Limits(), watch or Stopwatch(), after
+        if self.limits.lossy:
+            quic.needed()
         self.tallies = {party: Tally() for party in self.peers}
         self.strangers: dict[str, int] = {}
         self.port = 0
@@ -96,6 +101,7 @@ class Host:
                 self._accept,
                 self.status,
             )
+        datagrams = await self._listen_for_datagrams()
         others = [asyncio.ensure_future(self._gossip())]
         others += [
             asyncio.ensure_future(self._dial(p)) for p in self.peers.values() if p.party < self.me.party
@@ -109,6 +115,8 @@ class Host:
             await asyncio.gather(*others, return_exceptions=True)
             for talk in list(self._talks.values()):
                 talk.stream.close()
+            if datagrams is not None:
+                datagrams.close()
             if server is not None:
                 await server.stop(GRACE)
             self._common.notary.close()
@@ -130,6 +138,7 @@ class Host:
         peers = {
             self.peers[party].name: {
                 "alive": party in self._talks,
+                "datagrams": self._by_datagrams(party),
                 "step": tally.step,
                 "links": tally.links,
                 "taken": tally.taken,
@@ -153,6 +162,33 @@ class Host:
             "strangers": dict(self.strangers),
             "equivocated": sorted(self.evidence),
         }
+
+    async def _listen_for_datagrams(self) -> Any:
+        """Take datagrams at the address of the streams, from those who talk there already."""
+        if self.address is None or not self.limits.lossy:
+            return None
+        common, (host, _) = self._common, split_address(self.address)
+        try:
+            return await quic.listen(
+                host,
+                self.port,
+                common.credentials,
+                common.schema.datagrams,
+                self._meet,
+                self.limits.grace_seconds,
+            )
+        except OSError as error:
+            raise ParameterError(f"Cannot listen for datagrams at {host}:{self.port}: {error}.") from error
+
+    def _meet(self, channel: quic.Channel) -> tuple[quic.Receiver, quic.Handler] | None:
+        for talk in self._talks.values():
+            if talk.peer.name == channel.peer and talk.peer.party > self.me.party and talk.lane is not None:
+                return talk.lane.meet(channel)
+        return None
+
+    def _by_datagrams(self, party: int) -> bool:
+        lane = self._talks[party].lane if party in self._talks else None
+        return lane is not None and lane.channel is not None
 
     async def _live(self, done: Callable[[], bool]) -> None:
         self._say(await self._call(self.node.start))

@@ -7,16 +7,18 @@ from dataclasses import dataclass, fields
 from varangian.errors import ParameterError
 
 ALIGNMENT = 16
+AGREED = ("chunk_bytes", "partial", "piece_bytes", "lossy", "datagram_bytes_per_second")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds for each peer; two parties need the same ``chunk_bytes``, ``partial`` and ``piece_bytes``.
+    """Bounds for each peer; two parties need the same of those in ``AGREED``.
 
-    With ``partial``, vectors that need not be told to all alike travel in pieces in a random order, and what
-    of one is there at its deadline is taken, NaN for the rest.
+    With ``partial``, gradients travel in pieces in a random order, and what of one is there at its deadline
+    is taken, NaN for the rest. With ``lossy`` they travel in QUIC datagrams instead, to the same address, and
+    what is lost on the way is missing; where no datagram comes through, they go as everything else does.
 
-    Units       bytes, seconds, counts; rates per second, ``breaches`` per minute
+    Units       bytes, seconds, counts; rates per second, ``breaches`` per minute, ``lost`` a share
     Raises      ParameterError for what is not positive, or chunks that do not hold whole numbers
     """
 
@@ -25,6 +27,13 @@ class Limits:
     partial: bool = False
     piece_bytes: int = 1 << 14
     """The chunk of a vector that may arrive in part."""
+    lossy: bool = False
+    datagram_bytes_per_second: float = 2e6
+    """How fast datagrams are sent to a peer, and at most taken from one."""
+    grace_seconds: float = 0.001
+    """How long datagrams may come later than the word that all were sent: more on links that reorder."""
+    lost: float = 0.0
+    """The share of its datagrams that a party throws away itself, to try out what a bad link does."""
     frame_seconds: float = 30.0
     """How long a value may take from its first chunk to its last."""
     hello_seconds: float = 10.0
@@ -53,9 +62,11 @@ class Limits:
     """How long a party that is done tries to send what still waits."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.lost < 1:
+            raise ParameterError(f"Limits(lost={self.lost!r}): lost must be at least 0 and below 1.")
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, bool) and not value > 0:
+            if field.name != "lost" and not isinstance(value, bool) and not value > 0:
                 raise ParameterError(f"Limits({field.name}={value!r}): {field.name} must be above 0.")
         for name in ("chunk_bytes", "piece_bytes"):
             if getattr(self, name) % ALIGNMENT:

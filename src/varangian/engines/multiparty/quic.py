@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from varangian.core.randomness import Stream
-from varangian.engines.multiparty.datagrams import PIECE, Arrived, Assembly, Wire
+from varangian.engines.multiparty.datagrams import PIECE, Arrived, Wire
 from varangian.errors import MissingExtraError
 from varangian.protocols import Body, Topic
 
@@ -24,20 +26,49 @@ ENDINGS = 3
 """How often it is said in a datagram that all pieces were sent: once at least arrives nearly always."""
 GRACE = 0.001
 """Seconds that pieces may come later than the word that all were sent, on a link that keeps their order."""
+PULSE, IDLE = 10.0, 30.0
+"""Seconds after which a silent connection is asked for a sign of life, and those after which it is over."""
+ROOM = 1 << 22
+"""Bytes that may wait in the kernel, if it allows so many: a value each of many peers."""
 REFUSED = 0x100
 
 
 Handler = Callable[[Arrived], None]
-Greet = Callable[[str], tuple[Assembly, Handler] | None]
+
+
+@runtime_checkable
+class Receiver(Protocol):
+    """What puts a peer's pieces together: an ``Assembly``, or what stands before one."""
+
+    @property
+    def next_deadline(self) -> float | None:
+        """Return when the first of the open values has to be closed."""
+
+    def take(self, datagram: bytes, now: float) -> list[Arrived]:
+        """Take a datagram, and return the values that it closes."""
+
+    def ended(self, topic: Topic) -> list[Arrived]:
+        """Close a value, all of which was sent."""
+
+    def expire(self, now: float) -> list[Arrived]:
+        """Close what is open for too long."""
 
 
 @runtime_checkable
 class Certified(Protocol):
     """An authority's certificate, a key and its certificate, as PEM."""
 
-    authority: bytes
-    key: bytes
-    certificate: bytes
+    @property
+    def authority(self) -> bytes:
+        """Return the authority's certificate."""
+
+    @property
+    def key(self) -> bytes:
+        """Return the key."""
+
+    @property
+    def certificate(self) -> bytes:
+        """Return what the authority says of the key."""
 
 
 class Steady:
@@ -74,8 +105,9 @@ class Steady:
 class Channel:
     """One connection: sends values at a steady rate, and puts together what comes.
 
-    ``greet`` is told the name in the peer's certificate, once that is known to be its own, and returns what
-    puts the peer's pieces together, and who wants the values; or None where nobody is to talk to that peer.
+    ``greet`` is shown the channel once ``peer``, the name in the other's certificate, is known to be its own,
+    and returns what puts the peer's pieces together, and who wants the values; or None where nobody is to
+    talk to that peer.
     ``grace`` is how many seconds pieces may come later than the word that all were sent.
     """
 
@@ -88,21 +120,24 @@ class Channel:
         self.greet, self.credentials, self.wire, self.grace = greet, credentials, wire, grace
         self.peer: str | None = None
         self.ready = asyncio.Event()
-        self._assembly: Assembly | None = None
+        self._assembly: Receiver | None = None
         self._handler: Handler | None = None
         self._endings = bytearray()
         self._alarm: asyncio.TimerHandle | None = None
 
-    async def send(self, topic: Topic, body: Body, stream: Stream, rate: float) -> None:
+    async def send(self, topic: Topic, body: Body, stream: Stream, rate: float, lost: float = 0.0) -> None:
         """Send a value at so many bytes a second, and say that all of it was sent.
 
-        That word goes in datagrams, which wait for nothing, and for sure in the stream behind them.
+        That word goes in datagrams, which wait for nothing, and for sure in the stream behind them. A share
+        of the pieces can be ``lost`` on purpose, to try out what a bad link does.
 
-        Randomness  the order of the pieces
+        Randomness  the order of the pieces, and which are lost
         """
         start, sent = self._loop.time(), 0
+        dice = stream.at("lost", step=topic.step).numpy()
         for count, datagram in enumerate(self.wire.cut(topic, body, stream), start=1):
-            self._quic.send_datagram_frame(datagram)
+            if dice.random() >= lost:
+                self._quic.send_datagram_frame(datagram)
             sent += PACKET
             if count % BURST == 0:
                 self._protocol.transmit()
@@ -112,6 +147,23 @@ class Channel:
             self._quic.send_datagram_frame(ending)
         self._quic.send_stream_data(0, ending)
         self._protocol.transmit()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._protocol.close()
+
+    async def closed(self) -> None:
+        """Wait until the connection has ended."""
+        await self._protocol.wait_closed()
+
+    async def lasts(self) -> None:
+        """Wait until the connection has ended, and keep it up as long as the other end does."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.closed(), PULSE)
+                return
+            self._quic.send_ping(0)
+            self._protocol.transmit()
 
     def _heard(self, event: Any) -> None:
         from aioquic.quic.events import DatagramFrameReceived, HandshakeCompleted, StreamDataReceived
@@ -144,12 +196,12 @@ class Channel:
                 name = str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
             except (Alert, IndexError):
                 name = None
-        met = self.greet(name) if name is not None else None
+        self.peer = name
+        met = self.greet(self) if name is not None else None
         if met is None:
             self._quic.close(error_code=REFUSED, reason_phrase="no party that is known here")
             self._protocol.transmit()
             return
-        self.peer = name
         self._assembly, self._handler = met
         self.ready.set()
 
@@ -172,10 +224,24 @@ class Channel:
         self._hand_over(self._assembly.expire(self._loop.time()))
 
 
+Greet = Callable[[Channel], tuple[Receiver, Handler] | None]
+
+
+def needed() -> None:
+    """Refuse to go on without the extra's packages. Raises MissingExtraError."""
+    if find_spec("aioquic") is None or find_spec("cryptography") is None:
+        raise MissingExtraError("Vectors in datagrams", "quic")
+
+
 async def listen(
     host: str, port: int, credentials: Certified, wire: Wire, greet: Greet, grace: float = GRACE
 ) -> Any:
-    """Listen for parties, and return the server; ``close()`` ends it. Raises MissingExtraError."""
+    """Listen for parties, and return the server; ``close()`` ends it.
+
+    Who says hello is asked to say it again from where it says it is, before it is given any memory.
+
+    Raises      MissingExtraError, OSError
+    """
     configuration = _configuration(credentials, is_client=False)
     from aioquic.asyncio.protocol import QuicConnectionProtocol
     from aioquic.asyncio.server import serve
@@ -186,7 +252,9 @@ async def listen(
         Channel(made, greet, credentials, wire, grace)
         return made
 
-    return await serve(host, port, configuration=configuration, create_protocol=protocol)
+    server = await serve(host, port, configuration=configuration, create_protocol=protocol, retry=True)
+    server._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
+    return server
 
 
 @asynccontextmanager
@@ -211,19 +279,19 @@ async def dial(
 
 
 def _configuration(credentials: Certified, *, is_client: bool) -> Any:
-    try:
-        from aioquic.quic.configuration import QuicConfiguration
-        from aioquic.quic.congestion.base import register_congestion_control
-        from cryptography import x509
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    except ImportError:
-        raise MissingExtraError("Vectors in datagrams", "quic") from None
+    needed()
+    from aioquic.quic.configuration import QuicConfiguration
+    from aioquic.quic.congestion.base import register_congestion_control
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     steady: Any = Steady
     register_congestion_control("steady", steady)
     configuration = QuicConfiguration(
         alpn_protocols=[PROTOCOL],
         cadata=credentials.authority,
         congestion_control_algorithm="steady",
+        idle_timeout=IDLE,
         is_client=is_client,
         max_datagram_frame_size=PACKET,
         max_datagram_size=PACKET,

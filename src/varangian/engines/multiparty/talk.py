@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from varangian.core.randomness import Stream as Randomness
 from varangian.engines.multiparty.budget import Budget
+from varangian.engines.multiparty.datagrams import Arrived as Datagrams
 from varangian.engines.multiparty.identity import Credentials, IdentityError
 from varangian.engines.multiparty.inbox import Inbox
 from varangian.engines.multiparty.intake import Arrived, Intake
+from varangian.engines.multiparty.lane import Lane
 from varangian.engines.multiparty.link import ClosedError, Peer, Stream
 from varangian.engines.multiparty.notary import Notary
 from varangian.engines.multiparty.outbox import Outbox
@@ -42,6 +44,7 @@ class Conversation:
         self.limits = common.schema.limits
         self.outbox = Outbox(self.limits.outgoing)
         self.intake = Intake(common.schema, lambda topic: common.judge(peer.party, topic), tally, common.rows)
+        self.lane = self._made_lane() if self.limits.lossy else None
         self._bytes = Budget(self.limits.bytes_per_second, self.limits.burst_seconds)
         self._chunks = Budget(self.limits.messages_per_second, self.limits.burst_seconds)
         self._wasted = Budget(self.limits.wasted_per_second, self.limits.burst_seconds)
@@ -72,11 +75,15 @@ class Conversation:
     async def run(self) -> None:
         """Talk until one of both hangs up. Raises ClosedError."""
         tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write())]
+        if self.lane is not None and self.peer.party < self.common.me:
+            tasks.append(asyncio.ensure_future(self.lane.keep(self.peer, self.common.credentials)))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            if self.lane is not None:
+                self.lane.close()
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
@@ -142,9 +149,28 @@ class Conversation:
     def _expire(self) -> None:
         # Only what is not signed may arrive in part, so there is no signature to check.
         for arrived in self.intake.expire():
-            if not self.common.inbox.offer(self._taken(arrived)):
-                self.tally.refuse(Breach.CROWDED)
+            self._offer(arrived)
         self._timer = self._timed = None
+
+    def _offer(self, arrived: Arrived) -> None:
+        if not self.common.inbox.offer(self._taken(arrived)):
+            self.tally.refuse(Breach.CROWDED)
+
+    def _made_lane(self) -> Lane:
+        party = self.peer.party
+
+        def taken(found: Datagrams) -> None:
+            self.tally.partial += found.missing > 0
+            self._offer(Arrived(found.topic, found.body, b""))
+
+        return Lane(
+            self.common.schema,
+            lambda topic: self.common.judge(party, topic),
+            self.tally,
+            taken=taken,
+            oust=self.stream.close,
+            repeat=lambda: self.common.inbox.repeat(party),
+        )
 
     async def _write(self) -> None:
         while True:
@@ -162,6 +188,13 @@ class Conversation:
         proof = await self.common.notary.prove(message)
         schema, kind = self.common.schema, message.topic.kind
         randomness = self.common.randomness.at("to", party=message.receiver)
+        if (
+            self.lane is not None
+            and schema.lossy(kind)
+            and await self.lane.send(message.topic, message.body, randomness)
+        ):
+            self.tally.sent += 1
+            return
         end = time.monotonic() + self.limits.frame_seconds
         for chunk in schema.messages(message.topic, message.body, proof, randomness):
             await self._send(chunk)

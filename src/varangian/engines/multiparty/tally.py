@@ -20,6 +20,7 @@ class Breach(Enum):
     IMPOSTOR = "a certificate of somebody else"
     OUSTED = "cut off, and back too early"
     CROWDED = "no room left for it"
+    FLOOD = "faster than agreed"
 
 
 Reason = Breach | Refusal

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from varangian.core.randomness import Stream
-from varangian.engines.multiparty.limits import Limits
+from varangian.engines.multiparty.datagrams import Wire
+from varangian.engines.multiparty.limits import AGREED, Limits
 from varangian.protocols import Body, Form, Kind, Topic
 from varangian.protocols.broadcast import INIT
-from varangian.protocols.server import GATHER, MODEL
+from varangian.protocols.server import GATHER, GRADIENT, MODEL
 
 SIGNED = frozenset({INIT, MODEL, GATHER})
 """Kinds of which a party must tell everyone the same."""
+IN_PART = frozenset({GRADIENT})
+"""Kinds of which a part may do: a rule can leave out what is missing of them."""
 
 HELLO, VALUE, SEEN = 1, 2, 3
 UNKNOWN = "?"
@@ -60,13 +64,24 @@ class Schema:
     def fingerprint(self) -> bytes:
         """Return what two parties must have in common, in 32 bytes."""
         forms = [(name, self.kinds[name].form.dtype.str, self.kinds[name].form.length) for name in self.names]
-        agreed = (self.run, forms, self.limits.chunk_bytes, self.limits.partial, self.limits.piece_bytes)
+        agreed = (self.run, forms, *(getattr(self.limits, name) for name in AGREED))
         return hashlib.sha256(repr(agreed).encode()).digest()
 
     def partial(self, kind: str) -> bool:
         """Tell whether values of a kind may arrive in part."""
-        known = self.kinds.get(kind)
-        return bool(self.limits.partial and known and known.form.dtype.kind == "f" and kind not in SIGNED)
+        return self.limits.partial and self._may_lack(kind)
+
+    def lossy(self, kind: str) -> bool:
+        """Tell whether values of a kind go in datagrams, where there is a channel for them."""
+        return self.limits.lossy and self._may_lack(kind)
+
+    @cached_property
+    def datagrams(self) -> Wire:
+        """Return the kinds that go in datagrams."""
+        return Wire({name: kind for name, kind in self.kinds.items() if self.lossy(name)})
+
+    def _may_lack(self, kind: str) -> bool:
+        return kind in IN_PART and kind in self.kinds and self.kinds[kind].form.dtype.kind == "f"
 
     def chunk(self, kind: str) -> int:
         """Return the bytes of a chunk."""

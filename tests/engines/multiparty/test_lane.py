@@ -1,0 +1,138 @@
+"""Gradients in datagrams, all else in streams: what is lost is missing, and nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from engines.multiparty.parties import Town, until
+from engines.multiparty.toy import toy
+
+import varangian as vg
+from varangian.core.randomness import Stream
+from varangian.engines.multiparty import Host, Limits
+from varangian.engines.multiparty.cluster import Cluster
+from varangian.engines.multiparty.course import Course
+from varangian.engines.multiparty.datagrams import PIECE
+from varangian.engines.multiparty.directory import Directory
+from varangian.protocols import Single, Topic
+from varangian.protocols.server import GRADIENT
+
+D, STEPS = 40 * PIECE // 4, 30
+SINGLE = Single(workers=3, patience=5.0)
+LOSSY = Limits(lossy=True, lost=0.1, datagram_bytes_per_second=4e6)
+
+
+def hosts_of(limits: Limits = LOSSY, steps: int = STEPS) -> tuple[Town, list[Host]]:
+    task = toy(D, steps)
+    town = Town(SINGLE, lambda party: SINGLE.node(party, task), limits)
+    return town, [town.host(party) for party in range(SINGLE.n)]
+
+
+def keeper(host: Host) -> Any:
+    return host.node.keeper  # type: ignore[attr-defined]
+
+
+async def connected(hosts: list[Host]) -> None:
+    await until(lambda: all(peer["datagrams"] for peer in hosts[0].status()["peers"].values()))
+
+
+def test_what_is_lost_of_a_gradient_is_missing_and_nobody_waits_for_it() -> None:
+    town, hosts = hosts_of(steps=10**6)
+
+    async def scene() -> None:
+        running = asyncio.ensure_future(town.run(hosts, seconds=120))
+        await connected(hosts)
+        there = hosts[0].node.step
+        await until(lambda: hosts[0].node.step > there + STEPS)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(scene())
+    assert 0.05 < np.mean(keeper(hosts[0]).missing[-STEPS:]) < 0.5
+    assert all(tally.partial > STEPS // 2 for tally in hosts[0].tallies.values())
+    assert not any(tally.partial for host in hosts[1:] for tally in host.tallies.values())
+    assert not hosts[0].strangers
+
+
+def test_channels_that_end_are_made_again_and_lose_no_step() -> None:
+    town, hosts = hosts_of(replace(LOSSY, lost=0.0), steps=200)
+
+    async def scene() -> None:
+        running = asyncio.ensure_future(town.run(hosts, seconds=120))
+        for step in (20, 60, 100):
+            await until(lambda step=step: hosts[0].node.step >= step)  # type: ignore[misc]
+            await connected(hosts)
+            for talk in list(hosts[0]._talks.values()):
+                assert talk.lane is not None
+                talk.lane.close()
+        await running
+
+    asyncio.run(scene())
+    assert all(host.node.finished for host in hosts)
+    # What was on its way is taken as far as it came; whatever came is what was sent.
+    assert np.nanmax(keeper(hosts[0]).theta) <= 3.0 * 200
+
+
+def test_without_a_way_for_datagrams_gradients_go_as_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    town, hosts = hosts_of()
+
+    async def nobody(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr("varangian.engines.multiparty.quic.listen", nobody)
+    asyncio.run(town.run(hosts, seconds=120))
+    assert (keeper(hosts[0]).theta == 2.0 * STEPS).all()
+    assert not any(tally.partial for tally in hosts[0].tallies.values())
+
+
+@pytest.mark.parametrize("way", ["garbage", "faster than agreed"])
+def test_who_sends_what_no_honest_party_does_is_cut_off(way: str) -> None:
+    _, hosts = hosts_of(replace(LOSSY, datagram_bytes_per_second=1e5, breaches=20, burst_seconds=0.5))
+
+    async def scene() -> None:
+        running = [asyncio.ensure_future(host.run(lambda: False)) for host in hosts]
+        await connected(hosts)
+        lane = hosts[3]._talks[0].lane
+        assert lane is not None
+        channel: Any = lane.channel
+        if way == "garbage":
+            for _ in range(100):
+                channel._quic.send_datagram_frame(bytes(100))
+            channel._protocol.transmit()
+        else:
+            for step in range(1000, 1020):
+                await channel.send(Topic(step, GRADIENT), np.zeros(D, np.float32), Stream(1), 1e7)
+        await until(lambda: hosts[0].tallies[3].barred)
+        await until(lambda: 3 not in hosts[0]._talks)
+        assert not hosts[0].tallies[1].barred
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    asyncio.run(scene())
+
+
+def test_the_parties_of_a_cluster_learn_over_links_that_lose_a_tenth() -> None:
+    spec = vg.Experiment(
+        data="digits",
+        model="mlp",
+        workers=3,
+        rule=vg.TrimmedMean(f=1, missing=True),
+        steps=60,
+        evaluate_every=60,
+        learning_rate=0.3,
+        batch_size=64,
+    )
+    directory = Directory(spec, Single(workers=3, patience=5.0), limits=LOSSY)
+    with Cluster(directory) as cluster:
+        course = Course(cluster)
+        course.follow()
+        cluster.end()
+        gathered, report = course.gathered(), cluster.report("server0")
+    print(gathered.accuracies, report["peers"])
+    assert min(gathered.accuracies.values()) > vg.run(spec).accuracy - 0.03
+    assert all(peer["partial"] > 30 for peer in report["peers"].values())
