@@ -23,7 +23,7 @@ from varangian.protocols.faults import (
 from varangian.protocols.group import Group
 from varangian.protocols.mailbox import Mailbox, Refusal
 from varangian.protocols.message import NOBODY, Alarm, Body, Form, Kind, Message, Output, Topic
-from varangian.protocols.node import Node
+from varangian.protocols.node import Node, Stands
 from varangian.protocols.served import CrashTolerant, Replicated, Single, Synchronous
 from varangian.protocols.topology import Task, Topology
 from varangian.protocols.work import Keeper, Learner, Reducer
@@ -69,6 +69,7 @@ __all__ = [
     "Reversed",
     "Silent",
     "Single",
+    "Stands",
     "Synchronous",
     "Task",
     "Topic",

@@ -5,10 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from varangian.protocols.mailbox import WINDOW, Mailbox, Refusal
 from varangian.protocols.message import Alarm, Body, Kind, Message, Output, Topic
+
+
+class Stands(NamedTuple):
+    """What changes when a node has something new to say: a checkpoint before that forgets nothing."""
+
+    step: int
+    gathering: bool
+    finished: bool
 
 
 class Node(ABC):
@@ -41,6 +49,11 @@ class Node(ABC):
     def receive(self, message: Message) -> list[Output]:
         """Take a value, and go on."""
         return [*self.hear(message), *self.proceed()] if self.takes(message) else []
+
+    @property
+    def stands(self) -> Stands:
+        """Return where the node is."""
+        return Stands(self.step, bool(getattr(self, "gathering", False)), self.finished)
 
     @property
     def lost(self) -> bool:
@@ -92,7 +105,11 @@ class Node(ABC):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to a state, before ``start``."""
         self.step, self.finished, self._restored = int(state["step"]), bool(state["finished"]), True
-        self.mailbox.forget(self.step)
+        self.forget(self.step)
+
+    def forget(self, before: int) -> None:
+        """Drop what is about earlier steps and of no use to anyone."""
+        self.mailbox.forget(before)
 
     def tell(self, peers: Iterable[int], topic: Topic, body: Body) -> list[Output]:
         """Return one value to several peers, and keep it in case they miss it.

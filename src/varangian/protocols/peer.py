@@ -111,9 +111,13 @@ class Peer(Node):
         self._begun = self._now()
         return self.averaging.propose(step, round, self.keeper.theta)
 
+    def forget(self, before: int) -> None:
+        """Drop what is about steps that no slower peer needs one's word on."""
+        self.averaging.forget(before)
+
     def _at(self, step: int) -> None:
         self.step, self.round = step, 0
-        self.averaging.forget(step)
+        self.forget(step)
 
     def state(self) -> dict[str, Any]:
         """Return all that a restarted peer needs: it begins its step anew, from how it first began it."""

@@ -12,7 +12,7 @@ from varangian.engines.multiparty.checkpoint import Checkpoint, Saved
 from varangian.engines.world import World
 from varangian.metrics import Table
 from varangian.optim import rate_at
-from varangian.protocols import Body, Node
+from varangian.protocols import Body, Node, Stands
 
 
 class Record:
@@ -32,7 +32,7 @@ class Record:
     ) -> None:
         self.node, self.world, self.checkpoint, self.every, self.watch = node, world, checkpoint, every, watch
         self.table, self.begun, self.told = Table(), time.perf_counter(), 0
-        self.kept = (0, False, False)
+        self.kept = Stands(0, False, False)
         self.first = world.flat.get()
 
     def resume(self) -> bool:
@@ -42,7 +42,7 @@ class Record:
             return False
         self.node.restore(saved.state)
         self.node.recall(saved.said)
-        self.table, self.kept = Table.of(saved.columns), self._stands()
+        self.table, self.kept = Table.of(saved.columns), self.node.stands
         if self.table:
             self.told = int(self.row["step"])
             self.begun -= self.row["seconds"]
@@ -56,7 +56,7 @@ class Record:
         if stepped:
             self.told = step
             self.table.append(self._row())
-        if node.step >= self.kept[0] + self.every or self._stands()[1:] != self.kept[1:]:
+        if node.step >= self.kept.step + self.every or node.stands[1:] != self.kept[1:]:
             self.keep()
         if stepped:
             self.watch(Progress(step, steps, time.perf_counter() - self.begun, self.row))
@@ -69,12 +69,8 @@ class Record:
     def keep(self) -> None:
         """Write a checkpoint. Raises DataError."""
         if self.checkpoint is not None:
-            self.kept = self._stands()
+            self.kept = self.node.stands
             self.checkpoint.write(Saved(self.node.state(), self.node.said(), self.table))
-
-    def _stands(self) -> tuple[int, bool, bool]:
-        """Return what changes when a node has something new to say."""
-        return self.node.step, bool(getattr(self.node, "gathering", False)), self.node.finished
 
     def _row(self) -> dict[str, float]:
         spec, step = self.world.spec, self.told

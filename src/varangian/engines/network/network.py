@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from varangian.core.randomness import Stream
 from varangian.engines.network.events import Crash, Event, Partition
 from varangian.engines.network.links import Link
-from varangian.protocols import Alarm, Message, Node, Output
+from varangian.protocols import Alarm, Message, Node, Output, Stands
 
 
 class Delivery(NamedTuple):
@@ -18,6 +18,14 @@ class Delivery(NamedTuple):
     time: float
     what: Message | Alarm
     party: int
+
+
+class Kept(NamedTuple):
+    """A checkpoint: where a node stood, its state, and what it had said last."""
+
+    stands: Stands
+    state: dict[str, Any]
+    said: list[Message]
 
 
 class Network:
@@ -48,7 +56,8 @@ class Network:
         self._rng = (stream or Stream()).at("network").numpy()
         self._queue: list[tuple[float, int, Any]] = []
         self._count = 0
-        self._kept: dict[int, dict[str, Any]] = {}
+        self._kept: dict[int, Kept] = {}
+        self._mortal = {event.party for event in events if isinstance(event, Crash)}
         self._last: dict[tuple[int, int], float] = {}
         for event in events:
             if isinstance(event, Crash):
@@ -64,8 +73,8 @@ class Network:
         most: int = 1_000_000,
     ) -> bool:
         """Deliver until it is done, and return True; False where time, messages or events run out."""
-        for party, node in self.nodes.items():
-            self._say(party, node.start())
+        for party in self.nodes:
+            self._begin(party)
         while not done():
             if not self._queue or self._count > most or self._queue[0][0] > seconds:
                 return False
@@ -83,6 +92,13 @@ class Network:
         if self.watch is not None:
             self.watch(Delivery(self.time, what, party))
         said = node.ring(what) if isinstance(what, Alarm) else node.receive(what)
+        self._keep(party, node)
+        self._say(party, said)
+
+    def _begin(self, party: int) -> None:
+        node = self.nodes[party]
+        said = node.start()
+        self._keep(party, node)
         self._say(party, said)
 
     def _say(self, party: int, outputs: list[Output]) -> None:
@@ -124,19 +140,27 @@ class Network:
         self._count += 1
         heapq.heappush(self._queue, (time, self._count, what))
 
+    def _keep(self, party: int, node: Node) -> None:
+        """Write a checkpoint of who may crash, whenever it stands elsewhere, before anyone hears of it."""
+        kept = self._kept.get(party)
+        if party in self._mortal and (kept is None or kept.stands != node.stands):
+            self._kept[party] = Kept(node.stands, node.state(), node.said())
+
     def _crash(self, event: Crash) -> None:
-        """Stop a party, or start it again from its checkpoint and have its peers repeat themselves."""
+        """Stop a party, or start it again from its checkpoint and have it and its peers repeat themselves."""
         party = event.party
         if party in self.nodes:
-            self._kept[party] = self.nodes.pop(party).state()
+            del self.nodes[party]
             for peer in self.nodes.values():
                 peer.absent.add(party)
             return
-        node = self.made(party)
-        node.restore(self._kept[party])
+        node, kept = self.made(party), self._kept[party]
+        node.restore(kept.state)
+        node.recall(kept.said)
         self.nodes[party] = node
-        self._say(party, node.start())
+        self._begin(party)
         for other, peer in self.nodes.items():
             if other != party:
                 peer.absent.discard(party)
                 self._say(other, peer.again(party))
+                self._say(party, node.again(other))
