@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+WIDE ?= .venv-wide
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS := dev

@@ -2,9 +2,11 @@
 
     python benchmarks/wire.py [--workers 8] [--megabytes 40] [--rounds 9] [--json FILE]
 
-Every worker is a process, and serves all three ways; the ways take turns, so that what else the machine does
-meets them alike. ``sockets`` is TCP with one thread for each worker and ``recv_into`` a row that was there
-before; ``sockets, TLS`` is the same under TLS 1.3, both ends certified. ``varangian`` is ``Host``s and all
+Every worker is a process, and serves all ways; the ways take turns, so that what else the machine does meets
+them alike. ``sockets`` is TCP with one thread for each worker and ``recv_into`` a row that was there before;
+``sockets, TLS`` is the same under TLS 1.3, both ends certified. ``sockets, AES`` is the floor of any
+encryption here: the same in pieces of 1 MiB, each under AES-256-GCM with a key that all have from the start.
+``gRPC, plain`` is gRPC alone, without encryption and without this library. ``varangian`` is ``Host``s and all
 they do: budgets, schema, rows, the mailbox. ``copy`` is what the bytes take in memory, once. Times are
 medians; ratios are medians within a round.
 """
@@ -26,10 +28,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import numpy as np
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from varangian.engines.multiparty import Credentials, Host, Limits, Peer
 from varangian.engines.multiparty.keys import make_keys
@@ -38,6 +43,10 @@ from varangian.protocols import Form, Kind, Message, Node, Output, Topic
 ASK, GRADIENT = "ask", "gradient"
 PIECE = 1 << 20
 LIMITS = Limits(messages_per_second=1e6)
+METHOD = "/wire/Pull"
+KEY = bytes(32)
+NONCE, TAG = 12, 16
+OPTIONS = [("grpc.max_receive_message_length", 2 * PIECE), ("grpc.max_send_message_length", 2 * PIECE)]
 
 
 class Puller(Node):
@@ -106,31 +115,112 @@ def work(party: int, workers: int, numbers: int, ports: list[int], files: str, o
     vector = np.full(numbers, party, np.float32)
     data = memoryview(vector).cast("B")
 
-    def serve(connection: socket.socket) -> None:
+    def serve(connection: socket.socket, sealed: Callable[[memoryview], Any]) -> None:
         connection.sendall(bytes([party]))
         while connection.recv(1):
             for at in range(0, len(data), PIECE):
-                connection.sendall(data[at : at + PIECE])
+                connection.sendall(sealed(data[at : at + PIECE]))
 
-    for port, encrypted in zip(ports[:2], (False, True), strict=True):
-        plain = socket.create_connection(("127.0.0.1", port))
-        if encrypted:
-            context = ssl.create_default_context(cafile=f"{files}/authority.crt")
-            context.load_cert_chain(f"{files}/worker{party}.crt", f"{files}/worker{party}.key")
-            plain = context.wrap_socket(plain, server_hostname="server0")
-        threading.Thread(target=serve, args=(plain,), daemon=True).start()
+    context = ssl.create_default_context(cafile=f"{files}/authority.crt")
+    context.load_cert_chain(f"{files}/worker{party}.crt", f"{files}/worker{party}.key")
+    plain, tls, aes = (socket.create_connection(("127.0.0.1", port)) for port in ports[:3])
+    tls = context.wrap_socket(tls, server_hostname="server0")
+    ways = ((plain, lambda piece: piece), (tls, lambda piece: piece), (aes, Sealing(party).seal))
+    for way in ways:
+        threading.Thread(target=serve, args=way, daemon=True).start()
+    threading.Thread(target=stream, args=(party, data, ports[4]), daemon=True).start()
     host = Host(
         Answerer(party, kinds_of(numbers, workers), vector),
         Peer(party, f"worker{party}"),
-        [Peer(0, "server0", f"127.0.0.1:{ports[2]}")],
+        [Peer(0, "server0", f"127.0.0.1:{ports[3]}")],
         own,
         limits=LIMITS,
     )
     asyncio.run(host.run(lambda: False))
 
 
+class Sealing:
+    """Pieces under AES-256-GCM, each with a number of its own."""
+
+    def __init__(self, party: int) -> None:
+        self.cipher, self.party, self.count = AESGCM(KEY), party, 0
+        self.room = bytearray(PIECE + TAG)
+
+    def seal(self, piece: memoryview) -> memoryview:
+        """Return a piece encrypted, in memory that the next one takes."""
+        out = memoryview(self.room)[: len(piece) + TAG]
+        self.cipher.encrypt_into(self._nonce(), piece, None, out)
+        return out
+
+    def open(self, sealed: memoryview, out: memoryview) -> None:
+        """Decrypt a piece to where it belongs."""
+        self.cipher.decrypt_into(self._nonce(), sealed, None, out)
+
+    def _nonce(self) -> bytes:
+        self.count += 1
+        return bytes([self.party]) + self.count.to_bytes(NONCE - 1, "little")
+
+
+def stream(party: int, data: memoryview, port: int) -> None:
+    """Send the vector over gRPC alone whenever a message comes."""
+
+    async def answer() -> None:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS) as channel:
+            call = channel.stream_stream(METHOD)()
+            await call.write(bytes([party]))
+            while await call.read():
+                for at in range(0, len(data), PIECE):
+                    await call.write(bytes(data[at : at + PIECE]))
+
+    asyncio.run(answer())
+
+
+class Streams:
+    """The server of gRPC alone, in a thread of its own: rows are filled as chunks come."""
+
+    def __init__(self, workers: int, rows: Any) -> None:
+        self.rows, self.calls, self.loop = rows, {}, asyncio.new_event_loop()
+        self.workers, self.port, self.ready = workers, 0, threading.Event()
+        threading.Thread(target=lambda: self.loop.run_until_complete(self._serve()), daemon=True).start()
+        self.ready.wait()
+
+    async def _serve(self) -> None:
+        server = grpc.aio.server(options=OPTIONS)
+        handler = grpc.stream_stream_rpc_method_handler(self._accept)
+        service, method = METHOD[1:].split("/")
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+        self.port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        self.ready.set()
+        await server.wait_for_termination()
+
+    async def _accept(self, _: Any, context: Any) -> None:
+        self.calls[(await context.read())[0]] = context
+        await asyncio.Event().wait()
+
+    async def _pull(self) -> None:
+        await asyncio.gather(*(self._one(party, call) for party, call in self.calls.items()))
+
+    async def _one(self, party: int, call: Any) -> None:
+        row, at = memoryview(self.rows[party - 1]).cast("B"), 0
+        await call.write(b"?")
+        while at < len(row):
+            chunk = await call.read()
+            row[at : at + len(chunk)] = chunk
+            at += len(chunk)
+
+    def pull(self) -> None:
+        """Pull all vectors once."""
+        asyncio.run_coroutine_threadsafe(self._pull(), self.loop).result()
+
+
 def sockets(
-    listener: socket.socket, workers: int, rows: Any, context: ssl.SSLContext | None
+    listener: socket.socket,
+    workers: int,
+    rows: Any,
+    context: ssl.SSLContext | None = None,
+    *,
+    sealed: bool = False,
 ) -> Callable[[], None]:
     """Return a function that pulls all vectors over one connection for each worker."""
     connections = {}
@@ -141,14 +231,28 @@ def sockets(
             connection = context.wrap_socket(connection, server_side=True)
         connections[connection.recv(1)[0]] = connection
 
+    sealings = {party: Sealing(party) for party in connections}
+
     def pull_one(party: int) -> None:
         row, at = memoryview(rows[party - 1]).cast("B"), 0
         connections[party].sendall(b"?")
         while at < len(row):
             at += connections[party].recv_into(row[at : at + PIECE])
 
+    def pull_sealed(party: int) -> None:
+        row, sealing = memoryview(rows[party - 1]).cast("B"), sealings[party]
+        connections[party].sendall(b"?")
+        for at in range(0, len(row), PIECE):
+            piece = row[at : at + PIECE]
+            room = memoryview(sealing.room)[: len(piece) + TAG]
+            got = 0
+            while got < len(room):
+                got += connections[party].recv_into(room[got:], 0, socket.MSG_WAITALL)
+            sealing.open(room, piece)
+
     def pull() -> None:
-        threads = [threading.Thread(target=pull_one, args=(party,)) for party in connections]
+        one = pull_sealed if sealed else pull_one
+        threads = [threading.Thread(target=one, args=(party,)) for party in connections]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -202,10 +306,13 @@ def measure(workers: int, megabytes: float, rounds: int, folder: str) -> dict[st
     numbers = int(megabytes * 1e6 / 4)
     names = ["server0", *(f"worker{party}" for party in range(1, workers + 1))]
     known = certificates(Path(folder), names)
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
     ports = [listener.getsockname()[1] for listener in listeners]
-    listeners[2].close()
-    hosted = Hosted(workers, numbers, ports[2], known["server0"])
+    listeners[3].close()
+    hosted = Hosted(workers, numbers, ports[3], known["server0"])
+    rows = np.zeros((workers, numbers), np.float32)
+    streams = Streams(workers, rows)
+    ports.append(streams.port)
     spawn = multiprocessing.get_context("spawn")
     processes = [
         spawn.Process(
@@ -218,17 +325,18 @@ def measure(workers: int, megabytes: float, rounds: int, folder: str) -> dict[st
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=f"{folder}/authority.crt")
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(f"{folder}/server0.crt", f"{folder}/server0.key")
-    rows = np.zeros((workers, numbers), np.float32)
-    ways: dict[str, Callable[[], None]] = {}
-    # A worker connects to both before it is read from, so both have to be accepted in turn.
-    accepted = threading.Thread(
-        target=lambda: ways.update(sockets=sockets(listeners[0], workers, rows, None))
-    )
-    accepted.start()
-    ways["sockets, TLS"] = sockets(listeners[1], workers, rows, context)
-    accepted.join()
-    while not hosted.ready():
+    # A worker connects to all before it is read from, so all have to be accepted at once.
+    accepted = {
+        "sockets": lambda: sockets(listeners[0], workers, rows),
+        "sockets, AES": lambda: sockets(listeners[2], workers, rows, sealed=True),
+        "sockets, TLS": lambda: sockets(listeners[1], workers, rows, context),
+    }
+    with ThreadPoolExecutor() as pool:
+        made = {way: pool.submit(accept) for way, accept in accepted.items()}
+        ways = {way: future.result() for way, future in made.items()}
+    while not (hosted.ready() and len(streams.calls) == workers):
         time.sleep(0.05)
+    ways["gRPC, plain"] = streams.pull
     ways["varangian"] = hosted.pull
     source = np.ones(workers * numbers, np.float32)
     target = np.zeros_like(source)

@@ -88,7 +88,7 @@ def test_all_may_be_started_again_at_once(protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", TRAINING)
 def test_all_may_be_started_again_at_once_on_bad_links_and_among_liars(protocol: str) -> None:
-    for seed in [*range(40), *MENDED.get(protocol, ())]:
+    for seed in [*range(20), *MENDED.get(protocol, ())]:
         drawn = all_out(protocol, seed)
         played = Playing(drawn, None)
         played.network.run()
