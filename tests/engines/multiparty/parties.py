@@ -26,10 +26,16 @@ def free_port() -> int:
 class Town:
     """The peers of a topology, at addresses of their own; each host is made when it is asked for."""
 
-    def __init__(self, topology: Topology, node: Callable[[int], Node], limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        node: Callable[[int], Node],
+        limits: Limits | None = None,
+        loopback: str = "127.0.0.1",
+    ) -> None:
         self.topology, self.node, self.limits = topology, node, limits or Limits()
         self.peers = [
-            Peer(party, topology.name(party), f"127.0.0.1:{free_port()}") for party in range(topology.n)
+            Peer(party, topology.name(party), f"{loopback}:{free_port()}") for party in range(topology.n)
         ]
 
     def host(self, party: int, **changed: Any) -> Host:

@@ -180,6 +180,16 @@ def test_a_value_with_another_s_signature_is_not_taken() -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("lossy", [False, True])
+def test_parties_meet_at_addresses_of_six(lossy: bool) -> None:
+    task = toy(D, 5)
+    town = Town(SINGLE, lambda party: SINGLE.node(party, task), Limits(lossy=lossy), loopback="[::1]")
+    hosts = [town.host(party) for party in range(SINGLE.n)]
+    assert hosts[1].peers[0].address == town.peers[0].address
+    asyncio.run(town.run(hosts))
+    assert (theta(hosts[0]) == 2.0 * 5).all()
+
+
 def test_status_tells_how_things_stand() -> None:
     town = town_of(SINGLE, steps=5)
     hosts = [town.host(party) for party in range(SINGLE.n)]

@@ -92,13 +92,13 @@ class Network:
         if self.watch is not None:
             self.watch(Delivery(self.time, what, party))
         said = node.ring(what) if isinstance(what, Alarm) else node.receive(what)
-        self._keep(party, node)
+        self._keep(party)
         self._say(party, said)
 
     def _begin(self, party: int) -> None:
         node = self.nodes[party]
         said = node.start()
-        self._keep(party, node)
+        self._keep(party)
         self._say(party, said)
 
     def _say(self, party: int, outputs: list[Output]) -> None:
@@ -140,9 +140,9 @@ class Network:
         self._count += 1
         heapq.heappush(self._queue, (time, self._count, what))
 
-    def _keep(self, party: int, node: Node) -> None:
+    def _keep(self, party: int) -> None:
         """Write a checkpoint of who may crash, whenever it stands elsewhere, before anyone hears of it."""
-        kept = self._kept.get(party)
+        node, kept = self.nodes[party], self._kept.get(party)
         if party in self._mortal and (kept is None or kept.stands != node.stands):
             self._kept[party] = Kept(node.stands, node.state(), node.said())
 
