@@ -9,15 +9,13 @@ import numpy as np
 
 from varangian.protocols.answering import ASK
 from varangian.protocols.filters import Lipschitz, outlier_bound
-from varangian.protocols.group import Group
-from varangian.protocols.mailbox import WINDOW
-from varangian.protocols.message import Alarm, Body, Kind, Output, Topic
-from varangian.protocols.node import Node
+from varangian.protocols.member import Member, Setting
+from varangian.protocols.message import Alarm, Body, Output, Topic
 from varangian.protocols.server import GRADIENT, MODEL
 from varangian.protocols.work import Learner, Reducer
 
 
-class AskingWorker(Node):
+class AskingWorker(Member):
     """Ask server (worker + step) mod n for its model, and the next one if the answer is not believed.
 
     It is tested against the worker's own guess, theta - rate * gradient. At the first step and at gathers the
@@ -28,25 +26,10 @@ class AskingWorker(Node):
     Reference   El-Mhamdi et al., PODC 2020
     """
 
-    def __init__(
-        self,
-        party: int,
-        kinds: Mapping[str, Kind],
-        *,
-        servers: Group,
-        workers: Group,
-        learner: Learner,
-        middle: Reducer,
-        steps: int,
-        gather_every: int,
-        patience: float = 1.0,
-        window: int = WINDOW,
-    ) -> None:
-        super().__init__(party, kinds, window)
-        self.servers, self.workers = servers, workers
+    def __init__(self, party: int, setting: Setting, learner: Learner, middle: Reducer) -> None:
+        super().__init__(party, setting)
         self.learner, self.middle = learner, middle
-        self.steps, self.gather_every, self.patience = steps, gather_every, patience
-        self.lipschitz = Lipschitz((servers.n - servers.f) / servers.n)
+        self.lipschitz = Lipschitz((self.servers.n - self.servers.f) / self.servers.n)
         self.filtered = 0
         self._asked: list[int] = []
         self._doubted: set[int] = set()

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from varangian.protocols.group import Group
-from varangian.protocols.mailbox import WINDOW
-from varangian.protocols.message import Alarm, Kind, Message, Output, Topic
-from varangian.protocols.node import Node
+from varangian.protocols.member import Member, Setting
+from varangian.protocols.message import Alarm, Message, Output, Topic
 from varangian.protocols.server import GRADIENT, MODEL
 from varangian.protocols.work import Keeper
 from varangian.protocols.worker import Worker
 
 
-class Replica(Node):
+class Replica(Member):
     """Lead: step on a quorum of gradients and tell everyone. Follow: take what the leader tells.
 
     The reign is the ``round`` of its topics; reign r is server r mod n's. Who hears nothing for ``patience``
@@ -23,21 +21,9 @@ class Replica(Node):
     only. A leader that was away, and whose workers are past its step, goes on with their last gradients.
     """
 
-    def __init__(
-        self,
-        party: int,
-        kinds: Mapping[str, Kind],
-        *,
-        servers: Group,
-        workers: Group,
-        keeper: Keeper,
-        steps: int,
-        patience: float = 1.0,
-        window: int = WINDOW,
-    ) -> None:
-        super().__init__(party, kinds, window)
-        self.servers, self.workers, self.keeper = servers, workers, keeper
-        self.steps, self.patience, self.reign = steps, patience, 0
+    def __init__(self, party: int, setting: Setting, keeper: Keeper) -> None:
+        super().__init__(party, setting)
+        self.keeper, self.reign = keeper, 0
 
     @property
     def leads(self) -> bool:

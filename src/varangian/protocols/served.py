@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from varangian.errors import ParameterError
 from varangian.protocols.answering import ASK, AnsweringServer
 from varangian.protocols.asking import AskingWorker
 from varangian.protocols.group import Group
+from varangian.protocols.member import Setting
 from varangian.protocols.message import Form, Kind
 from varangian.protocols.node import Node
 from varangian.protocols.primary import Follower, Replica
@@ -54,30 +55,22 @@ class Served(Topology):
         servers, workers = (Kind(form, frozenset(group.parties), liars=group.f) for group in self.groups)
         return {MODEL: servers, GRADIENT: workers, GATHER: servers}
 
-    def _server(self, party: int, task: Task, made: type[Server], gather_every: int) -> Node:
-        return made(
-            party,
-            self.kinds(task.form),
+    def _setting(self, task: Task) -> Setting:
+        return Setting(
+            kinds=self.kinds(task.form),
             servers=self.server_group,
             workers=self.worker_group,
-            keeper=task.keeper(),
-            middle=task.middle,
             steps=task.steps,
-            gather_every=gather_every,
+            gather_every=self.gather_every,
             patience=self.patience,
             window=self.window,
         )
 
-    def _worker(self, party: int, task: Task, made: type[Worker]) -> Node:
-        return made(
-            party,
-            self.kinds(task.form),
-            servers=self.server_group,
-            learner=task.learner(party - self.servers),
-            middle=task.middle,
-            steps=task.steps,
-            window=self.window,
-        )
+    def _server(self, party: int, task: Task, made: type[Server]) -> Node:
+        return made(party, self._setting(task), task.keeper(), task.middle)
+
+    def _worker(self, party: int, task: Task, made: type[Worker | AskingWorker]) -> Node:
+        return made(party, self._setting(task), task.learner(party - self.servers), task.middle)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +89,11 @@ class Single(Served):
     def node(self, party: int, task: Task) -> Node:
         """Return the server or a worker."""
         if party == 0:
-            return self._server(party, task, Server, 0)
+            return self._server(party, task, Server)
         return self._worker(party, task, Worker)
+
+    def _setting(self, task: Task) -> Setting:
+        return replace(super()._setting(task), gather_every=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +120,7 @@ class Replicated(Served):
     def node(self, party: int, task: Task) -> Node:
         """Return a server or a worker."""
         if party < self.servers:
-            return self._server(party, task, Server, self.gather_every)
+            return self._server(party, task, Server)
         return self._worker(party, task, Worker)
 
 
@@ -146,19 +142,8 @@ class Synchronous(Replicated):
     def node(self, party: int, task: Task) -> Node:
         """Return a server or a worker."""
         if party < self.servers:
-            return self._server(party, task, AnsweringServer, self.gather_every)
-        return AskingWorker(
-            party,
-            self.kinds(task.form),
-            servers=self.server_group,
-            workers=self.worker_group,
-            learner=task.learner(party - self.servers),
-            middle=task.middle,
-            steps=task.steps,
-            gather_every=self.gather_every,
-            patience=self.patience,
-            window=self.window,
-        )
+            return self._server(party, task, AnsweringServer)
+        return self._worker(party, task, AskingWorker)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,13 +165,4 @@ class CrashTolerant(Served):
         """Return a server or a worker."""
         if party >= self.servers:
             return self._worker(party, task, Follower)
-        return Replica(
-            party,
-            self.kinds(task.form),
-            servers=self.server_group,
-            workers=self.worker_group,
-            keeper=task.keeper(),
-            steps=task.steps,
-            patience=self.patience,
-            window=self.window,
-        )
+        return Replica(party, self._setting(task), task.keeper())

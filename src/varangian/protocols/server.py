@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from varangian.protocols.group import Group
-from varangian.protocols.mailbox import WINDOW
-from varangian.protocols.message import Alarm, Body, Kind, Output, Topic
-from varangian.protocols.node import Node
+from varangian.protocols.member import Member, Setting
+from varangian.protocols.message import Alarm, Body, Output, Topic
 from varangian.protocols.work import Keeper, Reducer
 
 MODEL, GRADIENT, GATHER = "model", "gradient", "gather"
 
 
-class Server(Node):
+class Server(Member):
     """Scatter: tell the workers the model, wait for gradients, step. Gather: meet the other servers' models.
 
     It waits for the workers' quorum and then ``patience`` seconds more for the rest. Every ``gather_every``
@@ -24,25 +22,9 @@ class Server(Node):
     Reference   El-Mhamdi et al., PODC 2020
     """
 
-    def __init__(
-        self,
-        party: int,
-        kinds: Mapping[str, Kind],
-        *,
-        servers: Group,
-        workers: Group,
-        keeper: Keeper,
-        middle: Reducer,
-        steps: int,
-        gather_every: int = 0,
-        patience: float = 0.0,
-        window: int = WINDOW,
-    ) -> None:
-        super().__init__(party, kinds, window)
-        self.servers, self.workers = servers, workers
-        self.keeper, self.middle = keeper, middle
-        self.steps, self.gather_every, self.patience = steps, gather_every, patience
-        self.gathering = False
+    def __init__(self, party: int, setting: Setting, keeper: Keeper, middle: Reducer) -> None:
+        super().__init__(party, setting)
+        self.keeper, self.middle, self.gathering = keeper, middle, False
         self._gathered: Body | None = None
         self._set = self._rung = -1
 

@@ -5,33 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from varangian.protocols.group import Group
-from varangian.protocols.mailbox import WINDOW
-from varangian.protocols.message import Body, Kind, Output, Topic
-from varangian.protocols.node import Node
+from varangian.protocols.member import Member, Setting
+from varangian.protocols.message import Body, Output, Topic
 from varangian.protocols.server import GRADIENT, MODEL
 from varangian.protocols.work import Learner, Reducer
 
 
-class Worker(Node):
+class Worker(Member):
     """Answer the models of each step with a gradient; of the last, if some were lost.
 
     Reference   El-Mhamdi et al., PODC 2020
     """
 
-    def __init__(
-        self,
-        party: int,
-        kinds: Mapping[str, Kind],
-        *,
-        servers: Group,
-        learner: Learner,
-        middle: Reducer,
-        steps: int,
-        window: int = WINDOW,
-    ) -> None:
-        super().__init__(party, kinds, window)
-        self.servers, self.learner, self.middle, self.steps = servers, learner, middle, steps
+    def __init__(self, party: int, setting: Setting, learner: Learner, middle: Reducer) -> None:
+        super().__init__(party, setting)
+        self.learner, self.middle = learner, middle
         self._last: Body | None = None
 
     def start(self) -> list[Output]:

@@ -253,6 +253,7 @@ async def listen(
         return made
 
     server = await serve(host, port, configuration=configuration, create_protocol=protocol, retry=True)
+    assert server._transport is not None
     server._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
     return server
 

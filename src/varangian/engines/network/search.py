@@ -40,6 +40,7 @@ from varangian.protocols import (
     broadcast,
 )
 from varangian.protocols.broadcast import ECHO, READY, digest
+from varangian.protocols.member import Setting
 from varangian.protocols.server import GATHER, MODEL, Server
 
 FORM = Form(np.dtype(np.float64), 1)
@@ -220,18 +221,12 @@ def _gather(servers: Group, plan: Plan, stream: Stream) -> float:
     models = {party: np.array([plan.choice((0.0, 0.5, 1.0), "input", party)]) for party in servers.parties}
     liars, honest = servers.parties[: servers.f], servers.parties[servers.f :]
     kinds = {GATHER: Kind(FORM, frozenset(servers.parties)), MODEL: Kind(FORM, frozenset(servers.parties))}
+    nobody = Group("worker", 0, first=servers.n)
+    setting = Setting(kinds=kinds, servers=servers, workers=nobody, steps=0)
     keepers = {party: Holder(models[party], rules.mean, frozenset()) for party in servers.parties}
 
     def made(party: int) -> Node:
-        server = Server(
-            party,
-            kinds,
-            servers=servers,
-            workers=Group("worker", 0, first=servers.n),
-            keeper=keepers[party],
-            middle=rules.median,
-            steps=0,
-        )
+        server = Server(party, setting, keepers[party], rules.median)
         server.gathering = True
         return server
 
