@@ -59,11 +59,11 @@ def test_what_is_lost_of_a_gradient_is_missing_and_nobody_waits_for_it() -> None
 
 
 def test_channels_that_end_are_made_again_and_lose_no_step() -> None:
-    town, hosts = hosts_of(replace(LOSSY, lost=0.0), steps=200)
+    town, hosts = hosts_of(replace(LOSSY, lost=0.0), steps=100)
 
     async def scene() -> None:
         running = asyncio.ensure_future(town.run(hosts, seconds=120))
-        for step in (20, 60, 100):
+        for step in (10, 30, 50):
             await until(lambda step=step: hosts[0].node.step >= step)  # type: ignore[misc]
             await connected(hosts)
             for talk in list(hosts[0]._talks.values()):
@@ -74,7 +74,7 @@ def test_channels_that_end_are_made_again_and_lose_no_step() -> None:
     asyncio.run(scene())
     assert all(host.node.finished for host in hosts)
     # What was on its way is taken as far as it came; whatever came is what was sent.
-    assert np.nanmax(keeper(hosts[0]).theta) <= 3.0 * 200
+    assert keeper(hosts[0]).theta.max() <= 3.0 * 100
 
 
 def test_without_a_way_for_datagrams_gradients_go_as_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_without_a_way_for_datagrams_gradients_go_as_all_else(monkeypatch: pytes
     async def nobody(*_: Any) -> None:
         return None
 
-    monkeypatch.setattr("varangian.engines.multiparty.quic.listen", nobody)
+    monkeypatch.setattr("varangian.engines.multiparty.lane.listen", nobody)
     asyncio.run(town.run(hosts, seconds=120))
     assert (keeper(hosts[0]).theta == 2.0 * STEPS).all()
     assert not any(tally.partial for tally in hosts[0].tallies.values())

@@ -41,8 +41,10 @@ class Adder:
 
     def aggregate(self, gradients: Mapping[int, Body], step: int) -> Body:
         rows = np.stack([gradients[party] for party in sorted(gradients)])
-        self.missing.append(float(np.isnan(rows).mean()))
-        mean: Body = np.nanmean(rows, axis=0, dtype=np.float32)
+        there = ~np.isnan(rows)
+        self.missing.append(1 - float(there.mean()))
+        sums = np.where(there, rows, 0).sum(axis=0, dtype=np.float32)
+        mean: Body = sums / np.maximum(there.sum(axis=0), 1).astype(np.float32)
         return mean
 
     def apply(self, direction: Body, step: int) -> None:

@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any
 
 from varangian.core.randomness import Stream as Randomness
-from varangian.engines.multiparty import quic
-from varangian.engines.multiparty.address import split_address
+from varangian.engines.multiparty import quicsetup
 from varangian.engines.multiparty.budget import Budget
 from varangian.engines.multiparty.identity import Credentials, Equivocation
 from varangian.engines.multiparty.inbox import Inbox
+from varangian.engines.multiparty.lane import Lane, welcome
 from varangian.engines.multiparty.limits import Limits
 from varangian.engines.multiparty.link import ClosedError, Peer, Stream, dial, listen
 from varangian.engines.multiparty.notary import Notary
@@ -24,7 +24,6 @@ from varangian.engines.multiparty.talk import Common, Conversation
 from varangian.engines.multiparty.tally import Breach, Tally
 from varangian.engines.multiparty.timing import Stopwatch
 from varangian.engines.multiparty.wire import Schema
-from varangian.errors import ParameterError
 from varangian.protocols import Alarm, Message, Node, Output
 
 FIRST_PAUSE, PAUSE, GRACE = 0.05, 0.005, 0.2
@@ -60,7 +59,7 @@ class Host:
         self.peers = {peer.party: peer for peer in peers}
         self.limits, self.watch, self.after = limits or Limits(), watch or Stopwatch(), after
         if self.limits.lossy:
-            quic.needed()
+            quicsetup.needed()
         self.tallies = {party: Tally() for party in self.peers}
         self.strangers: dict[str, int] = {}
         self.port = 0
@@ -91,7 +90,7 @@ class Host:
         Raises      ParameterError where nobody can listen, and what the node raises
         """
         done = done or (lambda: self.node.finished)
-        server = None
+        server = datagrams = None
         if self.address is not None:
             server, self.port = await listen(
                 self._common.credentials,
@@ -101,7 +100,9 @@ class Host:
                 self._accept,
                 self.status,
             )
-        datagrams = await self._listen_for_datagrams()
+        if self.address is not None and self.limits.lossy:
+            schema, credentials = self._common.schema, self._common.credentials
+            datagrams = await welcome(schema, credentials, self.address, self.port, self._lane)
         others = [asyncio.ensure_future(self._gossip())]
         others += [
             asyncio.ensure_future(self._dial(p)) for p in self.peers.values() if p.party < self.me.party
@@ -163,28 +164,10 @@ class Host:
             "equivocated": sorted(self.evidence),
         }
 
-    async def _listen_for_datagrams(self) -> Any:
-        """Take datagrams at the address of the streams, from those who talk there already."""
-        if self.address is None or not self.limits.lossy:
-            return None
-        common, (host, _) = self._common, split_address(self.address)
-        try:
-            return await quic.listen(
-                host,
-                self.port,
-                common.credentials,
-                common.schema.datagrams,
-                self._meet,
-                self.limits.grace_seconds,
-            )
-        except OSError as error:
-            raise ParameterError(f"Cannot listen for datagrams at {host}:{self.port}: {error}.") from error
-
-    def _meet(self, channel: quic.Channel) -> tuple[quic.Receiver, quic.Handler] | None:
-        for talk in self._talks.values():
-            if talk.peer.name == channel.peer and talk.peer.party > self.me.party and talk.lane is not None:
-                return talk.lane.meet(channel)
-        return None
+    def _lane(self, name: str) -> Lane | None:
+        """Return that of a peer that has dialled, and talks here already."""
+        talks = (talk for talk in self._talks.values() if talk.peer.party > self.me.party)
+        return next((talk.lane for talk in talks if talk.peer.name == name), None)
 
     def _by_datagrams(self, party: int) -> bool:
         lane = self._talks[party].lane if party in self._talks else None

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from varangian.core.randomness import Stream
 from varangian.engines.multiparty.address import split_address
@@ -13,12 +14,32 @@ from varangian.engines.multiparty.budget import Budget
 from varangian.engines.multiparty.datagrams import Arrived, Assembly, Waste
 from varangian.engines.multiparty.identity import Credentials
 from varangian.engines.multiparty.link import Peer
-from varangian.engines.multiparty.quic import Channel, Handler, Receiver, dial
+from varangian.engines.multiparty.quic import Channel, Handler, Receiver, dial, listen
 from varangian.engines.multiparty.tally import Breach, Tally
 from varangian.engines.multiparty.wire import Schema
+from varangian.errors import ParameterError
 from varangian.protocols import Body, Refusal, Topic
 
 FIRST_PAUSE = 0.05
+
+
+async def welcome(
+    schema: Schema, credentials: Credentials, address: str, port: int, lanes: Callable[[str], Lane | None]
+) -> Any:
+    """Take datagrams where the streams are taken, of those who have a lane; ``close()`` ends it.
+
+    Raises      ParameterError where nobody can listen
+    """
+    host, _ = split_address(address)
+
+    def meet(channel: Channel) -> tuple[Receiver, Handler] | None:
+        lane = None if channel.peer is None else lanes(channel.peer)
+        return None if lane is None else lane.meet(channel)
+
+    try:
+        return await listen(host, port, credentials, schema.datagrams, meet, schema.limits.grace_seconds)
+    except OSError as error:
+        raise ParameterError(f"Cannot listen for datagrams at {host}:{port}: {error}.") from error
 
 
 class Lane:
@@ -62,6 +83,7 @@ class Lane:
                 async with dial(
                     host, port, peer.name, credentials, self.wire, self.meet, self.limits.grace_seconds
                 ) as channel:
+                    pause = FIRST_PAUSE
                     await channel.lasts()
             await asyncio.sleep(pause)
             pause = min(2 * pause, self.limits.backoff_seconds)

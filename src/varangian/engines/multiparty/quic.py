@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from varangian.core.randomness import Stream
-from varangian.engines.multiparty.datagrams import PIECE, Arrived, Wire
-from varangian.errors import MissingExtraError
+from varangian.engines.multiparty.datagrams import Arrived, Wire
+from varangian.engines.multiparty.quicsetup import PACKET, Certified, ask_for_certificate, configured
 from varangian.protocols import Body, Topic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-PROTOCOL = "varangian/1"
-PACKET = PIECE + 104
 BURST = 8
 """Datagrams that leave together: a clock tick is too long to wait after each."""
 ENDINGS = 3
 """How often it is said in a datagram that all pieces were sent: once at least arrives nearly always."""
 GRACE = 0.001
 """Seconds that pieces may come later than the word that all were sent, on a link that keeps their order."""
-PULSE, IDLE = 10.0, 30.0
-"""Seconds after which a silent connection is asked for a sign of life, and those after which it is over."""
+PULSE = 10.0
+"""Seconds after which a silent connection is asked for a sign of life."""
 ROOM = 1 << 22
 """Bytes that may wait in the kernel, if it allows so many: a value each of many peers."""
 REFUSED = 0x100
@@ -52,54 +48,6 @@ class Receiver(Protocol):
 
     def expire(self, now: float) -> list[Arrived]:
         """Close what is open for too long."""
-
-
-@runtime_checkable
-class Certified(Protocol):
-    """An authority's certificate, a key and its certificate, as PEM."""
-
-    @property
-    def authority(self) -> bytes:
-        """Return the authority's certificate."""
-
-    @property
-    def key(self) -> bytes:
-        """Return the key."""
-
-    @property
-    def certificate(self) -> bytes:
-        """Return what the authority says of the key."""
-
-
-class Steady:
-    """Take no loss for a sign of congestion: how fast to send was agreed, and that rate is kept."""
-
-    ssthresh = None
-
-    def __init__(self, *, max_datagram_size: int) -> None:
-        self.bytes_in_flight, self.congestion_window = 0, 1 << 40
-
-    def on_packet_sent(self, *, packet: Any) -> None:
-        """Count it."""
-        self.bytes_in_flight += packet.sent_bytes
-
-    def on_packet_acked(self, *, now: float, packet: Any) -> None:
-        """Count it."""
-        self.bytes_in_flight -= packet.sent_bytes
-
-    def on_packets_expired(self, *, packets: Iterable[Any]) -> None:
-        """Count them."""
-        self.bytes_in_flight -= sum(packet.sent_bytes for packet in packets)
-
-    def on_packets_lost(self, *, now: float, packets: Iterable[Any]) -> None:
-        """Count them, and go on as before."""
-        self.on_packets_expired(packets=packets)
-
-    def on_persistent_congestion(self) -> None:
-        """Go on as before."""
-
-    def on_rtt_measurement(self, *, now: float, rtt: float) -> None:
-        """Go on as before."""
 
 
 class Channel:
@@ -227,12 +175,6 @@ class Channel:
 Greet = Callable[[Channel], tuple[Receiver, Handler] | None]
 
 
-def needed() -> None:
-    """Refuse to go on without the extra's packages. Raises MissingExtraError."""
-    if find_spec("aioquic") is None or find_spec("cryptography") is None:
-        raise MissingExtraError("Vectors in datagrams", "quic")
-
-
 async def listen(
     host: str, port: int, credentials: Certified, wire: Wire, greet: Greet, grace: float = GRACE
 ) -> Any:
@@ -242,12 +184,12 @@ async def listen(
 
     Raises      MissingExtraError, OSError
     """
-    configuration = _configuration(credentials, is_client=False)
+    configuration = configured(credentials, is_client=False)
     from aioquic.asyncio.protocol import QuicConnectionProtocol
     from aioquic.asyncio.server import serve
 
     def protocol(quic: Any, stream_handler: Any = None) -> Any:
-        _ask_for_certificate(quic)
+        ask_for_certificate(quic)
         made = QuicConnectionProtocol(quic, stream_handler)
         Channel(made, greet, credentials, wire, grace)
         return made
@@ -263,7 +205,7 @@ async def dial(
     host: str, port: int, name: str, credentials: Certified, wire: Wire, greet: Greet, grace: float = GRACE
 ) -> AsyncIterator[Channel]:
     """Connect to the party of this name. Raises ConnectionError if it is another, MissingExtraError."""
-    configuration = _configuration(credentials, is_client=True)
+    configuration = configured(credentials, is_client=True)
     from aioquic.asyncio.client import connect
     from aioquic.asyncio.protocol import QuicConnectionProtocol
 
@@ -277,38 +219,3 @@ async def dial(
 
     async with connect(host, port, configuration=configuration, create_protocol=protocol):
         yield channels[0]
-
-
-def _configuration(credentials: Certified, *, is_client: bool) -> Any:
-    needed()
-    from aioquic.quic.configuration import QuicConfiguration
-    from aioquic.quic.congestion.base import register_congestion_control
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    steady: Any = Steady
-    register_congestion_control("steady", steady)
-    configuration = QuicConfiguration(
-        alpn_protocols=[PROTOCOL],
-        cadata=credentials.authority,
-        congestion_control_algorithm="steady",
-        idle_timeout=IDLE,
-        is_client=is_client,
-        max_datagram_frame_size=PACKET,
-        max_datagram_size=PACKET,
-        verify_mode=ssl.CERT_REQUIRED,
-    )
-    configuration.certificate = x509.load_pem_x509_certificate(credentials.certificate)
-    configuration.private_key = load_pem_private_key(credentials.key, None)
-    return configuration
-
-
-def _ask_for_certificate(quic: Any) -> None:
-    """Let a connection ask its client for a certificate, which aioquic can do but has no option for."""
-    initialize = quic._initialize
-
-    def asking(peer_cid: bytes) -> None:
-        initialize(peer_cid)
-        quic.tls._request_client_certificate = True
-
-    quic._initialize = asking
