@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from typing import Any
 
 from engines.multiparty.certificates import Authority
 
 from varangian.engines.multiparty import Host, Limits, Peer
+from varangian.engines.multiparty.cluster import free_ports
 from varangian.protocols import Node, Topology
 
 AUTHORITY = Authority()
 PATIENCE = 120.0
 """Seconds that anything may take on a machine that is busy with other things."""
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Town:
@@ -35,7 +29,8 @@ class Town:
     ) -> None:
         self.topology, self.node, self.limits = topology, node, limits or Limits()
         self.peers = [
-            Peer(party, topology.name(party), f"{loopback}:{free_port()}") for party in range(topology.n)
+            Peer(party, topology.name(party), f"{loopback}:{port}")
+            for party, port in enumerate(free_ports(topology.n))
         ]
 
     def host(self, party: int, **changed: Any) -> Host:

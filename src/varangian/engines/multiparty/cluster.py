@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import random
 import site
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ from varangian.errors import DataError, RunError
 
 Event = dict[str, Any]
 FILE, LOOPBACK = "cluster.toml", "127.0.0.1"
+PORTS = range(20_000, 32_000)
 PATIENCE = 25.0
 """Seconds that the whole cluster is given to end before it is killed; its nursery gives it a little less."""
 SEEN = 2000
@@ -182,15 +184,20 @@ def _settled(directory: Directory, folder: Path) -> Directory:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of this machine on which nobody listens now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Return ports of this machine on which nobody listens now.
+
+    They are not of those that the system gives to connections: one of these may be gone before it is used.
+    """
+    found: list[int] = []
+    with ExitStack() as held:
+        for port in random.sample(PORTS, len(PORTS)):
+            if len(found) == count:
+                break
+            one = held.enter_context(socket.socket())
+            with suppress(OSError):
+                one.bind((LOOPBACK, port))
+                found.append(port)
+    return found
 
 
 def _environment() -> dict[str, str]:
