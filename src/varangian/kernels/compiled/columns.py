@@ -7,31 +7,33 @@ holds.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.blocks import Block, partition
 from varangian.kernels.compiled.elements import ELEMENTS, PAST, Element
+from varangian.kernels.compiled.orders import order_of
 from varangian.kernels.compiled.processor import Processor, processor
 from varangian.kernels.compiled.registers import Registers
 from varangian.kernels.networks import selection_network
 from varangian.kernels.programs import Program
-from varangian.kernels.rows import LARGEST
 
 SPARE = 4
 """Registers that a block leaves to what is loaded, compared with, and counted."""
-SMALL, VECTORS_SMALL, VECTORS_LARGE = 64, 4, 8
-"""Up to so many rows, tiles and blocks are small: the vectors of a tile, below and above."""
+BLOCK = 24
+"""Registers of a block at most: with more, there is more to sort out than loads and stores that are saved."""
+SMALL, VECTORS_SMALL, VECTORS_LARGE = 64, 2, 4
+"""Up to so many rows are few, and a tile has so many vectors; above, so many."""
 AHEAD = 256
-"""Bytes ahead that a straight column asks memory for; a tile asks for the next but one."""
+"""Bytes ahead that memory is asked for, row by row: the first cache holds what has been asked for of many."""
 
 
 def tile_columns(n: int, element: str) -> int:
     """Return how many columns the function does at a time."""
     chip = processor()
     vectors = 1 if _straight(n, chip) else VECTORS_SMALL if n <= SMALL else VECTORS_LARGE
-    return vectors * chip.lanes(ELEMENTS[element].working_bytes)
+    return vectors * order_of(Assembly(), ELEMENTS[element], chip, n <= SMALL).lanes
 
 
 def column_code(program: Program, n: int, element: str) -> str:
@@ -49,10 +51,9 @@ class _Shape:
 
     def __init__(self, program: Program, n: int, element: Element, chip: Processor) -> None:
         self.program, self.n, self.element, self.chip = program, n, element, chip
-        self.lanes = chip.lanes(element.working_bytes)
         network = selection_network(program.labels(n))
         self.straight = _straight(n, chip)
-        registers = n if self.straight else min(chip.registers - SPARE, 16 if n <= SMALL else 24)
+        registers = n if self.straight else min(chip.registers - SPARE, BLOCK)
         self.blocks = partition(network, n, registers)
         self.width = tile_columns(n, element.name)
         self.read = {rank for rank, label in enumerate(program.labels(n)) if label is not None}
@@ -69,11 +70,11 @@ class _Writer:
     def __init__(self, shape: _Shape) -> None:
         self.shape = shape
         self.at = Assembly()
-        self.kind = shape.element.working
-        self.on = Registers(self.at, self.kind, shape.lanes)
-        self.wide = Registers(self.at, "double", shape.lanes, self.kind)
-        self.vector = self.on.vector
-        self.rows: list[str] = []
+        self.order = order_of(self.at, shape.element, shape.chip, shape.n <= SMALL)
+        self.lanes, self.kind, self.vector = self.order.lanes, self.order.kind, self.order.vector
+        self.wide = Registers(self.at, "double", self.order.working, shape.element.working)
+        self.starts: list[str] = []
+        self.fresh: list[str] = []
         self.stored: set[int] = set()
 
     def text(self) -> str:
@@ -82,9 +83,9 @@ class _Writer:
         at.enter("entry")
         at.do(f"%seen = alloca {self.vector}, align 64")
         at.do(f"store {self.vector} zeroinitializer, ptr %seen, align 64")
-        for row in range(shape.n):
-            at.lines.append(f"  %row{row} = load ptr, ptr {at.index('%rows', str(row), 'ptr')}")
-            self.rows.append(f"%row{row}")
+        self.order.begin()
+        if shape.straight:
+            self.starts = [self._start(row) for row in range(shape.n)]
         if shape.straight:
             self._look_where_to()
         before = at.stretch
@@ -98,7 +99,7 @@ class _Writer:
         seen = at.get(f"load {self.vector}, ptr %seen, align 64")
         if shape.straight:
             at.do("fence seq_cst")  # what went past the caches is there for every thread
-        at.do(f"ret i32 {at.get(f'zext i1 {self.on.is_nan_anywhere(seen)} to i32')}")
+        at.do(f"ret i32 {at.get(f'zext i1 {self.order.lost(seen)} to i32')}")
         return "\n".join(
             [
                 "define i32 @kernel("
@@ -106,7 +107,7 @@ class _Writer:
                 *at.lines,
                 "}",
                 ASKS,
-                *dict.fromkeys(self.on.declarations() + self.wide.declarations()),
+                *dict.fromkeys(self.order.declarations() + self.wide.declarations()),
                 shape.chip.attributes,
                 PAST,
             ]
@@ -115,15 +116,14 @@ class _Writer:
     def _column(self) -> None:
         """Do as many columns as a register holds, without a look at the cache."""
         at, shape, (block,) = self.at, self.shape, self.shape.blocks
-        ahead = AHEAD // (shape.width * shape.element.bytes)
-        values = {row: self._loaded(row, "%c", ahead) for row in range(shape.n)}
-        self._watch(list(values.values()))
+        values = {row: self._loaded(row, "%c", asks=True) for row in range(shape.n)}
+        self._watch()
         self._network(block, values)
-        result, address = self._result(values, "%c")
+        results = self._results(values, "%c")
         at.do("br i1 %whole, label %away, label %kept")
         for name in ("away", "kept"):
             at.enter(name)
-            shape.element.store(at, result, address, shape.lanes, past=name == "away")
+            self._store(results, past=name == "away")
             at.do("br label %tileend")
         at.enter("tileend")
 
@@ -131,7 +131,7 @@ class _Writer:
         """Find out whether results shall go past the caches, and fill whole pieces of memory at a time."""
         at = self.at
         start = at.get(f"ptrtoint ptr {at.index('%out', '%first', self.shape.element.memory)} to i64")
-        odd = at.get(f"and i64 {start}, {self.shape.lanes * self.shape.element.bytes - 1}")
+        odd = at.get(f"and i64 {start}, {self.order.working * self.shape.element.bytes - 1}")
         even = at.get(f"icmp eq i64 {odd}, 0")
         at.do(f"%whole = and i1 {even}, {at.get('icmp ne i64 %past, 0')}")
 
@@ -145,24 +145,24 @@ class _Writer:
             with_k = self._loop(f"block{place}", before)
             before = f"block{place}end"
             for row in range(place * shape.n // len(blocks), (place + 1) * shape.n // len(blocks)):
-                self._ask(row, with_k, 2)
-            fresh = [wire for wire in block.wires if wire not in self.stored]
+                self._ask(row, with_k)
             values = {wire: self._wire(wire, with_k, f"%k{place}") for wire in block.wires}
-            self._watch([values[wire] for wire in fresh])
+            self._watch()
             self._network(block, values)
             for wire in block.wires:
                 if last[wire] > place or wire in shape.read:
                     target = self._scratch(wire, f"%k{place}")
                     at.do(f"store {self.vector} {values[wire]}, ptr {target}, align 64")
             self.stored |= set(block.wires)
-            at.next_of(f"%k{place}", shape.lanes, str(shape.width), f"block{place}", before)
+            at.next_of(f"%k{place}", self.lanes, str(shape.width), f"block{place}", before)
         place = len(blocks)
         column = self._loop(f"block{place}", before)
-        untouched = [wire for wire in range(shape.n) if wire not in self.stored]
         values = _Lazily(lambda wire: self._wire(wire, column, f"%k{place}"))
-        self._watch([values[wire] for wire in untouched])
-        shape.element.store(at, *self._result(values, column), shape.lanes)
-        at.next_of(f"%k{place}", shape.lanes, str(shape.width), f"block{place}", f"block{place}end")
+        for wire in set(range(shape.n)) - self.stored:
+            values[wire]
+        self._watch()
+        self._store(self._results(values, column))
+        at.next_of(f"%k{place}", self.lanes, str(shape.width), f"block{place}", f"block{place}end")
         at.label("tileend")
 
     def _loop(self, name: str, before: str) -> str:
@@ -181,46 +181,56 @@ class _Writer:
         start = self.at.index("%scratch", str(wire * self.shape.width), self.kind)
         return self.at.index(start, offset, self.kind)
 
-    def _loaded(self, row: int, column: str, ahead: int = 0) -> str:
-        address = self.at.index(self.rows[row], column, self.shape.element.memory)
-        if ahead:
-            self._ask(row, column, ahead)
-        return self.shape.element.load(self.at, address, self.shape.lanes)
+    def _loaded(self, row: int, column: str, *, asks: bool = False) -> str:
+        if asks:
+            self._ask(row, column)
+        self.fresh.append(self.order.stored(self._address(row, column)))
+        return self.order.key(self.fresh[-1])
 
-    def _ask(self, row: int, column: str, tiles: int) -> None:
-        """Ask memory for what comes so many tiles later."""
-        start = self.at.index(self.rows[row], column, self.shape.element.memory)
-        later = self.at.index(start, str(tiles * self.shape.width), self.shape.element.memory)
-        level = 3 if self.shape.straight else 2
-        self.at.ask(later, level)
+    def _ask(self, row: int, column: str) -> None:
+        """Ask memory for what comes later."""
+        self.at.ask(self.at.index(self._address(row, column), str(AHEAD), "i8"))
 
-    def _watch(self, values: list[str]) -> None:
-        """Let a value that is not finite leave a NaN behind: then so is the sum, and the sum less itself."""
-        if not values:
-            return
-        at = self.at
-        if self.kind == "double":
-            values = [self.on.size(value) for value in values]
-        total = self.on.sum(values)
-        if self.kind == "double":
-            total = at.get(f"fmul {self.vector} {total}, {self.on.splat(sys.float_info.max / LARGEST)}")
-        seen = at.get(f"load {self.vector}, ptr %seen, align 64")
-        seen = self.on.add(seen, self.on.sub(total, total))
-        at.do(f"store {self.vector} {seen}, ptr %seen, align 64")
+    def _address(self, row: int, column: str) -> str:
+        """Return where columns of a row are; many rows' starts are looked up anew, few stay in registers."""
+        start = self.starts[row] if self.starts else self._start(row)
+        return self.at.index(start, column, self.shape.element.memory)
+
+    def _start(self, row: int) -> str:
+        return self.at.get(f"load ptr, ptr {self.at.index('%rows', str(row), 'ptr')}")
+
+    def _watch(self) -> None:
+        """Let a value that is not finite leave its mark."""
+        if self.fresh:
+            seen = self.at.get(f"load {self.vector}, ptr %seen, align 64")
+            self.at.do(f"store {self.vector} {self.order.watched(self.fresh, seen)}, ptr %seen, align 64")
+        self.fresh = []
 
     def _network(self, block: Block, values: dict[int, str]) -> None:
         for i, j, low, high in block.comparators:
             one, other = values[i], values[j]
             if low:
-                values[i] = self.on.least(one, other)
+                values[i] = self.order.least(one, other)
             if high:
-                values[j] = self.on.most(one, other)
+                values[j] = self.order.most(one, other)
 
-    def _result(self, values: Mapping[int, str], column: str) -> tuple[str, str]:
-        """Return what a column's values come to, and where it goes."""
+    def _results(self, values: Mapping[int, str], column: str) -> list[tuple[str, str]]:
+        """Return what a vector of columns comes to, part by part, and where it goes."""
         shape = self.shape
-        result = shape.program.value(values, shape.n, self.wide)
-        return result, self.at.index("%out", column, shape.element.memory)
+        target = self.at.index("%out", column, shape.element.memory)
+        made = []
+        for part in self.order.parts:
+            ranks = _Lazily(partial(self._number, values, part))
+            result = shape.program.value(ranks, shape.n, self.wide)
+            made.append((result, self.at.index(target, str(part), shape.element.memory)))
+        return made
+
+    def _number(self, values: Mapping[int, str], part: int, wire: int) -> str:
+        return self.order.number(values[wire], part)
+
+    def _store(self, results: list[tuple[str, str]], *, past: bool = False) -> None:
+        for result, address in results:
+            self.shape.element.store(self.at, result, address, self.order.working, past=past)
 
 
 class _Lazily(dict[int, str]):

@@ -12,12 +12,13 @@ PAST = "!0 = !{i32 1}"
 
 @dataclass(frozen=True)
 class Element:
-    """A dtype in memory, and what it is worked with in registers."""
+    """A dtype in memory, what it is worked with in registers, and the bits of infinity."""
 
     name: str
     memory: str
     bytes: int
     working: str
+    infinity: int
 
     @property
     def working_bytes(self) -> int:
@@ -27,6 +28,10 @@ class Element:
     def load(self, at: Assembly, address: str, lanes: int) -> str:
         """Return ``lanes`` numbers in working precision."""
         stored = at.get(f"load <{lanes} x {self.memory}>, ptr {address}, align {self.bytes}")
+        return self.widened(at, stored, lanes)
+
+    def widened(self, at: Assembly, stored: str, lanes: int) -> str:
+        """Return numbers in working precision, given as they lie in memory."""
         working = f"<{lanes} x {self.working}>"
         if self.name == "bfloat16":
             wide = at.get(f"zext <{lanes} x i16> {stored} to <{lanes} x i32>")
@@ -60,9 +65,9 @@ def _rounded_to_bfloat16(at: Assembly, value: str, lanes: int) -> str:
 
 
 ELEMENTS = {
-    "float16": Element("float16", "half", 2, "float"),
-    "bfloat16": Element("bfloat16", "i16", 2, "float"),
-    "float32": Element("float32", "float", 4, "float"),
-    "float64": Element("float64", "double", 8, "double"),
+    "float16": Element("float16", "half", 2, "float", 0x7C00),
+    "bfloat16": Element("bfloat16", "i16", 2, "float", 0x7F80),
+    "float32": Element("float32", "float", 4, "float", 0x7F800000),
+    "float64": Element("float64", "double", 8, "double", 0x7FF0000000000000),
 }
 """Every dtype that kernels read, by name."""

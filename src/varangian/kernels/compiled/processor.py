@@ -6,15 +6,22 @@ import platform
 from dataclasses import dataclass
 from functools import cache
 
+WHOLE = ("znver5",)
+"""Processors that compare four vectors of whole numbers in the time of two of others, by LLVM's names."""
+
 
 @dataclass(frozen=True)
 class Processor:
-    """A processor by LLVM's names, how many bytes a register holds, and how many there are."""
+    """A processor by LLVM's names, how many bytes a register holds, and how many there are.
+
+    ``whole`` tells whether it compares whole numbers of four bytes with twice as many units as other numbers.
+    """
 
     name: str
     features: str
     register_bytes: int
     registers: int
+    whole: bool = False
 
     def lanes(self, number_bytes: int) -> int:
         """Return how many numbers a register holds."""
@@ -44,4 +51,5 @@ def processor() -> Processor:
         size, count = 16, 32
     else:
         size, count = 16, 16
-    return Processor(binding.get_host_cpu_name(), has.flatten(), size, count)
+    name = binding.get_host_cpu_name()
+    return Processor(name, has.flatten(), size, count, name in WHOLE)
