@@ -135,7 +135,7 @@ class Points:
         origin = self.m + self.companions.index(Pivot.ORIGIN)
         norms[..., : self.m, origin] = factors.square() * self._table.values[..., : self.m, origin]
         norms[..., origin, : self.m] = norms[..., : self.m, origin]
-        return self._successor(mix, replace(self._table, values=norms), Reads.NORMS)
+        return self._successor(mix, self._table.with_values(norms), Reads.NORMS)
 
     def drawn(self, centre: Int[Tensor, "*batch"], factors: Float[Tensor, "*batch m"]) -> Points:
         """Return the points drawn to one of them: c + factor (x - c)."""

@@ -6,7 +6,7 @@ huge, large terms cancel: the entry is then inexact, and the table says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,16 +19,30 @@ FINE, COARSE = 1e-4, 1e-2
 """A folded squared distance below this share of its largest terms is inexact: by float64, by float32."""
 
 
-@dataclass(frozen=True, eq=False)
 class Table:
     """Squared distances between points, and which tables of a batch are exact; None says all.
 
     ``cancellation`` is how much may cancel in folding, by how they were measured.
     """
 
-    values: Float[Tensor, "*batch k k"]
-    exact: Bool[Tensor, "*batch"] | None = None
-    cancellation: float = FINE
+    def __init__(
+        self,
+        values: Float[Tensor, "*batch k k"],
+        exact: Bool[Tensor, "*batch"] | None = None,
+        cancellation: float = FINE,
+    ) -> None:
+        self._known = values, exact
+        self.cancellation = cancellation
+
+    @property
+    def values(self) -> Float[Tensor, "*batch k k"]:
+        """Return the distances."""
+        return self._known[0]
+
+    @property
+    def exact(self) -> Bool[Tensor, "*batch"] | None:
+        """Return which tables are exact, or None."""
+        return self._known[1]
 
     @property
     def inexact(self) -> Bool[Tensor, "*batch"]:
@@ -44,13 +58,28 @@ class Table:
 
     def folded(self, weights: Float[Tensor, "*#batch q k"]) -> Table:
         """Return the tables of the combinations with these weights, each row of which sums to one."""
-        values, exact = fold(self.values, weights, self.cancellation)
-        return replace(self, values=values, exact=exact if self.exact is None else exact & self.exact)
+        return Folded(self, weights)
 
     def renewed(self, fresh: Float[Tensor, "*batch k k"], stale: Bool[Tensor, "*#batch"]) -> Table:
         """Return the tables, of which the stale are as freshly measured, the others the same to the bit."""
         values = torch.where(stale[..., None, None], fresh, self.values)
-        return replace(self, values=values, exact=stale | ~self.inexact)
+        return Table(values, stale | ~self.inexact, self.cancellation)
+
+    def with_values(self, values: Float[Tensor, "*batch k k"]) -> Table:
+        """Return a table of other values, as exact as this."""
+        return Table(values, self.exact, self.cancellation)
+
+
+class Folded(Table):
+    """Tables of combinations, made when a stage asks for them: a rule on coordinates asks for none."""
+
+    def __init__(self, before: Table, weights: Float[Tensor, "*#batch q k"]) -> None:
+        self.before, self.weights, self.cancellation = before, weights, before.cancellation
+
+    @cached_property
+    def _known(self) -> tuple[Tensor, Tensor | None]:  # type: ignore[override]
+        values, exact = fold(self.before.values, self.weights, self.cancellation)
+        return values, exact if self.before.exact is None else exact & self.before.exact
 
 
 @lanes_instead_of_threads()

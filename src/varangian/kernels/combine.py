@@ -23,10 +23,11 @@ from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.jit import Compiler
 from varangian.kernels.compiled.sums import sum_code, sum_columns
 from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
-from varangian.kernels.compiled.tiles import BYTES, TILE, Step, address_of, give, run
+from varangian.kernels.compiled.tiles import BYTES, PITCH, TILE, Step, address_of, give, run
 from varangian.kernels.eager import LONGEST_NETWORK
 from varangian.kernels.places import Places, readable
 from varangian.kernels.programs import Program
+from varangian.kernels.ranges import Ranges
 from varangian.kernels.rows import Rows
 
 FEW = 2**13
@@ -35,7 +36,10 @@ FEW = 2**13
 WORKING = {"float": "float32", "double": "float64"}
 """Kinds of numbers in a tile, by the names of dtypes."""
 
-ROW = 8 * TILE
+FEW_STRETCHES = 4
+"""Stretches of long rows for a lane, each of which takes a while to prepare."""
+
+ROW = 8 * PITCH
 """Bytes that a row of a tile may take."""
 
 Finish = Callable[[Stretch, int, int], Sequence[Step]]
@@ -80,6 +84,11 @@ class Shares:
     def together(self) -> NDArray[np.float64]:
         """Return the weights as compiled code reads them, if there are sums."""
         return np.empty(0) if self.weights is None else grouped(self.weights)
+
+    @property
+    def ranges(self) -> Ranges | None:
+        """Return how the sums are put together of ranges of rows, if every row of a sum weighs the same."""
+        return None if self.weights is None or not self.alone else Ranges.of(self.weights)
 
     @property
     def room(self) -> int:
@@ -146,7 +155,7 @@ def reduced_mix(
 
 def lines(kind: str, m: int, tile: int) -> NDArray[np.uint64]:
     """Return where the m rows of a tile are."""
-    size = BYTES[kind] * TILE
+    size = BYTES[kind] * PITCH
     return np.arange(tile, tile + m * size, size, dtype=np.uint64)
 
 
@@ -180,6 +189,7 @@ def _go_over(
     """
     rows.reads += 1
     places, shares = Places(rows), shares_of(rows, weights)
+    ranges = [share.ranges if weights.shape[-2] > 1 else None for share in shares]
     single = targets is not None and weights.shape[-2] == 1
 
     def work(part: Stretch) -> NDArray[np.int64] | None:
@@ -187,6 +197,8 @@ def _go_over(
         kind = kinds[part.segment]
         if targets is not None and single and kind == "float" and share.alone:
             start = _sum(places, part, share, int(targets[part.segment][part.run, 0]))
+        elif kind == "float" and (of_ranges := ranges[part.run]) is not None:
+            start = _sum_ranges(places, part, share, of_ranges, finish, more)
         if start == part.stop:
             return None
         tile = scratch(share.room + more)
@@ -195,10 +207,30 @@ def _go_over(
         run([load, *sums, *finish(part, made, free)], start, part.stop)
         return places.found(share.rows, counts)
 
-    parts = list(stretches(rows, [TILE] * len(rows.segments)))
+    parts = list(stretches(rows, [TILE] * len(rows.segments), each=FEW_STRETCHES))
     for part, found in zip(parts, carry_out(work, parts, rows.n), strict=True):
         if found is not None and found.any():
             rows.count(part.run, torch.from_numpy(found))
+
+
+def _sum_ranges(
+    places: Places, part: Stretch, share: Shares, ranges: Ranges, finish: Finish, more: int
+) -> int:
+    """Make sums from the rows where they lie, and let them be finished; a few twice to fill the last tile.
+
+    Return how far that went: nowhere if there are fewer columns than a tile has, or a value is not finite.
+    """
+    if part.stop - part.start < TILE:
+        return part.start
+    free = scratch(ranges.room + ROW * len(ranges.scales) + more)
+    made, lost = free + ranges.room, np.zeros(1, np.int64)
+    sums = ranges.step(places.element(part), places.of(part, share.rows), made, free, lost)
+    steps = [sums, *finish(part, made, made + ROW * len(ranges.scales))]
+    whole = part.start + (part.stop - part.start) // TILE * TILE
+    run(steps, part.start, whole)
+    if whole < part.stop:
+        run(steps, part.stop - TILE, part.stop)
+    return part.start if lost[0] else part.stop
 
 
 def _sum(places: Places, part: Stretch, share: Shares, out: int) -> int:

@@ -17,12 +17,12 @@ from varangian.kernels.combine import column_step, grouped
 from varangian.kernels.compiled.combine import TOGETHER, combine
 from varangian.kernels.compiled.distances import PANEL, pairs, side
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
-from varangian.kernels.compiled.tiles import TILE, Step, run
+from varangian.kernels.compiled.tiles import PITCH, Step, run
 from varangian.kernels.places import Places
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows
 
-ROW = 8 * TILE
+ROW = 8 * PITCH
 """Bytes of a row of a tile."""
 
 

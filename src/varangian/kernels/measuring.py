@@ -23,7 +23,7 @@ from varangian.kernels.combine import FEW, ROW, WORKING, column_step, lines, sha
 from varangian.kernels.compiled.combine import TOGETHER
 from varangian.kernels.compiled.distances import PANEL, Ahead, pairs, side
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
-from varangian.kernels.compiled.tiles import BYTES, TILE, Step, run
+from varangian.kernels.compiled.tiles import BYTES, PITCH, Step, run
 from varangian.kernels.places import Places, readable
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows
@@ -148,7 +148,7 @@ class _Look:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return the tables of the panels of a stretch, and what is not finite in it."""
         kind = "double" if self.double(part.segment, careful=careful) else "float"
-        size = TILE * BYTES[kind]
+        size = PITCH * BYTES[kind]
         kernels = [(place, network_of(program, self.m, WORKING[kind])) for place, program in self.programs]
         share = None if self.shares is None else self.shares[part.run]
         room = ROW * (self.m + len(self.below) + plan.spare + TOGETHER) + (share.room if share else 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from varangian.kernels.compiled.assembly import Assembly
 from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.registers import Registers
-from varangian.kernels.compiled.tiles import BYTES, STEP, TILE, address_of, arguments, step_compiler
+from varangian.kernels.compiled.tiles import BYTES, PITCH, STEP, TILE, address_of, arguments, step_compiler
 
 TOGETHER = 4
 """Sums that are made together, so that what is loaded and widened is used so often."""
@@ -32,10 +32,10 @@ def combine_code(kind: str) -> str:
     with at.counted("group", groups) as group:
         first = at.get(f"mul i64 {group.counter}, {n}")
         given = at.index(weights, first, f"[{TOGETHER} x double]")
-        made = at.index(target, group.counter, f"[{TOGETHER * TILE} x {kind}]")
+        made = at.index(target, group.counter, f"[{TOGETHER * PITCH} x {kind}]")
         with at.counted("column", str(TILE), step=vectors * lanes) as column:
             with at.counted("row", n, carried=nothing) as row:
-                source = at.index(tile, row.counter, f"[{TILE} x {kind}]")
+                source = at.index(tile, row.counter, f"[{PITCH} x {kind}]")
                 values = [
                     on.widened(at.get(_load(at, source, column.counter, v, lanes, kind)))
                     for v in range(vectors)
@@ -51,7 +51,7 @@ def combine_code(kind: str) -> str:
                         row.values[place] = at.get(f"call {on.vector} @llvm.fmuladd.v{lanes}f64({added})")
             for place, total in enumerate(row.values):
                 output, v = divmod(place, vectors)
-                _store(at, total, at.index(made, str(output * TILE), kind), column.counter, v, lanes, kind)
+                _store(at, total, at.index(made, str(output * PITCH), kind), column.counter, v, lanes, kind)
     at.do("ret void")
     declared = f"declare {on.vector} @llvm.fmuladd.v{lanes}f64({on.vector}, {on.vector}, {on.vector})"
     return "\n".join([STEP, *at.lines, "}", declared, chip.attributes])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.processor import processor
-from varangian.kernels.compiled.tiles import BYTES, STEP, TILE, address_of, arguments, step_compiler
+from varangian.kernels.compiled.tiles import BYTES, PITCH, STEP, TILE, address_of, arguments, step_compiler
 
 PANEL = 32 * TILE
 """Columns whose tables are added up where they are made; panels are added up in order afterwards."""
@@ -60,7 +60,7 @@ def pairs_code(kind: str, ahead: Ahead | None) -> str:
     with at.counted("pair", count) as pair:
         entry = at.index(table, pair.counter, "{ i64, i64 }")
         blocks = [at.get(f"load i64, ptr {at.index(entry, str(place), 'i64')}") for place in range(2)]
-        starts = [at.index(tile, block, f"[{rows * TILE} x {kind}]") for block in blocks]
+        starts = [at.index(tile, block, f"[{rows * PITCH} x {kind}]") for block in blocks]
         later = _later(at, ahead, pair.counter, *more) if ahead else []
         zeros = [(vector, "zeroinitializer")] * area
         with at.counted("column", str(TILE), step=lanes, carried=zeros) as column:
@@ -124,7 +124,7 @@ def _flush(at: Assembly) -> None:
 
 
 def _row(at: Assembly, start: str, row: int, column: str, kind: str, load: str, size: int) -> str:
-    place = at.index(at.index(start, str(row * TILE), kind), column, kind)
+    place = at.index(at.index(start, str(row * PITCH), kind), column, kind)
     return at.get(f"{load}, ptr {place}, align {size}")
 
 

@@ -33,13 +33,15 @@ class Stretch(NamedTuple):
     stop: int
 
 
-def stretches(rows: Rows, tiles: Sequence[int], runs: Sequence[int] | None = None) -> Iterator[Stretch]:
+def stretches(
+    rows: Rows, tiles: Sequence[int], runs: Sequence[int] | None = None, *, each: int = EACH
+) -> Iterator[Stretch]:
     """Yield all columns of all runs, or of some; whole tiles together, whose width each segment has its own.
 
     No stretch is shorter than a tile, unless the segment is: what is done again to fill the last tile lies in
     the same stretch. Where stretches are cut depends on the lanes, and so no result may depend on that.
     """
-    share = EACH * lanes()
+    share = each * lanes()
     for segment, (part, tile) in enumerate(zip(rows.segments, tiles, strict=True)):
         step = max(1, STRETCH // (rows.n * tile), -(-part.width // (share * tile))) * tile
         starts = [*range(0, part.width - tile + 1, step)] or [0][: part.width]

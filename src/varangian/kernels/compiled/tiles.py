@@ -25,6 +25,9 @@ from varangian.kernels.rows import LARGEST
 TILE = 512
 """Columns in a tile: two kibibytes of float32 in a row, so that a hundred rows stay in the second cache."""
 
+PITCH = TILE + 16
+"""Columns from one row of a tile to the next: no power of two, or all rows would share a few cache lines."""
+
 STEP = "define void @kernel(ptr %args, i64 %start, i64 %width) #0 {"
 """How the function of a step begins."""
 
@@ -109,7 +112,7 @@ def take_code(element: str, kind: str, sanitise: bool, asks: bool) -> str:
     part = at.get(f"icmp ult i64 %width, {TILE}")
     with at.counted("row", n) as row:
         source = at.get(f"load ptr, ptr {at.index(rows, row.counter, 'ptr')}")
-        target = at.index(tile, row.counter, f"[{TILE} x {kind}]")
+        target = at.index(tile, row.counter, f"[{PITCH} x {kind}]")
         absent = at.get(f"icmp eq ptr {source}, null")
         unfilled = at.get(f"or i1 {absent}, {part}")
         with at.counted("zero", at.get(f"select i1 {unfilled}, i64 {TILE}, i64 0"), step=lanes) as zero:
@@ -187,7 +190,7 @@ def give_code(element: str, kind: str) -> str:
     whole = at.get(f"and i64 %width, {-lanes}")
     with at.counted("row", n) as row:
         target = at.get(f"load ptr, ptr {at.index(targets, row.counter, 'ptr')}")
-        source = at.index(tile, row.counter, f"[{TILE} x {kind}]")
+        source = at.index(tile, row.counter, f"[{PITCH} x {kind}]")
         begin = at.index(target, "%start", into.memory)
         for name, start, stop, count in (("many", "0", whole, lanes), ("few", whole, "%width", 1)):
             on = Registers(at, "double", count, kind)

@@ -1,0 +1,102 @@
+"""Sums in which every row counts the same, put together from sums of ranges of the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from varangian.kernels.compiled.ranges import chosen_sums, strip_columns
+from varangian.kernels.compiled.tiles import Step
+
+Taken = NDArray[np.bool_]
+"""Which sums take which rows, ``(m, k)``; or all of which ranges."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranges:
+    """Parts of sums: what all take, then the other rows, then ranges of these; see ``chosen_sums``.
+
+    ``order`` has the rows that all take first, so many as ``common`` says, then those that most take. The
+    lists of the ranges' parts, and then of the sums', stand one after the other in ``listed``, and end at
+    ``ends``. Sums are multiplied by ``scales``.
+    """
+
+    order: NDArray[np.intp]
+    common: int
+    listed: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    scales: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, weights: NDArray[np.float64]) -> Ranges | None:
+        """Return what weights ``(m, k)`` ask for, or None if rows count differently in a sum."""
+        taken = weights != 0
+        scales = weights[np.arange(len(weights)), taken.argmax(1)]
+        if not np.array_equal(weights, taken * scales[:, None]):
+            return None
+        counts = taken.sum(0)
+        order = np.argsort(-counts, kind="stable")
+        common = int((counts == len(weights)).sum())
+        used = _ranges(taken[:, order[common:]])
+        of_ranges = []
+        parts = [np.full((len(weights), 1), common > 0), used[0][:, : len(order) - common]]
+        for level, ranges in enumerate(used[1:], 1):
+            for place in ranges.sum(0).nonzero()[0]:
+                of_ranges.append(np.arange(place << level, (place + 1) << level) + 1)
+                parts.append(ranges[:, place, None])
+        of_sums = np.concatenate(parts, axis=1)
+        listed = np.concatenate([*of_ranges, of_sums.nonzero()[1]])
+        lengths = [*map(len, of_ranges), *of_sums.sum(1)]
+        return cls(order, common, listed, np.cumsum(lengths), scales)
+
+    @property
+    def room(self) -> int:
+        """Return how many bytes all parts of a strip of columns take."""
+        return self._strip * (1 + len(self.order) - self.common + self._count)
+
+    def step(
+        self, element: str, rows: NDArray[np.uint64], tile: int, room: int, lost: NDArray[np.int64]
+    ) -> Step:
+        """Return the step that sums rows, given where they are, into a tile."""
+        return Step.of(
+            chosen_sums(element),
+            rows[self.order],
+            self.common,
+            len(self.order),
+            self.ends,
+            self._places,
+            self._count,
+            self.scales,
+            len(self.scales),
+            tile,
+            room,
+            lost,
+        )
+
+    @property
+    def _count(self) -> int:
+        """Return how many ranges there are."""
+        return len(self.ends) - len(self.scales)
+
+    @property
+    def _strip(self) -> int:
+        return 8 * strip_columns()
+
+    @cached_property
+    def _places(self) -> NDArray[np.int64]:
+        return self.listed * self._strip
+
+
+def _ranges(taken: Taken) -> list[Taken]:
+    """Return which sums take which ranges of one row, of two, of four, and so on: always the largest."""
+    k = taken.shape[1]
+    levels = [np.zeros((len(taken), 1 << (k - 1).bit_length()), np.bool_)]
+    levels[0][:, :k] = taken
+    while levels[-1].shape[1] > 1:
+        halves = levels[-1].reshape(len(taken), -1, 2)
+        levels.append(halves[..., 0] & halves[..., 1])
+    return [*(whole & ~np.repeat(above, 2, axis=1) for whole, above in pairwise(levels)), levels[-1]]

@@ -1,0 +1,92 @@
+"""Sums in which every row counts the same: put together from ranges, they are what they are row by row."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from kernels.examples import normal
+
+from varangian.kernels import combine
+from varangian.kernels.combine import combined, reduced_mix
+from varangian.kernels.compiled.tiles import TILE
+from varangian.kernels.programs import Trimmed
+from varangian.kernels.ranges import Ranges
+from varangian.kernels.rows import Rows, Segment
+
+
+def chosen(m: int, n: int, share: float, seed: int) -> np.ndarray:
+    """Return weights of sums that take each row with this probability, and at least one."""
+    generator = np.random.default_rng(seed)
+    taken = generator.random((m, n)) < share
+    taken[np.arange(m), generator.integers(n, size=m)] = True
+    return taken / taken.sum(1, keepdims=True)
+
+
+def second_read(x: torch.Tensor) -> Rows:
+    """Return rows that have been looked at before."""
+    rows = Rows([Segment(x)])
+    rows.reads = 1
+    return rows
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 0.95, 1.0])
+@pytest.mark.parametrize(("m", "n"), [(2, 1), (3, 2), (5, 7), (25, 25), (9, 40)])
+def test_every_sum_takes_what_it_should(m: int, n: int, share: float) -> None:
+    weights = chosen(m, n, share, seed=m + n)
+    ranges = Ranges.of(weights)
+    assert ranges is not None
+    values = np.random.default_rng(0).integers(100, size=n)  # so that sums are exact
+    parts = [values[ranges.order[: ranges.common]].sum(), *values[ranges.order[ranges.common :]]]
+    lists = np.split(ranges.listed, ranges.ends[:-1])
+    parts += [sum(parts[place] for place in one) for one in lists[: len(lists) - m]]
+    sums = [sum(parts[place] for place in one) for one in lists[len(lists) - m :]]
+    assert sums == ((weights != 0) @ values).tolist()
+    assert ranges.scales.tolist() == weights.max(1).tolist()
+
+
+def test_rows_that_count_differently_are_not_put_together() -> None:
+    assert Ranges.of(np.array([[0.5, 0.5], [0.25, 0.75]])) is None
+
+
+def test_a_common_part_is_made_once() -> None:
+    weights = (1 - np.eye(16, 32)) / 31
+    ranges = Ranges.of(weights)
+    assert ranges is not None
+    assert ranges.common == 16
+    assert 3 * len(ranges.listed) < 16 * 31  # what would be added row by row
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("d", [combine.FEW, combine.FEW + 3 * TILE + 77])
+def test_sums_of_rows_in_memory(d: int, dtype: torch.dtype, compiled: None) -> None:
+    x, weights = normal(25, d, dtype=dtype), torch.from_numpy(chosen(25, 25, 0.8, seed=1))
+    out = torch.empty(25, d, dtype=dtype)
+    combined(second_read(x), weights, [out])
+    exact = weights @ x.double()
+    bound = torch.finfo(dtype).eps * exact.abs() + torch.finfo(dtype).smallest_normal
+    assert ((out.double() - exact).abs() <= bound).all()
+
+
+@pytest.mark.parametrize("place", [0, combine.FEW // 2, combine.FEW + 76])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 3e38])
+def test_a_value_that_is_not_finite_counts_as_zero(value: float, place: int, compiled: None) -> None:
+    x, weights = normal(11, combine.FEW + 77), torch.from_numpy(chosen(11, 11, 0.8, seed=2))
+    x[3, place] = value
+    clean = torch.where(x.isfinite(), x, 0.0)
+    out, wanted = torch.empty(x.shape[1]), torch.empty(x.shape[1])
+    reduced_mix(Trimmed(2), second_read(x), weights, [out])
+    reduced_mix(Trimmed(2), second_read(clean), weights, [wanted])
+    assert out.isfinite().all()
+    assert torch.allclose(out, wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_a_row_leaves_no_trace_in_sums_without_it(compiled: None) -> None:
+    x = normal(9, combine.FEW)
+    weights = torch.from_numpy((1 - np.eye(9)) / 8)
+    huge = x.clone()
+    huge[4] = 1e30
+    outs = [torch.empty(9, combine.FEW) for _ in range(2)]
+    for values, out in zip((x, huge), outs, strict=True):
+        combined(second_read(values), weights, [out])
+    assert torch.equal(outs[0][4], outs[1][4])
