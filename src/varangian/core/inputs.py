@@ -82,7 +82,7 @@ def as_tensor(leaf: Any) -> Tensor:
         if leaf.layout is not torch.strided or leaf.is_meta:
             kind = "meta" if leaf.is_meta else str(leaf.layout).removeprefix("torch.")
             raise InputError(f"A {kind} tensor arrived, which cannot be read in columns; pass a dense one.")
-        return leaf.detach()
+        return leaf.detach() if leaf.requires_grad else leaf
     if isinstance(leaf, np.ndarray):
         return _from_numpy(leaf)
     return from_dlpack(leaf)
@@ -111,8 +111,9 @@ def like(result: Tensor, leaf: Any) -> Any:
 
 
 def _is_array(x: Any) -> bool:
-    is_jax = "jax" in sys.modules and isinstance(x, sys.modules["jax"].Array)
-    return isinstance(x, (Tensor, np.ndarray)) or is_jax
+    if isinstance(x, (Tensor, np.ndarray)):
+        return True
+    return "jax" in sys.modules and isinstance(x, sys.modules["jax"].Array)
 
 
 def _from_numpy(array: NDArray[Any]) -> Tensor:

@@ -88,13 +88,13 @@ def aggregate(
         raise InputError(f"stream = {stream!r} arrived; pass a varangian.Stream, Stream(seed) for instance.")
     vectors = read(x)
     parts = stage.stages()
-    wanted = {p for part in parts for p in part.pivots} - {Pivot.MEDIAN}
+    wanted: set[Pivot] = {p for part in parts for p in part.pivots if p is not Pivot.MEDIAN}
     extras = extra_vectors(stage, vectors, wanted, state, pivot)
     sanitise = any(part.robust for part in parts) and not any(part.missing for part in parts)
     rows = vectors.rows(list(extras.values()), sanitise=sanitise)
     admit(stage, rows.n)
     call = Call(_parties(stage, rows, weights, cap, mass), stream)
-    companions = [*extras, *({Pivot.ORIGIN} & wanted)]
+    companions = [*extras, *(pivot for pivot in wanted if pivot is Pivot.ORIGIN)]
     subsets = stage.foreseen(rows.d, call)
     points = stage.advance(Points(rows.n, companions, rows=rows, subsets=subsets), call)
     many = parts[-1].mixes

@@ -17,6 +17,7 @@ from varangian.kernels.compiled.radix import selection_code, selection_columns, 
 from varangian.kernels.compiled.tasks import (
     Stretch,
     addresses,
+    begins,
     carry_out,
     few_columns,
     name_of,
@@ -53,11 +54,11 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
         on_cuda.reduce(program, rows, outputs)
         return
     rows.reads += 1
-    past = rows.batch_size * rows.n * rows.d * rows.segments[0].sample.element_size() >= LARGE
+    past = rows.batch_size * rows.n * rows.d * rows.segments[0].sample.itemsize >= LARGE
     kernels = [kernel_of(program, rows.n, name_of(segment.sample.dtype), past) for segment in rows.segments]
     tables = [addresses(segment.vectors) for segment in rows.segments]
-    targets = [addresses(output[..., None, :])[:, 0].tolist() for output in outputs]
-    sources = [range(table.ctypes.data, table.ctypes.data + table.nbytes, 8 * rows.n) for table in tables]
+    targets = [begins(output) for output in outputs]
+    sources = [range(first := table.ctypes.data, first + table.nbytes, 8 * rows.n) for table in tables]
 
     def work(stretch: Stretch) -> Tensor | None:
         segment, run, start, stop = stretch

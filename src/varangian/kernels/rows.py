@@ -125,7 +125,7 @@ class Rows:
         self.device = self.segments[0].sample.device
         self.nonfinite = torch.zeros(*self.batch, self.n, dtype=torch.int64, device=self.device)
 
-    @property
+    @cached_property
     def d(self) -> int:
         """Return the number of coordinates of a vector."""
         return sum(segment.width for segment in self.segments)

@@ -44,9 +44,12 @@ def stretches(
     share = each * lanes()
     for segment, (part, tile) in enumerate(zip(rows.segments, tiles, strict=True)):
         step = max(1, STRETCH // (rows.n * tile), -(-part.width // (share * tile))) * tile
-        starts = [*range(0, part.width - tile + 1, step)] or [0][: part.width]
+        if part.width <= step:
+            ends = [0, part.width][: 2 * part.width]
+        else:
+            ends = [*range(0, part.width - tile + 1, step), part.width]
         for run in range(rows.batch_size) if runs is None else runs:
-            for start, stop in pairwise([*starts, part.width]):
+            for start, stop in pairwise(ends):
                 yield Stretch(segment, run, start, stop)
 
 
@@ -89,11 +92,19 @@ def addresses(vectors: Tensor | Sequence[Tensor]) -> NDArray[np.uint64]:
         return np.concatenate([addresses(part) for part in vectors], axis=1)
     first, size = vectors.data_ptr(), vectors.element_size()
     if vectors.ndim == AXES_OF_ONE and (step := vectors.stride(0) * size) > 0:
-        return np.arange(first, first + len(vectors) * step, step, dtype=np.uint64)[None]
+        return np.arange(first, first + vectors.shape[0] * step, step, dtype=np.uint64)[None]
     places = np.zeros((), dtype=np.int64)
     for count, stride in zip(vectors.shape[:-1], vectors.stride()[:-1], strict=True):
         places = places[..., None] + np.arange(count) * (stride * size)
     return (places.reshape(-1, vectors.shape[-2]) + first).astype(np.uint64)
+
+
+def begins(vectors: Tensor) -> list[int]:
+    """Return where the vectors ``(*batch, d)`` begin."""
+    if vectors.ndim == 1:
+        return [vectors.data_ptr()]
+    places: list[int] = addresses(vectors[..., None, :])[:, 0].tolist()
+    return places
 
 
 def name_of(dtype: torch.dtype) -> str:
