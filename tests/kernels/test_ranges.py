@@ -64,7 +64,8 @@ def test_sums_of_rows_in_memory(d: int, dtype: torch.dtype, compiled: None) -> N
     out = torch.empty(25, d, dtype=dtype)
     combined(second_read(x), weights, [out])
     exact = weights @ x.double()
-    bound = torch.finfo(dtype).eps * exact.abs() + 1e-12  # the other order of float64
+    kind = torch.finfo(dtype)
+    bound = kind.eps * (exact.abs() + kind.smallest_normal) + 1e-12  # the other order of float64
     assert ((out.double() - exact).abs() <= bound).all()
 
 
