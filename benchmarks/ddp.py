@@ -1,6 +1,6 @@
 """Measure a training step of PyTorch's DDP on gloo, beside Varangian's hook and FaultWatch.
 
-    python benchmarks/ddp.py [ranks] [million parameters] [rounds] [FILE.json]
+    python benchmarks/ddp.py [ranks] [million parameters] [rounds] [FILE.json] [batch] [way, way, ...]
 
 One process per rank, one thread each, on this machine. All ways take turns on the same ranks. As root, the
 ranks run in a network of their own, and the bytes are those that its loopback device carried, headers and
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -29,6 +30,29 @@ from varangian.torch import FaultWatch, register
 
 Hook = Callable[[DistributedDataParallel], object]
 INSIDE = "VARANGIAN_BENCH_NETWORK"
+
+
+class Timed(FaultWatch):
+    """Counts the seconds of CPU that this rank's watch takes."""
+
+    spent = 0.0
+
+    def look(self, *bucket: Any) -> None:
+        """Look, against the clock."""
+        self.timed(super().look, *bucket)
+
+    def conclude(self) -> list[Any]:
+        """Conclude, against the clock."""
+        found: list[Any] = self.timed(super().conclude)
+        return found
+
+    def timed(self, call: Callable[..., Any], *given: Any) -> Any:
+        """Call, against the clock."""
+        start = time.thread_time()
+        try:
+            return call(*given)
+        finally:
+            Timed.spent += time.thread_time() - start
 
 
 def gathered(model: DistributedDataParallel) -> None:
@@ -57,7 +81,7 @@ def ways(n: int) -> dict[str, tuple[Hook, float]]:
         rules["Krum(f=0)"] = vg.Krum(f=0)
     return {
         "DDP": (lambda model: None, ring),
-        "DDP + FaultWatch": (lambda model: FaultWatch().register(model), ring),
+        "DDP + FaultWatch": (lambda model: Timed().register(model), ring),
         **{name: (lambda model, rule=rule: register(model, rule), ring) for name, rule in rules.items()},  # type: ignore[misc]
         "all-gather + Median": (gathered, n - 1),
     }
@@ -78,18 +102,19 @@ def network(size: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def rank_of(rank: int, n: int, size: int, rounds: int, batch: int, port: int, out: Path) -> None:
+def rank_of(
+    rank: int, n: int, size: int, rounds: int, batch: int, port: int, out: Path, chosen: list[str]
+) -> None:
     """Be one rank."""
     torch.set_num_threads(1)
     store = dist.TCPStore("127.0.0.1", port, is_master=rank == 0)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=n)
     x = torch.randn(batch, 1024, generator=torch.Generator().manual_seed(rank))
-    table = ways(n)
+    table = {name: ways(n)[name] for name in chosen}
     seconds: dict[str, list[float]] = {name: [] for name in table}
     moved: dict[str, list[float]] = {name: [] for name in table}
     watched: list[float] = []
-    net = network(size)
-    d = 4 * sum(p.numel() for p in net.parameters())
+    d = 4 * sum(p.numel() for p in network(size).parameters())
     models = {}
     for name, (ready, _) in table.items():
         models[name] = DistributedDataParallel(network(size))
@@ -98,14 +123,14 @@ def rank_of(rank: int, n: int, size: int, rounds: int, batch: int, port: int, ou
         for name, model in models.items():
             model.zero_grad()
             dist.barrier()
+            Timed.spent = 0.0
             before, start = carried(), time.perf_counter()
             model(x).square().mean().backward()
             dist.barrier()
             if turn > 1:  # DDP rebuilds its buckets after the first
                 seconds[name].append(time.perf_counter() - start)
                 moved[name].append((carried() - before) / n / d)
-    for _ in range(rounds):
-        watched.append(sketching(net, d))
+                watched += [Timed.spent] * (name == "DDP + FaultWatch")
     if rank == 0:
         found = {"seconds": seconds, "moved": moved, "bytes": d, "sketch": watched}
         out.write_text(json.dumps(found))
@@ -113,20 +138,9 @@ def rank_of(rank: int, n: int, size: int, rounds: int, batch: int, port: int, ou
     dist.destroy_process_group()
 
 
-def sketching(net: nn.Module, d: int) -> float:
-    """Return the seconds of CPU in which a rank sketches its gradient and is told of the others'."""
-    watch, flat = FaultWatch(), torch.randn(d // 4)
-    watch.join(None)
-    watch.look(flat, 0)
-    watch.conclude()
-    dist.barrier()
-    start = time.thread_time()
-    watch.look(flat, 0)
-    watch.conclude()
-    return time.thread_time() - start
-
-
-def main(n: int = 4, size: int = 25, rounds: int = 3, path: str = "") -> None:
+def main(
+    n: int = 4, size: int = 25, rounds: int = 3, path: str = "", batch: int = 128, names: str = ""
+) -> None:
     """Run the ranks and print a table."""
     if os.geteuid() == 0 and INSIDE not in os.environ:
         inside = 'ip link set lo up 2>/dev/null || ifconfig lo up; exec "$0" "$@"'
@@ -136,14 +150,15 @@ def main(n: int = 4, size: int = 25, rounds: int = 3, path: str = "") -> None:
                 command, env={**os.environ, INSIDE: "1", "GLOO_SOCKET_IFNAME": "lo"}, check=False
             ).returncode
         )
-    batch = 128
+    chosen = [name.strip() for name in names.split(",")] if names else list(ways(n))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "found.json")
-        processes.spawn(rank_of, (n, size, rounds, batch, 29517, out), nprocs=n)
+        processes.spawn(rank_of, (n, size, rounds, batch, 29517, out, chosen), nprocs=n)
         found = json.loads(out.read_text())
     base = statistics.median(found["seconds"]["DDP"])
     rows = []
-    for name, (_, formula) in ways(n).items():
+    for name in chosen:
+        formula = ways(n)[name][1]
         median = statistics.median(found["seconds"][name])
         pairs = zip(found["seconds"][name], found["seconds"]["DDP"], strict=True)
         rows.append(
@@ -157,7 +172,7 @@ def main(n: int = 4, size: int = 25, rounds: int = 3, path: str = "") -> None:
                 "formula": round(formula, 3),
             }
         )
-    sketch = statistics.median(found["sketch"])
+    sketch = statistics.median(found["sketch"] or [0.0])
     print(f"{n} ranks of gloo, {found['bytes'] / 4e6:.1f} M parameters, batch {batch}, {rounds} rounds")
     print(f"{'':22}{'seconds':>9}{'x DDP':>8}{'bytes/d':>9}{'formula':>9}")
     for row in rows:

@@ -84,9 +84,10 @@ def test_the_model_of_a_clean_run_holds() -> None:
     seen = []
 
     def spread(gradients: Tensor, step: int) -> Tensor:
-        raw = job.detector._past
-        if len(raw) > job.detector.warm:
-            seen.append(raw[-1] / job.detector._spreads())
+        detector = job.detector
+        if detector._seen > detector.warm:
+            last = detector._past[:, (detector._seen - 1) % detector._past.shape[1]].T
+            seen.append(last / detector._spreads())
         return gradients
 
     job.run(1500, spread)

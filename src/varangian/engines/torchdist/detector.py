@@ -17,8 +17,8 @@ exp(-h) in each step.
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -62,8 +62,8 @@ class Detector:
         tests = math.log(len(MEASURES) * n / (rate / 2))
         self.threshold = 1 + tests / DECAY
         self.height = tests
-        self.step = 0
-        self._past: deque[NDArray[np.float64]] = deque(maxlen=window)
+        self.step = self._seen = 0
+        self._past = np.full((3, window, n), np.nan)
         self._climbed = np.zeros((n, len(MEASURES)))
         self._prints = np.full(n, -1.0)
 
@@ -98,7 +98,7 @@ class Detector:
         """Return who deviates from the others, in this step or for many."""
         measured = _logarithms(sketches[sound])
         raw = np.full((self.n, measured.shape[1]), np.nan)
-        raw[sound] = measured - np.median(measured, axis=0)
+        raw[sound] = measured - _median(measured)
         known = self.step > self.warm
         faults = []
         if known:
@@ -109,19 +109,27 @@ class Detector:
             self._climbed = np.clip(self._climbed + climb, 0, 2 * self.height)
             faults += _exceeding(step, one_sided, self.threshold, "")
             faults += _exceeding(step, self._climbed, self.height, ", for many steps")
-        self._past.append(raw)
+        self._past[:, self._seen % self._past.shape[1]] = raw.T
+        self._seen += 1
         return faults
 
     def _spreads(self) -> NDArray[np.float64]:
         """Return the spread of each measure, on the narrower side of the median."""
-        past = np.concatenate(self._past)
-        sides = [np.where(past < 0, -past, np.nan), np.where(past > 0, past, np.nan)]
-        both = [
-            [np.median(column[~np.isnan(column)]) if (column > 0).any() else 0.0 for column in side.T]
-            for side in sides
+        past = np.sort(self._past.reshape(len(self._past), -1))  # what is not there is NaN, and comes last
+        below, above = (past < 0).sum(1), (past > 0).sum(1)
+        known = np.isfinite(past).sum(1)
+        sides = [
+            (-_median(row[:low]), _median(row[end - high : end])) if low and high else (0.0, 0.0)
+            for row, low, high, end in zip(past, below, above, known, strict=True)
         ]
-        spreads: NDArray[np.float64] = np.maximum(np.min(both, axis=0) / NORMAL, LEAST_SPREAD)
+        spreads: NDArray[np.float64] = np.maximum(np.min(sides, axis=1) / NORMAL, LEAST_SPREAD)
         return spreads
+
+
+def _median(rows: NDArray[np.float64]) -> Any:
+    """Return the median over the first axis: on few numbers, NumPy's own takes ten times as long."""
+    ordered, n = np.sort(rows, axis=0), len(rows)
+    return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
 
 
 def _exceeding(step: int, sizes: NDArray[np.float64], limit: float, how: str) -> list[Fault]:
@@ -136,8 +144,8 @@ def _exceeding(step: int, sizes: NDArray[np.float64], limit: float, how: str) ->
 def _logarithms(sketches: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the logarithms of distance from the median, peak and norm: one row per rank."""
     looks, norms, peaks = sketches[:, PRINT + 1 :], sketches[:, NORM], sketches[:, PEAK]
-    typical = np.median(norms)
+    typical = _median(norms)
     tiny = max(1e-6 * float(typical), 1e-300)
-    away = np.sqrt(np.square(looks - np.median(looks, axis=0)).mean(1)) + tiny
+    away = np.sqrt(np.square(looks - _median(looks)).mean(1)) + tiny
     logarithms: NDArray[np.float64] = np.log(np.column_stack([away, peaks + tiny, norms + tiny]))
     return logarithms

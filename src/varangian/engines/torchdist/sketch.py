@@ -7,71 +7,61 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.core.randomness import Stream
+from varangian.kernels.glances import glance
 
 BLOCK = 1024
 """Values of which one norm and one signed sum are kept."""
-SLAB = 1 << 18
-"""Values that are looked at twice before the cache forgets them."""
 PROJECTIONS = 16
 BROKEN, NORM, PEAK, PRINT = range(4)
 """Where a sketch holds the number of blocks without a finite norm, the norm, the largest norm of a block, and
 the fingerprint; the projections follow."""
 NUMBERS = 4 + PROJECTIONS
+PRIME, EXACT = 2654435761, 0xFFFFFFFFFF
+"""What spreads the bits of a fingerprint, and how many of them a float64 surely holds."""
+
+Layout = tuple[tuple[int, int], ...]
+"""Place and blocks of every bucket."""
 
 
 class Sketch:
     """Sketches a gradient as its buckets come; all ranks with the same seed draw the same signs.
 
-    Cost        two passes through a bucket, the second in the cache
+    Cost        one pass through the gradient
     """
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self._signs: dict[tuple[int, int, torch.device], Tensor] = {}
-        self._parts: list[Tensor] = []
+        self._signs: dict[torch.device, Tensor] = {}
+        self._table: tuple[Layout, Tensor, Tensor] | None = None
+        self._seen: list[tuple[int, Tensor, Tensor]] = []
 
-    def add(self, flat: Float[Tensor, "d"], place: int) -> None:
-        """Take the bucket at ``place``."""
-        norms, sums = _blocks(flat, self._drawn(-1, BLOCK, flat.device)[0])
-        self._parts.append(self._made(norms, sums, place))
+    def add(self, flat: Float[Tensor, "d"], place: int, factor: float = 1.0) -> None:
+        """Take the bucket at ``place``; then multiply it by the factor, in the same pass."""
+        if flat.device not in self._signs:
+            self._signs[flat.device] = self._drawn(-1, BLOCK, rows=1)[0].to(flat.device)
+        self._seen.append((place, *glance(flat, self._signs[flat.device], factor)))
 
     def taken(self) -> Float[Tensor, "numbers"]:
         """Return the sketch of all buckets since the last call."""
-        parts, self._parts = torch.stack(self._parts), []
-        whole = parts.sum(0)
-        whole[NORM] = parts[:, NORM].square().sum().sqrt()
-        whole[PEAK] = parts[:, PEAK].amax()
-        return whole
-
-    def _made(self, norms: Tensor, sums: Tensor, place: int) -> Tensor:
+        seen, self._seen = self._seen, []
+        norms = torch.cat([one for _, one, _ in seen])
+        signs, order = self._tables(tuple((place, len(one)) for place, one, _ in seen), norms.device)
         made = norms.new_empty(NUMBERS, dtype=torch.float64)
-        made[BROKEN] = norms.isfinite().logical_not().sum()
-        made[NORM] = norms.double().square().sum().sqrt()
+        made[BROKEN] = len(norms) - norms.isfinite().count_nonzero()
+        made[NORM] = torch.linalg.vector_norm(norms, dtype=torch.float64)
         made[PEAK] = norms.amax()
-        bits = norms.view(torch.int32).long()
-        order = torch.arange(1, len(norms) + 1, device=norms.device) * 2654435761 + place
-        made[PRINT] = (bits * order).sum() & 0xFFFFFFFFFF  # so that the sum over buckets is exact, too
-        made[4:] = self._drawn(place, len(sums), sums.device) @ sums
+        made[PRINT] = (norms.view(torch.int32) * order).sum() & EXACT
+        made[PRINT + 1 :] = signs @ torch.cat([one for _, _, one in seen])
         return made
 
-    def _drawn(self, place: int, count: int, device: torch.device) -> Tensor:
-        key = place, count, device
-        if key not in self._signs:
-            generator = self.stream.at("signs", place=place, count=count).generator()
-            drawn = torch.randint(0, 2, (PROJECTIONS, count), generator=generator) * 2.0 - 1
-            self._signs[key] = drawn.to(device)
-        return self._signs[key]
+    def _tables(self, layout: Layout, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the signs of every block, and a factor each for the fingerprint."""
+        if self._table is None or self._table[0] != layout or self._table[1].device != device:
+            signs = torch.cat([self._drawn(place, count) for place, count in layout], dim=1)
+            order = torch.arange(1, signs.shape[1] + 1) * PRIME
+            self._table = layout, signs.to(device), order.to(device)
+        return self._table[1:]
 
-
-def _blocks(flat: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return norm and signed sum of every block; the last one may be short."""
-    whole = len(flat) // BLOCK * BLOCK
-    norms, sums = [], []
-    for slab in flat[:whole].split(SLAB):
-        block = slab.view(-1, BLOCK).float()
-        norms.append(torch.linalg.vector_norm(block, dim=1))
-        sums.append(block @ signs)
-    rest = flat[whole:].float()
-    norms.append(torch.linalg.vector_norm(rest, dim=0, keepdim=True))
-    sums.append((rest @ signs[: len(rest)])[None])
-    return torch.cat(norms), torch.cat(sums)
+    def _drawn(self, place: int, count: int, rows: int = PROJECTIONS) -> Tensor:
+        generator = self.stream.at("signs", place=place, count=count).generator()
+        return torch.randint(0, 2, (rows, count), generator=generator) * 2.0 - 1

@@ -35,7 +35,7 @@ class FaultWatch:
     ``keep`` of it, the same on every rank.
 
     Trust       every rank runs honest code, on processors of one kind: each judges for itself
-    Cost        two passes through the gradient, the second in the cache, and an all-gather of 160 bytes
+    Cost        one pass through the gradient, and an all-gather of 160 bytes
 
     >>> from varangian.torch import FaultWatch
     >>> FaultWatch("raise", rate=1e-7)
@@ -82,9 +82,9 @@ class FaultWatch:
             )
         self._group, self._detector = group, Detector(n, self.rate)
 
-    def look(self, flat: Tensor, place: int) -> None:
-        """Sketch a bucket, before anything is sent."""
-        self._sketch.add(flat.detach(), place)
+    def look(self, flat: Tensor, place: int, factor: float = 1.0) -> None:
+        """Sketch a bucket before anything is sent; then multiply it by the factor, in the same pass."""
+        self._sketch.add(flat.detach(), place, factor)
 
     def conclude(self) -> list[Fault]:
         """Exchange the sketches of a step, all buckets of which were looked at; return its faults.
@@ -109,28 +109,35 @@ class FaultWatch:
     def hook(self, state: object, bucket: dist.GradBucket):  # type: ignore[no-untyped-def, name-defined]
         """Average a bucket, as DDP does, and look at it before."""
         flat = bucket.buffer()
-        self.look(flat, bucket.index())
         if self.policy != "drop":
+            self.look(
+                flat, bucket.index(), 1 / dist.get_world_size(self._group)
+            )  # as DDP does, to the same bits
+            mean = self._summed(flat)
             if bucket.is_last():
                 self.conclude()
-            return self._averaged(flat, ())
+            return mean
+        self.look(flat, bucket.index())
         promise: Future[Tensor] = Future(devices=[flat.device] if flat.is_cuda else None)
         self._kept.append((flat, promise))
         if bucket.is_last():
             kept, self._kept = self._kept, []
             wrong = [fault.rank for fault in self.conclude()]
-            works = [self._averaged(one, wrong) for one, _ in kept]
+            works = [self._among(one, wrong) for one, _ in kept]
             for work, (_, one) in zip(works, kept, strict=True):
                 one.set_result(work.wait())
         return promise
 
-    def _averaged(self, flat: Tensor, wrong: Sequence[int]) -> Any:
+    def _among(self, flat: Tensor, wrong: Sequence[int]) -> Any:
         """Begin the mean over the ranks that are not wrong, if these are more than half."""
         n = dist.get_world_size(self._group)
         left = n - len(wrong) if 2 * len(wrong) < n else n
         if left < n and dist.get_rank(self._group) in wrong:
             flat.zero_()
         else:
-            flat.mul_(1 / left)  # as DDP does, to the same bits
+            flat.mul_(1 / left)
+        return self._summed(flat)
+
+    def _summed(self, flat: Tensor) -> Any:
         work = dist.all_reduce(flat, group=self._group, async_op=True)
         return work.get_future().then(lent(lambda future: future.value()[0]))

@@ -1,0 +1,74 @@
+"""What there is to see of a long vector in one read: norm and signed sum of every block."""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from varangian.kernels.compiled.glances import glance_code
+from varangian.kernels.compiled.jit import Compiler, available
+from varangian.kernels.compiled.tasks import name_of
+
+SLAB = 1 << 18
+"""Values that PyTorch looks at twice before the cache forgets them."""
+WHOLE = 64
+"""Values that every processor's registers take at a time, a whole number of times."""
+
+_P, _I, _F = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+_glance = Compiler(glance_code, None, _P, _P, _I, _F, _P, _P)
+
+
+def glance(
+    vector: Float[Tensor, "d"], signs: Float[Tensor, "block"], factor: float = 1.0
+) -> tuple[Float[Tensor, "blocks"], Float[Tensor, "blocks"]]:
+    """Return norm and signed sum of every block, in float32; the last one is short, and may be empty.
+
+    Then the vector is multiplied by the factor, in place; in the same read where a block is a multiple of 64.
+
+    >>> vector = torch.tensor([3.0, 4.0, 2.0])
+    >>> glance(vector, torch.tensor([1.0, -1.0]), factor=0.5)
+    (tensor([5., 2.]), tensor([-1.,  2.]))
+    >>> vector
+    tensor([1.5000, 2.0000, 1.0000])
+    """
+    block = len(signs)
+    count = len(vector) // block
+    rest = vector[count * block :].float()
+    if _compiles(vector) and _fits(signs):
+        squares, sums = vector.new_empty(2, count + 1, dtype=torch.float32)
+        scales = factor != 1 and vector.dtype == torch.float32
+        to = squares.data_ptr(), sums.data_ptr()
+        _glance(name_of(vector.dtype), block, scales)(vector.data_ptr(), signs.data_ptr(), count, factor, *to)
+        squares[-1], sums[-1] = rest @ rest, rest @ signs[: len(rest)]
+        norms = squares.sqrt_()
+        left = vector[count * block :] if scales else vector
+    else:
+        norms, sums = _eagerly(vector[: count * block].view(-1, block), signs)
+        norms = torch.cat([norms, rest.norm()[None]])
+        sums = torch.cat([sums, (rest @ signs[: len(rest)])[None]])
+        left = vector
+    if factor != 1:
+        left.mul_(factor)
+    return norms, sums
+
+
+def _compiles(vector: Tensor) -> bool:
+    known = vector.dtype in (torch.float32, torch.bfloat16, torch.float16) and vector.device.type == "cpu"
+    return known and vector.is_contiguous() and available()
+
+
+def _fits(signs: Tensor) -> bool:
+    return len(signs) % WHOLE == 0 and signs.dtype == torch.float32 and signs.is_contiguous()
+
+
+def _eagerly(blocks: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+    """Do the same with one operation of PyTorch at a time."""
+    norms, sums = [], []
+    for slab in blocks.split(max(1, SLAB // len(signs))):
+        wide = slab.float()
+        norms.append(torch.linalg.vector_norm(wide, dim=1))
+        sums.append(wide @ signs)
+    return torch.cat(norms), torch.cat(sums)
