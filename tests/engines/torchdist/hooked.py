@@ -206,6 +206,7 @@ def refused(n: int, rank: int) -> dict[str, list[str]]:
         "shapes": error_of(lambda: robust_all_reduce(own, vg.Median(f=0))),
         "model": error_of(lambda: register(model(), vg.Median(f=0))),  # type: ignore[arg-type]
         "bug": error_of(lambda: backward(net, rank)),
+        "drawn": error_of(lambda: robust_all_reduce(own, vg.Condense(f=0))),
         "pivot": error_of(lambda: register(ddp(), vg.FLTrust(f=0))),
     }
 

@@ -72,7 +72,7 @@ def error_of(call: Callable[[], object]) -> list[str]:
 def rules(n: int) -> list[vg.Stage]:
     """Return every rule that n ranks suffice for and that needs no trusted vector, with liars if possible.
 
-    Condense is left out: it draws a number per coordinate, and each rank does so for its own shard.
+    Condense is left out: it draws a number per coordinate, and is refused.
     """
     made: list[vg.Stage] = []
     for kind in [kind for kind in vg.RULES if kind is not vg.Condense]:

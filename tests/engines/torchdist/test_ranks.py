@@ -129,8 +129,10 @@ def test_mistakes_are_refused_with_the_fix(found: Found) -> None:
             "shapes": "ParameterError",
             "model": "ParameterError",
             "bug": "ZeroDivisionError",
+            "drawn": "ParameterError",
             "pivot": "ParameterError",
         }
+        assert "draws a number for every coordinate" in said["drawn"][1]
         assert "rank 0 with Median(f=0); rank 1 with TrimmedMean(f=0)" in said["rules"][1]
         assert "(3,), torch.float32; rank 1 with Median(f=0) of (4,)" in said["shapes"][1]
         assert "the rule's own bug" in said["bug"][1]

@@ -2,6 +2,7 @@
 
 from varangian.engines.torchdist.collective import robust_all_reduce
 from varangian.engines.torchdist.hook import RobustHook, register
+from varangian.engines.torchdist.restarts import init_process_group
 from varangian.engines.torchdist.sharded import aggregate_gradients, register_fsdp
 from varangian.engines.torchdist.watch import FaultWatch
 
@@ -9,6 +10,7 @@ __all__ = [
     "FaultWatch",
     "RobustHook",
     "aggregate_gradients",
+    "init_process_group",
     "register",
     "register_fsdp",
     "robust_all_reduce",

@@ -18,7 +18,7 @@ from varangian.core.points import Pivot, Reads
 from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation
 from varangian.core.shards import InShards
-from varangian.core.stages import Stage
+from varangian.core.stages import CoordinateRule, Stage
 from varangian.engines.torchdist.lending import lent
 from varangian.errors import ParameterError, RankError, VarangianError
 
@@ -45,6 +45,11 @@ class Ranks:
         self.sent = 0
         if any(Pivot.GIVEN in stage.pivots for stage in rule.stages()):
             raise ParameterError(f"{rule!r} measures against a vector that you trust; ranks have none.")
+        if any(isinstance(stage, CoordinateRule) and stage.randomised for stage in rule.stages()):
+            raise ParameterError(
+                f"{rule!r} draws a number for every coordinate; ranks, which hold different ones, "
+                "would all draw the same. Take Median, or another rule that draws none."
+            )
         with heard(group):
             _agree(f"{rule!r}{about}", group)
         admit(rule, self.n)
