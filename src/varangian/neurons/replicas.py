@@ -23,7 +23,7 @@ class Certificate(Value):
     is then right unless half of the copies, or more, are wrong.
 
     >>> print(certify(1 / 3, replicas=20))
-    20 replicas that fail 33.3 % of the time each: their median fails at most 9.2 % of the time
+    20 replicas that fail 33.3 % of the time each: their median fails at most 9.19 % of the time
     """
 
     failure: float

@@ -22,6 +22,8 @@ OBJECTIVES = ("largest", "typical", "loss", "accuracy")
 STARTS = 8
 """So many sets are improved, the best of all that the derivatives propose."""
 SWEEPS = 20
+MOST_LIKELY = 256
+"""Of larger layers, so many neurons take part in exchanges: those that move an output most."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def worst_crash(
     labels: Tensor | None = None,
     loss: str = "nll",
     starts: int = STARTS,
+    sweeps: int = SWEEPS,
 ) -> Worst:
     """Return the worst set found of so many neurons of each layer, by the error that crashing them makes.
 
@@ -64,7 +67,7 @@ def worst_crash(
     sizes = [layer.neurons for layer in evaluation.network.hidden]
     fault = Crash(count=counts if isinstance(counts, int) else tuple(counts))
     search = _Search(evaluation, sizes, objective, labels, loss)
-    return search.run(fault.counts(sizes), starts)
+    return search.run(fault.counts(sizes), starts, sweeps)
 
 
 class _Search:
@@ -76,14 +79,15 @@ class _Search:
         self.evaluation, self.sizes, self.objective = evaluation, sizes, objective
         self.labels, self.loss = labels, loss
         self.layer = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+        self.likely = torch.ones(len(self.layer), dtype=torch.bool)
         self.tried = 0
 
-    def run(self, counts: tuple[int, ...], starts: int) -> Worst:
+    def run(self, counts: tuple[int, ...], starts: int, sweeps: int) -> Worst:
         sets = self.proposed(counts).unique(dim=0)
         scores = self.scores(sets)
         best, error = sets[0], scores[0]
         for start in scores.argsort(descending=True)[:starts]:
-            found, score = self.improved(sets[start], scores[start])
+            found, score = self.improved(sets[start], scores[start], sweeps)
             if score > error:
                 best, error = found, score
         places = tuple(tuple(part.nonzero().flatten().tolist()) for part in best.split(self.sizes))
@@ -98,6 +102,9 @@ class _Search:
                 continue
             sent = self.evaluation.values[layer.site + 1].detach().requires_grad_(True)
             moved = moves(self.evaluation.network.modules[layer.site + 1 :], sent)
+            if layer.neurons > MOST_LIKELY:
+                least = moved.abs().amax((0, 1)).topk(MOST_LIKELY).values[-1]
+                self.likely[self.layer == layer.number - 1] = moved.abs().amax((0, 1)) >= least
             moved = torch.cat([moved.flatten(0, 1), moved.mean(0), moved.abs().mean((0, 1))[None]])
             ranked.append(torch.cat([moved, -moved]).topk(count, dim=1).indices)
         rows = next((len(one) for one in ranked if one is not None), 1)
@@ -107,14 +114,14 @@ class _Search:
         ]
         return torch.cat(parts, dim=1).bool()
 
-    def improved(self, chosen: Bool[Tensor, " n"], score: Tensor) -> tuple[Tensor, Tensor]:
+    def improved(self, chosen: Bool[Tensor, " n"], score: Tensor, sweeps: int) -> tuple[Tensor, Tensor]:
         """Return the set after exchanges, of which each is the best of all for one of its neurons."""
-        for _ in range(SWEEPS):
+        for _ in range(sweeps):
             before = score
             for neuron in chosen.nonzero().flatten().tolist():
                 if not chosen[neuron]:
                     continue
-                others = ((self.layer == self.layer[neuron]) & ~chosen).nonzero().flatten()
+                others = (self.likely & (self.layer == self.layer[neuron]) & ~chosen).nonzero().flatten()
                 if not len(others):
                     continue
                 sets = chosen.repeat(len(others), 1)
