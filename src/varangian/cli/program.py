@@ -19,6 +19,7 @@ from varangian.cli.fairshare import fairshare
 from varangian.cli.history import play
 from varangian.cli.keys import keys
 from varangian.cli.listing import list_catalogue
+from varangian.cli.neurons import neurons
 from varangian.cli.party import join, serve
 from varangian.cli.refusal import said
 from varangian.cli.reproduce import reproduce
@@ -40,6 +41,7 @@ INTERRUPTED = 130
         results,
         reproduce,
         sites,
+        neurons,
         list_catalogue,
         cite,
         doctor,

@@ -1,6 +1,6 @@
 """What ``torch.export.save`` wrote, read as data: nothing of it is ever executed.
 
-PyTorch's own reader unpickles what a file asks it to, and hands its symbolic sizes to a parser of algebra that
+PyTorch's own reader unpickles what a file asks it to, and hands symbolic sizes to a parser of algebra that
 evaluates them as Python. This one reads two things, JSON and raw numbers, and refuses the rest.
 """
 
@@ -79,7 +79,9 @@ def _json(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
 def _tensor(path: Path, archive: zipfile.ZipFile, folder: str, name: str, meta: Any) -> Tensor:
     try:
         if meta["use_pickle"] is not False:
-            raise DataError(f"{path}: {name} is kept as a pickle, which would execute code when it is read. {SAVE}")
+            raise DataError(
+                f"{path}: {name} is kept as a pickle, which would execute code when it is read. {SAVE}"
+            )
         told = meta["tensor_meta"]
         dtype = TYPES[told["dtype"]]
         sizes, strides = ([int(one["as_int"]) for one in told[key]] for key in ("sizes", "strides"))

@@ -34,12 +34,13 @@ def flipped(values: Float[Tensor, "*shape"], bit: Int64[Tensor, "*places"]) -> F
     # The sign's mask is no positive number of that type.
     mask = torch.where(bit == last, torch.iinfo(word).min, torch.ones_like(bit) << bit.clamp(max=last - 1))
     values, mask = torch.broadcast_tensors(values, mask.to(word))
-    return (values.contiguous().view(word) ^ mask).view(values.dtype)
+    turned: Tensor = values.contiguous().view(word) ^ mask
+    return turned.view(values.dtype)
 
 
 def step(low: float, high: float, bits: int) -> float:
     """Return the distance of the 2^k values that k bits stand for, from low to high."""
-    return (high - low) / (2**bits - 1)
+    return (high - low) / float(2**bits - 1)
 
 
 def rounded(values: Float[Tensor, "*shape"], low: float, high: float, bits: int) -> Float[Tensor, "*shape"]:

@@ -51,7 +51,9 @@ class Bound(Value):
         if loss != "mse":
             return self.value * (1.0 if loss == "nll" else 2.0)
         if outputs is None or labels is None or self.name != "FEP":
-            raise ParameterError("A bound on mse needs outputs and labels, and FEP, which holds for each draw.")
+            raise ParameterError(
+                "A bound on mse needs outputs and labels, and FEP, which holds for each draw."
+            )
         return float((2 * self.value * (outputs - labels).abs() + self.value**2).mean())
 
 

@@ -25,9 +25,9 @@ STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 @dataclass(frozen=True)
 class Point(Value):
-    """So many crashes in a layer: the bound, the worst found, and the mean, of the largest error of an output.
+    """So many crashes in a layer: the bound, the worst found and the mean of the largest error of an output.
 
-    ``accuracy`` is the mean share of inputs classified right, ``worst_accuracy`` that under the worst crashes.
+    ``accuracy`` is the mean share of inputs classified right, ``worst_accuracy`` that in the worst case.
     """
 
     layer: int
@@ -66,7 +66,9 @@ def crash_curve(
         fault = Crash(count=each)
         drawn = measure(evaluation, fault, draws, labels=labels, loss=loss, stream=stream)
         found = worst_crash(few, each, starts=2, sweeps=2).neurons[layer - 1]
-        worst = Errors.of(evaluation.faulty(crashed(evaluation, layer, found)), evaluation.outputs, labels, loss)
+        worst = Errors.of(
+            evaluation.faulty(crashed(evaluation, layer, found)), evaluation.outputs, labels, loss
+        )
         if drawn.accuracy is None or worst.accuracy is None:
             raise TypeError("Errors with labels have an accuracy.")
         points.append(
@@ -106,8 +108,8 @@ def critical_neurons(
 ) -> tuple[Critical, ...]:
     """Return the neurons whose crash moves the outputs most, the worst first.
 
-    The error is the mean over inputs of the largest of an output; ``loss`` is by how much the mean loss grows. Of
-    larger layers than ``tried``, those neurons are tried that move the outputs most to first order.
+    The error is the mean over inputs of the largest of an output; ``loss`` is how much the mean loss grows.
+    Of larger layers than ``tried``, those neurons are tried that move the outputs most to first order.
     """
     before = Errors.of(evaluation.outputs[None], evaluation.outputs, labels, loss)
     found = []
@@ -121,7 +123,12 @@ def critical_neurons(
             keep = (some[:, None] != torch.arange(layer.neurons)).to(evaluation.outputs.dtype)
             faulty = evaluation.faulty(Drawn(len(some), {layer.number: Affine(keep)}))
             errors = Errors.of(faulty, evaluation.outputs, labels, loss)
-            if errors.loss is None or errors.accuracy is None or before.loss is None or before.accuracy is None:
+            if (
+                errors.loss is None
+                or errors.accuracy is None
+                or before.loss is None
+                or before.accuracy is None
+            ):
                 raise TypeError("Errors with labels have a loss and an accuracy.")
             rows = zip(
                 some.tolist(),

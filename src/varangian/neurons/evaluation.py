@@ -1,8 +1,9 @@
 """A network and inputs: what it returns under many draws of faults at once.
 
-What no draw can touch is computed once, when the evaluation is made. Draws then go through the rest side by side,
-as one long batch; and where they meet neurons in front of a linear layer, the factors of the draws go to its weights
-instead of its inputs, so that all draws are one product of matrices that nobody had to copy the inputs for.
+What no draw can touch is computed once, when the evaluation is made. Draws then go through the rest side by
+side, as one long batch; and where they meet neurons in front of a linear layer, the factors of the draws go
+to its weights instead of its inputs, so that all draws are one product of matrices, for which nobody had to
+copy the inputs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ from varangian.neurons.network import Network
 
 ROOM = 2**23
 """So many numbers a layer's values may have at once, over draws and inputs."""
-_CONVOLUTIONS: dict[type, Any] = {nn.Conv1d: functional.conv1d, nn.Conv2d: functional.conv2d, nn.Conv3d: functional.conv3d}
+_CONVOLUTIONS: dict[type, Any] = {
+    nn.Conv1d: functional.conv1d,
+    nn.Conv2d: functional.conv2d,
+    nn.Conv3d: functional.conv3d,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +69,9 @@ class Evaluation:
     def faulty(self, drawn: Drawn) -> Float[Tensor, "draws batch *classes"]:
         """Return what comes out in each draw."""
         sites = {at.site: at.number for at in self.network.hidden if at.number in drawn.neurons}
-        rewired = {at.linear: drawn.synapses[at.number] for at in self.network.layers if at.number in drawn.synapses}
+        rewired = {
+            at.linear: drawn.synapses[at.number] for at in self.network.layers if at.number in drawn.synapses
+        }
         if not sites and not rewired:
             return self.outputs.expand(drawn.draws, *self.outputs.shape)
         # A neuron's fault changes what its module returned; a synapse's, how the module is carried out.
@@ -74,7 +81,11 @@ class Evaluation:
             if place - 1 in sites:
                 change = drawn.neurons[sites[place - 1]]
                 ahead = next_linear(modules, place)
-                if isinstance(change, Affine) and ahead is not None and not {*range(place, ahead + 1)} & {*rewired}:
+                if (
+                    isinstance(change, Affine)
+                    and ahead is not None
+                    and not {*range(place, ahead + 1)} & {*rewired}
+                ):
                     values = folded(self.values[ahead], change, modules[ahead])
                     place = ahead + 1
                     values = self._struck(values, ahead, sites, drawn)
@@ -108,7 +119,7 @@ def folded(
     bias: Tensor | None = linear.bias  # type: ignore[assignment]
     factor = change.factor
     stacked = (factor[:, None] * weight).flatten(0, 1)
-    values = (stacked @ true.T).unflatten(0, (len(factor), -1)).transpose(1, 2)
+    values: Tensor = (stacked @ true.T).unflatten(0, (len(factor), -1)).transpose(1, 2)
     if change.shift is not None:
         values = values + (change.shift @ weight.T)[:, None]
     return values if bias is None else values + bias

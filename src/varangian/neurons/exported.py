@@ -32,7 +32,9 @@ def _read(path: str | os.PathLike[str], name: str) -> nn.Sequential:
     try:
         return _chain(name, graph["graph_module"], weights)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DataError(f"{name} is not what torch.export writes: {error!r} is missing or misplaced.") from None
+        raise DataError(
+            f"{name} is not what torch.export writes: {error!r} is missing or misplaced."
+        ) from None
 
 
 def traced(model: nn.Module, inputs: Float[Tensor, "batch *shape"]) -> nn.Sequential:
@@ -130,16 +132,18 @@ def _convolution(kind: type[nn.Conv1d | nn.Conv2d | nn.Conv3d]) -> Callable[[Arg
 
 def _filled(made: nn.Module, weight: Tensor, bias: Any) -> nn.Module:
     with torch.no_grad():
-        made.weight.copy_(weight)  # type: ignore[operator, union-attr]
+        made.weight.copy_(weight)  # type: ignore[operator]
         if bias is not None:
-            made.bias.copy_(_tensor(bias))  # type: ignore[operator, union-attr]
+            made.bias.copy_(_tensor(bias))  # type: ignore[operator]
     return made
 
 
 def _pool(kind: type[nn.Module]) -> Callable[[Arguments], nn.Module]:
     def build(given: Arguments) -> nn.Module:
         options = {key: _sides(given[key]) for key in ("stride", "padding", "dilation") if given.get(key)}
-        options |= {key: given[key] for key in ("ceil_mode", "divisor_override") if given.get(key) is not None}
+        options |= {
+            key: given[key] for key in ("ceil_mode", "divisor_override") if given.get(key) is not None
+        }
         return kind(_sides(given["kernel_size"]), **options)
 
     return build
@@ -154,7 +158,9 @@ def _reshape(given: Arguments) -> nn.Module:
 
 def _dropout(given: Arguments) -> nn.Module:
     if given.get("train", given.get("training")):
-        raise ParameterError("The model was exported in training mode, with dropout; call model.eval() first.")
+        raise ParameterError(
+            "The model was exported in training mode, with dropout; call model.eval() first."
+        )
     return nn.Identity()
 
 

@@ -132,13 +132,13 @@ class Fault(Value, ABC):
         """
         if self.everywhere:
             return {n: torch.ones(draws, sizes[n - 1], dtype=torch.bool) for n in self.touched(len(sizes))}
-        found = {}
+        found, chance = {}, self.probability or 0.0
         counts = self.counts(sizes) if self.probability is None else ()
         for number in range(1, len(sizes) + 1) if counts else self.touched(len(sizes)):
             size = sizes[number - 1]
             random = torch.rand(draws, size, generator=stream.at("parts", layer=number).generator())
             if not counts:
-                found[number] = random < self.probability
+                found[number] = random < chance
             elif counts[number - 1]:
                 places = random.topk(counts[number - 1], dim=1).indices
                 found[number] = torch.zeros_like(random, dtype=torch.bool).scatter_(1, places, True)
@@ -148,10 +148,14 @@ class Fault(Value, ABC):
         """Return the faults of several draws. Raises ParameterError."""
         if self.of == NEURONS:
             masks = self.masks([site.neurons for site in sites], draws, stream)
-            return Drawn(draws, neurons={n: self.change(mask, sites[n - 1], stream) for n, mask in masks.items()})
+            return Drawn(
+                draws, neurons={n: self.change(mask, sites[n - 1], stream) for n, mask in masks.items()}
+            )
         masks = self.masks([wire.weight.numel() for wire in wires], draws, stream)
         shaped = {n: mask.view(draws, *wires[n - 1].weight.shape) for n, mask in masks.items()}
-        return Drawn(draws, synapses={n: self.rewire(mask, wires[n - 1], stream) for n, mask in shaped.items()})
+        return Drawn(
+            draws, synapses={n: self.rewire(mask, wires[n - 1], stream) for n, mask in shaped.items()}
+        )
 
     @abstractmethod
     def change(self, mask: Bool[Tensor, "draws n"], site: Site, stream: Stream) -> Change:
@@ -165,6 +169,6 @@ class Fault(Value, ABC):
     def harm(self, low: float, high: float, weight: float, reach: float) -> Harm:
         """Return how far one failing part can move a value.
 
-        A neuron sends values from ``low`` to ``high``; a synapse weighs ``weight`` at most, and carries values
-        up to ``reach``. Raises ParameterError where that has no end.
+        A neuron sends values from ``low`` to ``high``; a synapse weighs ``weight`` at most, and carries
+        values up to ``reach``. Raises ParameterError where that has no end.
         """

@@ -102,7 +102,7 @@ class StuckAt(Fault):
 
 @dataclass(frozen=True)
 class BitFlip(Fault):
-    """One random bit of each failing part is the other: of its floating point, or of a code of ``width`` bits.
+    """One random bit of each failing part is flipped: in floating point, or in a code of ``width`` bits.
 
     A code spans what the neurons of a layer send, or its weights from the most negative to the most positive.
     A flip in floating point can make a number astronomic, or none, so it has no bound.
@@ -147,7 +147,7 @@ class BitFlip(Fault):
 
 @dataclass(frozen=True)
 class Quantised(Fault):
-    """Everything has ``bits`` bits only: what neurons send, or the weights; each is rounded to the nearest."""
+    """Everything is rounded to so many ``bits``: what neurons send, or the weights."""
 
     bits: int
 
@@ -164,7 +164,9 @@ class Quantised(Fault):
     def rewire(self, mask: Bool[Tensor, "draws out *shape"], wires: Wires, stream: Stream) -> Rewire:
         """Return rounded weights, the same in all draws."""
         most = float(wires.weight.abs().max())
-        return Rewire(weight=rounded(wires.weight, -most, most, self.bits).expand(len(mask), *wires.weight.shape))
+        return Rewire(
+            weight=rounded(wires.weight, -most, most, self.bits).expand(len(mask), *wires.weight.shape)
+        )
 
     def harm(self, low: float, high: float, weight: float, reach: float) -> Harm:
         """Return half a step."""

@@ -52,7 +52,8 @@ class Errors:
         """Return the errors of all draws, in one."""
         held = list(several)
         loss, accuracy = (
-            [getattr(one, name) for one in held if getattr(one, name) is not None] for name in ("loss", "accuracy")
+            [getattr(one, name) for one in held if getattr(one, name) is not None]
+            for name in ("loss", "accuracy")
         )
         return cls(
             torch.cat([one.largest for one in held]),
@@ -79,9 +80,11 @@ def losses(
 def right(outputs: Float[Tensor, "draws batch *classes"], labels: Tensor) -> Bool[Tensor, "draws batch"]:
     """Tell which outputs are right: the largest is the label's, or a single one is within 1/2 of it."""
     if outputs.ndim == 2 or outputs.shape[-1] == 1:
-        return (outputs.flatten(2).squeeze(-1) - labels).abs() < 0.5 if outputs.ndim > 2 else (
-            outputs - labels
-        ).abs() < 0.5
+        return (
+            (outputs.flatten(2).squeeze(-1) - labels).abs() < 0.5
+            if outputs.ndim > 2
+            else (outputs - labels).abs() < 0.5
+        )
     # The label's output is the largest, which a NaN beside it never lets be true.
     own = outputs.gather(-1, labels.expand(outputs.shape[:2])[..., None]).squeeze(-1)
     return (own >= outputs.amax(-1)) & own.isfinite()

@@ -1,4 +1,4 @@
-"""Faults in any module, by hooks: it stays as it is, and what it computes meanwhile is what a faulty one would."""
+"""Faults in any module, by hooks: it stays as it is, and computes what a faulty one would meanwhile."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def injected(
     """Let a fault strike a model for as long as the context lasts.
 
     Its neurons are what its activations return, or layers without one, in the order in which they are called,
-    or the modules named in ``at``; its synapses the weights of its linear and convolutional modules. ``inputs`` are an example of
-    what it will be called with, and tell how far values reach. With ``draws``, a call returns the outputs of
-    so many draws, (draws, batch, ...); else those of one, shaped as ever. Faults are drawn once. Nothing of the
-    model is changed, and its hooks are gone afterwards, however the context ends.
+    or the modules named in ``at``; its synapses the weights of its linear and convolutional modules.
+    ``inputs`` are an example of what it will be called with, and tell how far values reach. With ``draws``, a
+    call returns the outputs of so many draws, (draws, batch, ...); else those of one, shaped as ever. Faults
+    are drawn once. Nothing of the model is changed, and its hooks are gone afterwards, however that comes.
 
     Randomness  from ``stream`` alone
     Raises      ParameterError for a model in training mode, or one without such parts; InputError
@@ -72,8 +72,8 @@ def injected(
     sites, wires = list(walk.sites.values()), list(walk.wires.values())
     if not (sites if fault.of == NEURONS else wires):
         raise ParameterError(
-            f"{fault!r} finds nothing to strike: the model calls no linear or convolutional module before its "
-            "last. Name the modules whose outputs are neurons: at=(...)."
+            f"{fault!r} finds nothing to strike: the model calls no linear or convolutional module before "
+            "its last. Name the modules whose outputs are neurons: at=(...)."
         )
     drawn = fault.draw(sites, wires, draws or 1, stream or Stream())
     with _Hooks(model, walk, drawn, several=draws is not None):
@@ -85,7 +85,9 @@ def _walked(model: nn.Module, inputs: Tensor, at: tuple[str, ...]) -> _Walk:
     named = dict(model.named_modules())
     missing = [name for name in at if name not in named]
     if missing:
-        raise ParameterError(f"The model has no module {missing[0]!r}; it has {', '.join(filter(None, named))}.")
+        raise ParameterError(
+            f"The model has no module {missing[0]!r}; it has {', '.join(filter(None, named))}."
+        )
     wanted = [named[name] for name in at]
     within = {id(inner) for module in named.values() if facts(module) for inner in module.children()}
     active = [module for module in named.values() if facts(module) is not None and id(module) not in within]
@@ -112,7 +114,9 @@ def _walked(model: nn.Module, inputs: Tensor, at: tuple[str, ...]) -> _Walk:
     for number in sending:
         module, output = calls[number]
         known = facts(module)
-        ends = (known.low, known.high) if known and known.bounded else (float(output.min()), float(output.max()))
+        ends = (
+            (known.low, known.high) if known and known.bounded else (float(output.min()), float(output.max()))
+        )
         walk.sites[number] = Site(len(walk.sites) + 1, output[0].numel(), *ends, output.dtype)
     return walk
 

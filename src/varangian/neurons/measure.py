@@ -19,7 +19,7 @@ from varangian.neurons.fault import NEURONS, Fault
 from varangian.neurons.harmed import Errors
 
 GROUP = 64
-"""Draws share a stream in groups of so many, or fewer where a model has many parts; memory left has no say."""
+"""Draws share a stream in groups of so many, or fewer where a model has many parts."""
 MOST_PARTS = 2**24
 NORMAL = 1.959964
 """Within so many deviations lies a normal value in 95 of 100 cases."""
@@ -27,7 +27,7 @@ NORMAL = 1.959964
 
 @dataclass(frozen=True)
 class Mean(Value):
-    """A mean over draws, and the interval in which it lies with a confidence of 95 %; ``worst`` of them all."""
+    """A mean over draws, the interval in which it lies with 95 % confidence, and the ``worst`` draw."""
 
     value: float
     low: float
@@ -126,7 +126,9 @@ def check_labels(evaluation: Evaluation, labels: Tensor | None) -> None:
         return
     inputs, outputs = len(evaluation.outputs), evaluation.network.classes
     if labels.shape != (inputs,):
-        raise InputError(f"{inputs} inputs and labels of shape {tuple(labels.shape)}; give one label for each.")
+        raise InputError(
+            f"{inputs} inputs and labels of shape {tuple(labels.shape)}; give one label for each."
+        )
     if outputs > 1 and not 0 <= int(labels.min()) <= int(labels.max()) < outputs:
         raise InputError(f"Labels reach {int(labels.max())}; the model has {outputs} outputs, from 0.")
 

@@ -1,17 +1,17 @@
-"""Random crashes of one layer: bounds on, and estimates of, the mean and the variance of what outputs are off by.
+"""Random crashes of one layer: bounds on, and estimates of, mean and variance of what outputs are off by.
 
-The neurons of a layer send y; each crashes by itself with probability p, and f is the rest of the network. With
-A the product of the absolute weights of the rest (and of its Lipschitz constants):
+The neurons of a layer send y; each crashes by itself with probability p, and f is the rest of the network.
+With A the product of the absolute weights of the rest (and of its Lipschitz constants):
 
     b1  a bound on |mean|, from the norms of the rest and of y
     b2  bounds on |mean| and variance, from A and y:  p A |y|  and  p (1 - p) A^2 y^2, squared by element
     b3  estimates, exact to first order:   -p sum_i (df/dy_i) y_i           p sum_i ((df/dy_i) y_i)^2
     b4  estimates, exact to p^2:           p sum_i [f(y without i) - f(y)]  p sum_i [f(y without i) - f(y)]^2
 
-b1 and b2 as published hold for a rest that is linear (b2: with weights that do not conspire); here they hold for
-any. The mean of a norm grows with sqrt(p), and so does what relu makes of an error that has no sign, hence a
-factor for each norm in b1. The variance in b2 is the inequality of Efron and Stein: crash i changes f by at most
-(A |y|)_i. ``published=True`` returns the published forms.
+b1 and b2 as published hold for a rest that is linear (b2: with weights that do not conspire); here they hold
+for any. The mean of a norm grows with sqrt(p), and so does what relu makes of an error that has no sign,
+hence a factor for each norm in b1. The variance in b2 is the inequality of Efron and Stein: crash i changes
+f by A_i |y_i| at most. ``published=True`` returns the published forms.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -72,7 +73,8 @@ def b1(
         shape = module(torch.zeros(1, *shape, dtype=sent.dtype)).shape[1:]
     rare = {1.0: probability, 2.0: math.sqrt(probability), math.inf: 1 - (1 - probability) ** struck.neurons}
     share = probability if published or linear else rare[q]
-    return share * stretch * torch.linalg.vector_norm(sent, ord=q, dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(sent, ord=q, dim=1)
+    return share * stretch * lengths
 
 
 def b2(evaluation: Evaluation, layer: int, probability: float, *, published: bool = False) -> Moments:
@@ -109,7 +111,7 @@ def b3(
     _check(evaluation.network, layer, probability)
     struck = evaluation.network.hidden[layer - 1]
     sent = evaluation.values[struck.site + 1].detach().requires_grad_(True)
-    moved = moves(evaluation.network.modules[struck.site + 1 :], sent, of)
+    moved = moves(evaluation.network.modules[struck.site + 1 :], sent, of).detach()
     return Moments("b3", -probability * moved.sum(-1), probability * moved.square().sum(-1), bound=False)
 
 
@@ -161,13 +163,16 @@ def alone(layer: Layer, dtype: torch.dtype, room: int) -> list[Drawn]:
     """Return draws in which each neuron of a layer crashes, and no other, in its turn."""
     every = torch.arange(layer.neurons)
     return [
-        Drawn(len(some), {layer.number: Affine((some[:, None] != every).to(dtype))}) for some in every.split(room)
+        Drawn(len(some), {layer.number: Affine((some[:, None] != every).to(dtype))})
+        for some in every.split(room)
     ]
 
 
 def _check(network: Network, layer: int, probability: float) -> None:
     if not 1 <= layer <= len(network.hidden):
-        raise ParameterError(f"There is no hidden layer {layer}; the model has {len(network.hidden)}, from 1.")
+        raise ParameterError(
+            f"There is no hidden layer {layer}; the model has {len(network.hidden)}, from 1."
+        )
     if not 0 <= probability <= 1:
         raise ParameterError(f"probability={probability!r}: a probability lies between 0 and 1.")
 
@@ -182,8 +187,9 @@ def _absolute(module: nn.Module, values: Tensor, power: int) -> Tensor:
     if known is not None:
         return float(known.lipschitz**power) * values
     if isinstance(module, MAX_POOLS):
-        unfolded = {3: nn.AvgPool1d, 4: nn.AvgPool2d, 5: nn.AvgPool3d}[values.ndim]
-        return window(module) * unfolded(module.kernel_size, module.stride)(values)  # type: ignore[arg-type]
+        pools: dict[int, Any] = {3: nn.AvgPool1d, 4: nn.AvgPool2d, 5: nn.AvgPool3d}
+        means: Tensor = pools[values.ndim](module.kernel_size, module.stride)(values)
+        return window(module) * means
     if isinstance(module, MEAN_POOLS):
         return module(values) / float(window(module) ** (power - 1))  # type: ignore[no-any-return]
     if type(module) not in LINEAR:

@@ -17,7 +17,7 @@ MOST = 100_001
 
 @dataclass(frozen=True)
 class Certificate(Value):
-    """So many ``replicas``, each wrong with probability ``failure`` at most: the median is with ``certified``.
+    """So many ``replicas``, each wrong with a probability of ``failure`` at most: the median, ``certified``.
 
     Wrong is any output that is further from the truth than one cares about. The median of the copies' outputs
     is then right unless half of the copies, or more, are wrong.
@@ -85,8 +85,8 @@ def replicas_for(failure: float, target: float) -> Certificate:
         raise ParameterError(f"replicas_for(target={target!r}): a share between 0 and 1 is needed.")
     if failure >= 0.5:
         raise ParameterError(
-            f"Copies that fail {100 * failure:.3g} % of the time cannot be outvoted by each other; the median "
-            "needs less than half. Ask for a larger error, or make each copy more robust."
+            f"Copies that fail {100 * failure:.3g} % of the time cannot outvote each other; the median needs "
+            "less than half. Ask for a larger error, or make each copy more robust."
         )
     low, high = 0, 1  # replicas 2 low + 1 and 2 high + 1
     while certify(failure, 2 * high + 1).certified > target:

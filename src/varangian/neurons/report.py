@@ -43,7 +43,7 @@ REPLICAS = (1, 3, 5, 11, 21, 51)
 
 @dataclass(frozen=True)
 class Bits(Value):
-    """How few bits do: the fewest proven within the budget (None if more than 24), and the fewest measured."""
+    """How few bits do: proven to stay within the budget, and measured; None if more than 24 are needed."""
 
     of: str
     proven: int | None
@@ -54,7 +54,7 @@ class Bits(Value):
 class Deviation(Value):
     """Random crashes of one layer: the standard deviation of an output, as measured and as foretold.
 
-    Each is the root of the mean variance over inputs and outputs (b2 before a softmax); ``b1`` the mean over
+    Each is the root of the mean variance over inputs and outputs, before a softmax; ``b1`` the mean over
     inputs of the bound on the 2-norm of the mean error.
     """
 
@@ -95,6 +95,17 @@ class Report:
     steepness: Steepness
 
     title = "Parts of the model"
+
+    def borne(self, layer: int) -> tuple[int, int]:
+        """Return how many crashes of a layer cost no more than ``lost`` accuracy: at worst, and on average.
+
+        Both are measured, at the numbers of crashes that the curves show; 0 where the fewest cost more.
+        """
+        points = [point for point in self.curves if point.layer == layer]
+        least = self.accuracy - self.lost - 1e-9
+        worst = [point.count for point in points if point.worst_accuracy >= least]
+        mean = [point.count for point in points if point.accuracy.value >= least]
+        return max(worst, default=0), max(mean, default=0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values; what is not finite is None."""
@@ -149,6 +160,8 @@ def examine(
     finite = budget if math.isfinite(budget) else float(evaluation.outputs.abs().max())
     together = tolerated(network, Crash(count=1), finite)
     random = Crash(probability=probability)
+    logits = nn.Sequential(*network.modules[: network.layers[-1].linear + 1])
+    bare = Evaluation.of(Network.of(logits, inputs[:FEW]), inputs[:FEW])
     return Report(
         model=name or type(model).__name__,
         parameters=network.parameters,
@@ -176,7 +189,7 @@ def examine(
         expected=expected_error(network, random).value,
         random=measure(evaluation, random, draws, stream=stream.at("random")).typical,
         deviations=tuple(
-            _deviation(few, layer.number, probability, 20 * draws, stream) for layer in network.hidden
+            _deviation(bare, layer.number, probability, 20 * draws, stream) for layer in network.hidden
         ),
         replicas=_replicated(evaluation, labels, random, draws, target, stream.at("copies")),
         target=target,
@@ -196,15 +209,15 @@ def _bits(evaluation: Evaluation, labels: Tensor, epsilon: float, lost: float, o
     return Bits(of, bits_needed(evaluation.network, epsilon, of), measured)
 
 
-def _deviation(few: Evaluation, layer: int, probability: float, draws: int, stream: Stream) -> Deviation:
+def _deviation(bare: Evaluation, layer: int, probability: float, draws: int, stream: Stream) -> Deviation:
     found = [
-        sampled(few, layer, probability, draws, stream),
-        b2(few, layer, probability),
-        b3(few, layer, probability),
-        b4(few, layer, probability),
+        sampled(bare, layer, probability, draws, stream),
+        b2(bare, layer, probability),
+        b3(bare, layer, probability),
+        b4(bare, layer, probability),
     ]
     measured, second, third, fourth = (math.sqrt(float(one.variance.mean())) for one in found)
-    return Deviation(layer, measured, float(b1(few, layer, probability).mean()), second, third, fourth)
+    return Deviation(layer, measured, float(b1(bare, layer, probability).mean()), second, third, fourth)
 
 
 def _replicated(

@@ -27,9 +27,8 @@ def sampled(
     """
     if not 1 <= layer <= len(evaluation.network.hidden) or not 0 < probability < 1 or draws < 1:
         raise ParameterError(
-            f"sampled(layer={layer}, probability={probability}, draws={draws}): there are "
-            f"{len(evaluation.network.hidden)} hidden layers; a probability lies between 0 and 1; draws are at "
-            "least 1."
+            f"sampled(layer={layer}, probability={probability}, draws={draws}): of hidden layers there are "
+            f"{len(evaluation.network.hidden)}; a probability lies between 0 and 1; draws are at least 1."
         )
     size = evaluation.network.hidden[layer - 1].neurons
     happens = -math.expm1(size * math.log1p(-probability))

@@ -50,8 +50,8 @@ def worst_crash(
 ) -> Worst:
     """Return the worst set found of so many neurons of each layer, by the error that crashing them makes.
 
-    Derivatives propose sets for each output, up and down, and each of the inputs; the best few are improved, a
-    neuron at a time, until no exchange of one for another in its layer makes them worse.
+    Derivatives propose sets for each output, up and down, and each of the inputs; the best few are improved,
+    a neuron at a time, until no exchange of one for another in its layer makes them worse.
 
     ``objective`` is ``largest``, the largest error of an output on any input; ``typical``, its mean over the
     inputs; ``loss``; or ``accuracy``, what is lost of it.
@@ -95,7 +95,7 @@ class _Search:
 
     def proposed(self, counts: tuple[int, ...]) -> Bool[Tensor, "sets n"]:
         """Return, for each output and sign, the neurons that move it most: on each input, and on all."""
-        ranked = []
+        ranked: list[Tensor | None] = []
         for layer, count in zip(self.evaluation.network.hidden, counts, strict=True):
             if not count:
                 ranked.append(None)
@@ -150,5 +150,5 @@ class _Search:
         faulty = self.evaluation.faulty(Drawn(len(sets), changes))
         errors = Errors.of(faulty, self.evaluation.outputs, self.labels, self.loss)
         if self.objective == "accuracy":
-            return 1 - errors.accuracy  # type: ignore[operator]
+            return torch.ones(()) - errors.accuracy  # type: ignore[operator]
         return getattr(errors, self.objective).double()  # type: ignore[no-any-return]

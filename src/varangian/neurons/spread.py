@@ -1,8 +1,8 @@
 """How far an error spreads: from layer to layer, as the largest error of a value and the sum over a layer.
 
-Let m be the largest error among the values of a layer, s the sum of all, and w the largest weight into the next
-layer. A neuron there, which reads r values, is off by at most K w min(s, r m), and the N - f sound ones together
-by N - f times as much; the f that fail add their own. With r = N this is
+Let m be the largest error among the values of a layer, s the sum of all, and w the largest weight into the
+next layer. A neuron there, which reads r values, is off by at most K w min(s, r m), and the N - f sound ones
+together by N - f times as much; the f that fail add their own. With r = N this is
 
     FEP = C sum_l f_l K^(L-l) w_(L+1) prod_(l' > l) (N_l' - f_l') w_l'
 
@@ -126,9 +126,7 @@ def _struck(error: Spread, size: int, broken: Failing) -> Spread:
             return Spread(error.most + share * off, error.total + share * size * off)
         return Spread(error.most + off, error.total + broken.count * off)
     if share is not None:
-        return Spread(
-            share * off + (1 - share) * error.most, share * size * off + (1 - share) * error.total
-        )
+        return Spread(share * off + (1 - share) * error.most, share * size * off + (1 - share) * error.total)
     return Spread(max(off, error.most), broken.count * off + error.within(size - broken.count))
 
 
@@ -143,4 +141,4 @@ def _pooled(error: Spread, module: nn.Module, *, random: bool) -> Spread:
 def _channels(module: nn.Module) -> int:
     if type(module) not in LINEAR:
         raise TypeError(f"{type(module).__name__} has no channels.")
-    return int(module.weight.shape[0])  # type: ignore[union-attr, index, arg-type]
+    return int(module.weight.shape[0])  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""Errors against the Lipschitz constant, and against the depth of the layer that fails, with lines through them."""
+"""Errors against the Lipschitz constant, and against the depth of the layer that fails, with lines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class Line(Value):
-    """A least-squares line: its slope, and the share of the variance that it explains."""
+    """A least-squares line: its slope, and the share of the variance that it explains (R squared)."""
 
     slope: float
     quality: float
@@ -46,15 +46,15 @@ class Line(Value):
         return cls(both / across, both**2 / (across * up) if up else 1.0)
 
     def __str__(self) -> str:
-        return f"{self.slope:.2f} (R2 {self.quality:.2f})"
+        return f"{self.slope:.2f} (R² {self.quality:.2f})"
 
 
 @dataclass(frozen=True, eq=False)
 class Steepness:
     """The error of one Byzantine neuron, by the Lipschitz constant and by its layer: measured, and bounded.
 
-    ``factors`` are what the activations' slopes were multiplied by, ``constants`` the Lipschitz constants that
-    this made; ``errors`` and ``bounds`` have a row for each, and a column for each layer.
+    ``factors`` are what the activations' slopes were multiplied by, ``constants`` the Lipschitz constants
+    that this made; ``errors`` and ``bounds`` have a row for each, and a column for each layer.
     """
 
     factors: tuple[float, ...]
@@ -62,12 +62,15 @@ class Steepness:
     errors: tuple[tuple[Mean, ...], ...]
     bounds: tuple[tuple[float, ...], ...]
 
-    def by_layer(self) -> tuple[Line, ...]:
-        """Return, for each layer, the power of the Lipschitz constant with which the error grows."""
-        logs = [math.log(constant) for constant in self.constants]
+    def by_layer(self, up_to: float = math.inf) -> tuple[Line, ...]:
+        """Return, for each layer, the power of the Lipschitz constant with which the error grows.
+
+        Factors ``up_to`` one are taken into account.
+        """
+        rows = [row for factor, row in zip(self.factors, self.errors, strict=True) if factor <= up_to]
+        logs = [math.log(constant) for constant in self.constants[: len(rows)]]
         return tuple(
-            Line.through(logs, [math.log(row[layer].value) for row in self.errors])
-            for layer in range(len(self.errors[0]))
+            Line.through(logs, [math.log(row[layer].value) for row in rows]) for layer in range(len(rows[0]))
         )
 
     def by_depth(self) -> tuple[Line, ...]:
@@ -90,7 +93,7 @@ class Steepness:
 
 
 def steepened(model: nn.Module, factor: float) -> nn.Sequential:
-    """Return a copy of a chain whose hidden activations are ``factor`` times as steep. Raises ParameterError."""
+    """Return a copy of a chain whose hidden activations are so many times as steep. Raises ParameterError."""
     chain = chain_of(model)
     last = max((at for at, module in enumerate(chain) if type(module) in LINEAR), default=0)
     return nn.Sequential(
@@ -117,8 +120,8 @@ def steepness(
     Randomness  from ``stream`` alone; the same neurons lie whatever the factor
     Raises      ParameterError, InputError
     """
-    if len(factors) < 2 or min(factors) <= 0:
-        raise ParameterError(f"factors={tuple(factors)!r}: it takes at least two, and positive ones.")
+    if len(factors) < 2 or min(factors) <= 0 or sorted(set(factors)) != list(factors):
+        raise ParameterError(f"factors={tuple(factors)!r}: it takes at least two, positive, the least first.")
     constants, errors, bounds = [], [], []
     for factor in factors:
         network = Network.of(steepened(model, factor), inputs)

@@ -1,4 +1,4 @@
-"""What a budget of errors buys: how many faults, how few bits, and how many neurons need not be waited for."""
+"""What a budget of errors buys: how many faults, how few bits, how many neurons that nobody waits for."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ MOST_ADDED = 2000
 def error_budget(evaluation: Evaluation, labels: Tensor, lost: float) -> float:
     """Return the largest error of an output that cannot cost more than a share ``lost`` of the accuracy.
 
-    An input that is classified right stays so while the errors of the logits are less than half of its margin,
-    the distance to the next largest. The budget is of the outputs, as ``fep`` is: after a softmax, in whose
-    bound the error of a logit was stretched already. It is infinite where all accuracy may go.
+    An input that is classified right stays so while the errors of the logits are less than half of its
+    margin, the distance to the next largest. The budget is of the outputs, as ``fep`` is: after a softmax, in
+    whose bound the error of a logit was stretched already. It is infinite where all accuracy may go.
 
     Raises      InputError; ParameterError for a model with a single output
     """
@@ -60,7 +60,7 @@ def _margins(evaluation: Evaluation, outputs: Tensor, labels: Tensor) -> Float[T
 
 
 def _logits(evaluation: Evaluation) -> tuple[Float[Tensor, "batch classes"], float]:
-    """Return outputs whose differences decide, and how much later modules stretch the bound on their error."""
+    """Return outputs whose differences decide, and how much later modules stretch a bound on their error."""
     network = evaluation.network
     last = network.layers[-1].linear
     after = network.modules[last + 1 :]
@@ -162,7 +162,8 @@ def bits_needed(network: Network, epsilon: float, of: str = NEURONS) -> int | No
     None where more than 24 would be needed. Rounding is a fault of every part, by half a step.
     """
     return next(
-        (bits for bits in range(1, MOST_BITS + 1) if fep(network, Quantised(bits, of=of)).value <= epsilon), None
+        (bits for bits in range(1, MOST_BITS + 1) if fep(network, Quantised(bits, of=of)).value <= epsilon),
+        None,
     )
 
 
