@@ -84,11 +84,13 @@ def draw_steepness(models: dict[str, Steepness], path: Path) -> list[Path]:
 
 def _by_constant(axes: Any, name: str, steep: Steepness) -> None:
     layers = len(steep.errors[0])
+    flat = max(k for k, by in zip(steep.constants, steep.factors, strict=True) if by <= steep.flat)
+    where = "" if flat == max(steep.constants) else f" up to {flat:.3g}"
     for layer in range(layers):
         look = Style(layer).line(len(steep.constants)) | {"markevery": 1}
         means = [row[layer] for row in steep.errors]
         line = steep.by_layer()[layer]
-        label = f"layer {layer + 1}: power {line}"
+        label = f"layer {layer + 1}: power {line}{where}"
         axes.plot(steep.constants, [mean.value for mean in means], label=label, **look)
         low, high = [mean.low for mean in means], [mean.high for mean in means]
         axes.fill_between(steep.constants, low, high, color=Style(layer).colour, alpha=0.15, linewidth=0)

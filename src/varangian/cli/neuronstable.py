@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 
 from varangian.cli.console import table
 from varangian.neurons import Report, Studied
-from varangian.neurons.study import FLAT
 
 LAYERS = ("layer", "neurons", "K", "max weight in", "crashes proven", "at worst", "on average")
 RANDOM = ("layer", "measured", "b4", "b3", "b2")
@@ -103,8 +101,7 @@ def studied_table(models: Iterable[Studied]) -> Table:
     """Return a row per trained model."""
     rows = []
     for one in models:
-        flat = FLAT if one.kind == "sigmoid" else math.inf
-        powers = ", ".join(str(line) for line in one.steepness.by_layer(flat))
+        powers = ", ".join(str(line) for line in one.steepness.by_layer())
         growth = "" if one.depth < 2 else _growth(one)
         off = [
             f"{100 * max(abs(getattr(found, b) - 1) for found in one.foretold):.1f} %" for b in ("b3", "b4")

@@ -161,5 +161,5 @@ def kernel(module: nn.Module) -> tuple[int, ...]:
     return tuple(sides) if isinstance(sides, tuple) else (sides,) * axes
 
 
-def _several(value: Any) -> set[int]:
+def _several(value: Any) -> set[Any]:
     return set(value) if isinstance(value, tuple) else {value}

@@ -54,20 +54,19 @@ class Steepness:
     """The error of one Byzantine neuron, by the Lipschitz constant and by its layer: measured, and bounded.
 
     ``factors`` are what the activations' slopes were multiplied by, ``constants`` the Lipschitz constants
-    that this made; ``errors`` and ``bounds`` have a row for each, and a column for each layer.
+    that this made; ``errors`` and ``bounds`` have a row for each, and a column for each layer. Factors up to
+    ``flat`` decide the powers: above, a bounded activation is full, and passes less than its slope on.
     """
 
     factors: tuple[float, ...]
     constants: tuple[float, ...]
     errors: tuple[tuple[Mean, ...], ...]
     bounds: tuple[tuple[float, ...], ...]
+    flat: float = math.inf
 
-    def by_layer(self, up_to: float = math.inf) -> tuple[Line, ...]:
-        """Return, for each layer, the power of the Lipschitz constant with which the error grows.
-
-        Factors ``up_to`` one are taken into account.
-        """
-        rows = [row for factor, row in zip(self.factors, self.errors, strict=True) if factor <= up_to]
+    def by_layer(self) -> tuple[Line, ...]:
+        """Return, for each layer, the power of the Lipschitz constant with which the error grows."""
+        rows = [row for factor, row in zip(self.factors, self.errors, strict=True) if factor <= self.flat]
         logs = [math.log(constant) for constant in self.constants[: len(rows)]]
         return tuple(
             Line.through(logs, [math.log(row[layer].value) for row in rows]) for layer in range(len(rows[0]))
@@ -85,6 +84,7 @@ class Steepness:
         return {
             "factors": list(self.factors),
             "constants": list(self.constants),
+            "flat": self.flat if math.isfinite(self.flat) else None,
             "errors": [[asdict(one) for one in row] for row in self.errors],
             "bounds": [list(row) for row in self.bounds],
             "power_of_the_constant": [asdict(line) for line in self.by_layer()],
@@ -111,6 +111,7 @@ def steepness(
     *,
     capacity: float = 0.1,
     draws: int = 64,
+    flat: float = math.inf,
     stream: Stream | None = None,
 ) -> Steepness:
     """Return what one Byzantine neuron does to a model, as its activations are made flatter and steeper.
@@ -130,4 +131,4 @@ def steepness(
         constants.append(max(layer.lipschitz for layer in network.hidden))
         errors.append(tuple(measure(evaluation, one, draws, stream=stream).typical for one in faults))
         bounds.append(tuple(fep(network, one).value for one in faults))
-    return Steepness(tuple(factors), tuple(constants), tuple(errors), tuple(bounds))
+    return Steepness(tuple(factors), tuple(constants), tuple(errors), tuple(bounds), flat)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -21,13 +21,23 @@ from varangian.neurons.network import Network
 from varangian.neurons.sampled import sampled
 from varangian.neurons.steepness import Steepness, steepness
 
-KINDS: dict[str, tuple[type[nn.Module], float, tuple[float, ...]]] = {
-    "sigmoid": (nn.Sigmoid, 4.0, (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0)),
-    "relu": (nn.ReLU, math.sqrt(2.0), (1 / 4, 1 / 2, 1.0, 2.0, 4.0)),
+
+class Kind(NamedTuple):
+    """An activation, the gain of weights that suits it at the start, and the factors of its slope to try.
+
+    Up to the factor ``flat`` it is nearly a line.
+    """
+
+    activation: type[nn.Module]
+    gain: float
+    factors: tuple[float, ...]
+    flat: float
+
+
+KINDS = {
+    "sigmoid": Kind(nn.Sigmoid, 4.0, (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0), 1 / 8),
+    "relu": Kind(nn.ReLU, math.sqrt(2.0), (1 / 4, 1 / 2, 1.0, 2.0, 4.0), math.inf),
 }
-"""An activation, the gain of weights that suits it at the start, and the factors of its slope to try."""
-FLAT = 1 / 8
-"""Up to this factor a sigmoid is nearly a line; above, it is full, and passes less than its slope on."""
 DEPTHS = (1, 2, 3, 4)
 BATCH, RATE = 128, 0.002
 
@@ -80,17 +90,17 @@ def trained(
     """
     if kind not in KINDS:
         raise UnknownNameError("activation to train with", kind, KINDS)
-    activation, gain, _ = KINDS[kind]
+    found = KINDS[kind]
     stream = stream or Stream()
     sizes = [inputs[0].numel(), *hidden]
     modules: list[nn.Module] = [nn.Flatten()]
     with stream.at("model").instead_of_global():
         for size, following in pairwise(sizes):
-            modules += [nn.Linear(size, following), activation()]
+            modules += [nn.Linear(size, following), found.activation()]
         modules.append(nn.Linear(sizes[-1], int(labels.max()) + 1))
         for module in modules:
             if isinstance(module, nn.Linear):
-                nn.init.xavier_normal_(module.weight, gain=gain if module is not modules[-1] else 1.0)
+                nn.init.xavier_normal_(module.weight, gain=found.gain if module is not modules[-1] else 1.0)
                 nn.init.zeros_(module.bias)
     model = nn.Sequential(*modules)
     descent = torch.optim.Adam(model.parameters(), lr=RATE)
@@ -136,7 +146,9 @@ def study(
                 kind=kind,
                 depth=depth,
                 accuracy=accuracy,
-                steepness=steepness(model, inputs[:few], KINDS[kind][2], stream=here),
+                steepness=steepness(
+                    model, inputs[:few], KINDS[kind].factors, flat=KINDS[kind].flat, stream=here
+                ),
                 probability=probability,
                 foretold=tuple(
                     _foretold(evaluation, layer, probability, draws, here) for layer in range(1, depth + 1)
