@@ -1,4 +1,4 @@
-"""Small networks as hypothesis makes them: of all kinds that bounds are known for, extreme weights included."""
+"""Small networks as hypothesis makes them: of all kinds with bounds, extreme weights included."""
 
 from __future__ import annotations
 
