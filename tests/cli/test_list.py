@@ -16,6 +16,7 @@ from varangian.data import DATASETS, parse_split
 from varangian.data import SPLITS as KINDS
 from varangian.mixers import MIXERS
 from varangian.models import MODELS
+from varangian.neurons import FAULTS
 from varangian.specification import parse_attack, parse_rule
 
 SIZES = {
@@ -25,6 +26,7 @@ SIZES = {
     "datasets": len(DATASETS),
     "models": len(MODELS),
     "splits": len(KINDS),
+    "faults": len(FAULTS),
 }
 
 SHOWN = {"True": "yes", "False": "no", "None": ""}

@@ -74,7 +74,7 @@ def test_b1_and_b2_of_convolutions(made: tuple[nn.Sequential, Tensor], probabili
 
 
 def test_published_b1_is_exceeded_by_a_rest_that_is_not_linear() -> None:
-    """A rotation and a rectifier: errors of either sign come out positive, and add up to sqrt(p), not to p."""
+    """A rotation and a rectifier: errors of either sign come out positive, and add up to sqrt(p)."""
     size, probability = 12, 0.01
     random = torch.randn(size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     rotation = torch.linalg.qr(random).Q

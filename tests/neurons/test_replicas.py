@@ -14,7 +14,7 @@ from varangian.errors import ParameterError
 from varangian.neurons import certify, certify_measured, replicas_for
 from varangian.neurons.replicas import at_most, tail
 
-TRIALS = 200_000
+TRIALS = 60_000
 
 
 @given(st.integers(1, 40), st.integers(0, 41), st.fractions(0, 1))
@@ -38,7 +38,7 @@ def test_it_is_the_fewest(failure: float, target: float) -> None:
 
 @pytest.mark.parametrize("planted", [0.01, 0.1, 0.2, 1 / 3, 0.4])
 @pytest.mark.parametrize("how", ["all up", "either way"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_planted_failures_stay_below_the_certificate(planted: float, how: str, seed: int) -> None:
     """Each copy is measured first; where all wrong copies lie in one direction, the certificate is exact.
 

@@ -14,6 +14,7 @@ from varangian.core.stages import Stage
 from varangian.data import DATASETS, parse_split
 from varangian.mixers import MIXERS
 from varangian.models import MODELS
+from varangian.neurons import FAULTS
 from varangian.specification.names import canonical
 
 Row = dict[str, Any]
@@ -90,6 +91,20 @@ def splits() -> list[Row]:
     return [{"written": text, "does": _summary(type(parse_split(text)))} for text in SPLITS]
 
 
+def faults() -> list[Row]:
+    """Return a row per fault of a model's own parts."""
+    return [
+        {
+            "name": canonical(kind),
+            "strikes": "everything" if kind.everywhere else "some",
+            "fields": _fields(kind),
+            "does": _summary(kind),
+            "reference": kind.reference.short,
+        }
+        for kind in FAULTS
+    ]
+
+
 CATALOGUES: dict[str, Callable[[], list[Row]]] = {
     "rules": lambda: stages(RULES),
     "mixers": lambda: stages(MIXERS),
@@ -97,6 +112,7 @@ CATALOGUES: dict[str, Callable[[], list[Row]]] = {
     "datasets": datasets,
     "models": models,
     "splits": splits,
+    "faults": faults,
 }
 
 

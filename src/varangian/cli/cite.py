@@ -12,7 +12,10 @@ from varangian.core.citations import Reference
 from varangian.data import DATASETS
 from varangian.errors import UnknownNameError
 from varangian.models import MODELS
+from varangian.neurons import FAULTS
+from varangian.neurons.papers import BOUNDS
 from varangian.specification import attack_names, rule_names
+from varangian.specification.names import canonical
 
 LIBRARY = f"""\
 Varangian {varangian.__version__}: Byzantine-resilient machine learning. The Varangian developers.
@@ -30,8 +33,8 @@ Cite the papers whose algorithms you use as well: varangian cite nnm+trmean alie
 def cite(names: tuple[str, ...]) -> None:
     """Print references and their BibTeX entries.
 
-    A NAME is that of a rule, mixer, attack, data set or model. A chain such as nnm+trmean is cited stage by
-    stage. Without a name: the library itself.
+    A NAME is that of a rule, mixer, attack, data set or model, of a fault of neurons, or of a bound on what
+    such faults do. A chain such as nnm+trmean is cited stage by stage. Without a name: the library itself.
     """
     if not names:
         show(LIBRARY)
@@ -48,7 +51,8 @@ def publications() -> dict[str, tuple[str, Reference | None]]:
     attacks = {name: (kind.__name__, kind.reference) for name, kind in attack_names().items()}
     data = {source.name: (source.name, source.reference) for source in DATASETS}
     models = {model.name: (model.name, model.reference) for model in MODELS}
-    return {**rules, **attacks, **data, **models}
+    faults = {canonical(kind): (kind.__name__, kind.reference) for kind in FAULTS}
+    return {**rules, **attacks, **data, **models, **faults, **BOUNDS}
 
 
 def parts(spelling: str) -> list[str]:
@@ -62,7 +66,7 @@ def parts(spelling: str) -> list[str]:
 
 def _told(known: dict[str, tuple[str, Reference | None]], name: str, cited: set[str]) -> str:
     if name.lower() not in known:
-        raise UnknownNameError("rule, mixer, attack, data set or model", name, known)
+        raise UnknownNameError("rule, mixer, attack, data set, model, fault or bound", name, known)
     called, reference = known[name.lower()]
     if reference is None:
         return f"{called}: no publication; it is folklore, or made to test this library."

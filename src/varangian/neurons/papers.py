@@ -25,3 +25,10 @@ CONTINUOUS_LIMIT = Reference(
     2019,
     "https://arxiv.org/abs/1902.01686",
 )
+
+BOUNDS: dict[str, tuple[str, Reference | None]] = {
+    "fep": ("FEP", NEURONS_FAIL),
+    "expected-error": ("expected error", ROBUST_NETWORK),
+    **{f"b{number}": (f"b{number}", CONTINUOUS_LIMIT) for number in (1, 2, 3, 4)},
+}
+"""What bounds and estimates are called, by how they are spelled, and who is to be cited for them."""

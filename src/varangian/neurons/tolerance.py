@@ -133,7 +133,7 @@ def _planned(network: Network, fault: Fault, epsilon: float, sizes: Sequence[int
         least = found
         taken.append(choice)
     stretch = network.head * network.layers[-1].weight
-    total = int(np.flatnonzero(stretch * least <= epsilon * (1 + 1e-12)).max())
+    total = int(np.flatnonzero(stretch * least <= epsilon).max())
     counts = []
     for choice in reversed(taken):
         counts.append(int(choice[total]))
