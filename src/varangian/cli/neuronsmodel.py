@@ -83,6 +83,11 @@ def _made(word: str, data: Dataset) -> nn.Module:
             raise ParameterError(f"{word}: the module {name!r} cannot be imported: {error}.") from None
         except AttributeError:
             raise ParameterError(f"{word}: the module {name!r} has no {attribute!r}.") from None
+        if not isinstance(found, nn.Module) and not callable(found):
+            raise ParameterError(
+                f"{word} is a {type(found).__name__}; name a torch.nn.Module or a function "
+                "(input_shape, classes) -> torch.nn.Module."
+            )
         try:
             return build(found, data.input_shape, data.classes, Stream())
         except VarangianError:
