@@ -20,6 +20,8 @@ from varangian.neurons.measure import Mean, measure
 from varangian.neurons.moments import moves
 from varangian.neurons.search import worst_crash
 
+MOST_TRIED = 5000
+"""So many sets the search tries for each point."""
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -65,7 +67,7 @@ def crash_curve(
         each = tuple(count if number == layer else 0 for number in range(1, len(network.hidden) + 1))
         fault = Crash(count=each)
         drawn = measure(evaluation, fault, draws, labels=labels, loss=loss, stream=stream)
-        found = worst_crash(few, each, starts=2, sweeps=2).neurons[layer - 1]
+        found = worst_crash(few, each, starts=2, sweeps=2, most=MOST_TRIED).neurons[layer - 1]
         worst = Errors.of(
             evaluation.faulty(crashed(evaluation, layer, found)), evaluation.outputs, labels, loss
         )
@@ -104,7 +106,7 @@ class Critical(Value):
 
 
 def critical_neurons(
-    evaluation: Evaluation, labels: Tensor, *, most: int = 10, tried: int = 512, loss: str = "nll"
+    evaluation: Evaluation, labels: Tensor, *, most: int = 10, tried: int = 128, loss: str = "nll"
 ) -> tuple[Critical, ...]:
     """Return the neurons whose crash moves the outputs most, the worst first.
 

@@ -225,7 +225,7 @@ def _norm(module: nn.Module, shape: torch.Size, q: float, dtype: torch.dtype) ->
         return float(torch.linalg.matrix_norm(module.weight, ord=q))
     ones = torch.ones(1, *shape, dtype=dtype, requires_grad=True)
     made = _absolute(module, ones, 1)
-    widest = float(made.max())
+    widest = float(made.detach().max())
     (columns,) = torch.autograd.grad(made.sum(), ones)
     # The 2-norm is at most the geometric mean of the other two.
     return {1.0: float(columns.max()), 2.0: math.sqrt(float(columns.max()) * widest), math.inf: widest}[q]

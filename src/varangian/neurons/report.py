@@ -36,8 +36,8 @@ from varangian.neurons.tolerance import (
     tolerated_alone,
 )
 
-FEW = 64
-"""So many inputs serve searches and derivatives."""
+FEW, FEWEST, WORK = 64, 8, 20_000
+"""So many inputs serve searches and derivatives: inputs times neurons are WORK, within these ends."""
 REPLICAS = (1, 3, 5, 11, 21, 51)
 
 
@@ -145,7 +145,7 @@ def examine(
     ``lost`` is the share of the accuracy that may go, ``probability`` that of a neuron to crash at random,
     ``target`` how often the median of replicas may be wrong.
 
-    Cost        seconds for a perceptron; searches and derivatives use the first 64 inputs
+    Cost        seconds for a perceptron; searches and derivatives use the first 64 inputs or fewer
     Randomness  from ``stream`` alone
     Raises      ParameterError for a model without bounds; InputError
     """
@@ -154,14 +154,15 @@ def examine(
     if network.classes < 2:
         raise ParameterError("The model has one output; a report needs one for each class.")
     loss = "nll" if any(isinstance(module, nn.LogSoftmax) for module in network.modules) else "cross_entropy"
-    evaluation, few = Evaluation.of(network, inputs), Evaluation.of(network, inputs[:FEW])
+    some = max(FEWEST, min(FEW, WORK // sum(layer.neurons for layer in network.hidden)))
+    evaluation, few = Evaluation.of(network, inputs), Evaluation.of(network, inputs[:some])
     right = Errors.of(evaluation.outputs[None], evaluation.outputs, labels, loss).accuracy
     budget = error_budget(evaluation, labels, lost)
     finite = budget if math.isfinite(budget) else float(evaluation.outputs.abs().max())
     together = tolerated(network, Crash(count=1), finite)
     random = Crash(probability=probability)
     logits = nn.Sequential(*network.modules[: network.layers[-1].linear + 1])
-    bare = Evaluation.of(Network.of(logits, inputs[:FEW]), inputs[:FEW])
+    bare = Evaluation.of(Network.of(logits, inputs[:some]), inputs[:some])
     return Report(
         model=name or type(model).__name__,
         parameters=network.parameters,
@@ -193,7 +194,7 @@ def examine(
         ),
         replicas=_replicated(evaluation, labels, random, draws, target, stream.at("copies")),
         target=target,
-        steepness=steepness(model, inputs[:FEW], factors, stream=stream.at("steepness")),
+        steepness=steepness(model, inputs[:some], factors, stream=stream.at("steepness")),
     )
 
 

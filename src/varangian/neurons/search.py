@@ -22,6 +22,7 @@ OBJECTIVES = ("largest", "typical", "loss", "accuracy")
 STARTS = 8
 """So many sets are improved, the best of all that the derivatives propose."""
 SWEEPS = 20
+MOST_TRIED = 200_000
 MOST_LIKELY = 256
 """Of larger layers, so many neurons take part in exchanges: those that move an output most."""
 
@@ -47,6 +48,7 @@ def worst_crash(
     loss: str = "nll",
     starts: int = STARTS,
     sweeps: int = SWEEPS,
+    most: int = MOST_TRIED,
 ) -> Worst:
     """Return the worst set found of so many neurons of each layer, by the error that crashing them makes.
 
@@ -56,7 +58,7 @@ def worst_crash(
     ``objective`` is ``largest``, the largest error of an output on any input; ``typical``, its mean over the
     inputs; ``loss``; or ``accuracy``, what is lost of it.
 
-    Cost        N evaluations for each neuron of the set and each sweep
+    Cost        N evaluations for each neuron of the set and each sweep; no exchange after ``most`` of them
     Raises      ParameterError, UnknownNameError, InputError
     """
     if objective not in OBJECTIVES:
@@ -67,7 +69,7 @@ def worst_crash(
     sizes = [layer.neurons for layer in evaluation.network.hidden]
     fault = Crash(count=counts if isinstance(counts, int) else tuple(counts))
     search = _Search(evaluation, sizes, objective, labels, loss)
-    return search.run(fault.counts(sizes), starts, sweeps)
+    return search.run(fault.counts(sizes), starts, sweeps, most)
 
 
 class _Search:
@@ -82,12 +84,12 @@ class _Search:
         self.likely = torch.ones(len(self.layer), dtype=torch.bool)
         self.tried = 0
 
-    def run(self, counts: tuple[int, ...], starts: int, sweeps: int) -> Worst:
+    def run(self, counts: tuple[int, ...], starts: int, sweeps: int, most: int) -> Worst:
         sets = self.proposed(counts).unique(dim=0)
         scores = self.scores(sets)
         best, error = sets[0], scores[0]
         for start in scores.argsort(descending=True)[:starts]:
-            found, score = self.improved(sets[start], scores[start], sweeps)
+            found, score = self.improved(sets[start], scores[start], sweeps, most)
             if score > error:
                 best, error = found, score
         places = tuple(tuple(part.nonzero().flatten().tolist()) for part in best.split(self.sizes))
@@ -114,12 +116,14 @@ class _Search:
         ]
         return torch.cat(parts, dim=1).bool()
 
-    def improved(self, chosen: Bool[Tensor, " n"], score: Tensor, sweeps: int) -> tuple[Tensor, Tensor]:
+    def improved(
+        self, chosen: Bool[Tensor, " n"], score: Tensor, sweeps: int, most: int
+    ) -> tuple[Tensor, Tensor]:
         """Return the set after exchanges, of which each is the best of all for one of its neurons."""
         for _ in range(sweeps):
             before = score
             for neuron in chosen.nonzero().flatten().tolist():
-                if not chosen[neuron]:
+                if not chosen[neuron] or self.tried >= most:
                     continue
                 others = (self.likely & (self.layer == self.layer[neuron]) & ~chosen).nonzero().flatten()
                 if not len(others):
