@@ -1,5 +1,6 @@
 """Varangian: training models with people you do not trust."""
 
+from varangian.accounting import Accountant
 from varangian.aggregators import (
     CAF,
     RULES,
@@ -104,6 +105,7 @@ __all__ = [
     "RULES",
     "SMEA",
     "ALittleIsEnough",
+    "Accountant",
     "AdaptiveClipping",
     "Aggregation",
     "Aksel",

@@ -65,6 +65,10 @@ class FaultError(VarangianError, RuntimeError):
     """Ranks of a distributed job compute wrong, and that was to be an error."""
 
 
+class SuspicionError(VarangianError, RuntimeError):
+    """More parties are suspected than were declared, so that nothing is proven from here on."""
+
+
 class UnknownNameError(VarangianError, LookupError):
     """A name that no catalogue holds; the nearest valid one is in the message.
 

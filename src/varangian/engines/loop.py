@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from varangian.accounting import Accountant
 from varangian.attacks import Sight
 from varangian.core.moments import Moments
 from varangian.core.points import Pivot
@@ -51,26 +52,32 @@ class State:
     attack: Any = None
 
 
-def train(spec: Experiment, watch: Callable[[Progress], None] | None = None) -> Result:
-    """Run an experiment; ``watch`` is told after every step.
+def train(
+    spec: Experiment,
+    watch: Callable[[Progress], None] | None = None,
+    accountant: Accountant | None = None,
+) -> Result:
+    """Run an experiment; ``watch`` is told after every step, and the ``accountant`` before it is made.
 
     Randomness  from the experiment's seed alone: the same experiment gives the same parameters
-    Raises      DataError for missing data; what the rule or the attack raises
+    Raises      DataError for missing data; what the rule, the attack or the accountant raises
     """
     world = World.of(spec)
     begun = time.perf_counter()
     with threads_for(world.flat.d):
-        table, theta = _steps(world, begun, watch)
+        table, theta = _steps(world, begun, watch, accountant)
     return Result(spec, table, theta, time.perf_counter() - begun)
 
 
-def _steps(world: World, begun: float, watch: Callable[[Progress], None] | None) -> tuple[Table, Tensor]:
+def _steps(
+    world: World, begun: float, watch: Callable[[Progress], None] | None, accountant: Accountant | None
+) -> tuple[Table, Tensor]:
     spec, first = world.spec, world.flat.get()
     rows = len(world.computing) if spec.momentum_at == "worker" else 1
     state = State(first, first.new_zeros(rows, len(first)), Trail.start(first))
     table = Table()
     for step in range(spec.steps):
-        state, row = advance(world, state, step)
+        state, row = advance(world, state, step, accountant)
         row["distance"] = float((state.theta - first).norm())
         if step + 1 == spec.steps or (step + 1) % spec.evaluate_every == 0:
             row["accuracy"] = world.accuracy(state.theta)
@@ -80,7 +87,9 @@ def _steps(world: World, begun: float, watch: Callable[[Progress], None] | None)
     return table, state.theta
 
 
-def advance(world: World, state: State, step: int) -> tuple[State, dict[str, float]]:
+def advance(
+    world: World, state: State, step: int, accountant: Accountant | None = None
+) -> tuple[State, dict[str, float]]:
     """Return the state after one step, and what was measured on the way."""
     spec, momentum = world.spec, world.spec.heavy_ball
     rate = rate_at(spec.learning_rate, step)
@@ -97,7 +106,10 @@ def advance(world: World, state: State, step: int) -> tuple[State, dict[str, flo
     forged, attack_state = _forge(world, state, workers, server, step)
     arrived = torch.cat([workers, forged]) if len(forged) else workers
     rule = spec.rule_at(step)
-    outcome = rule.aggregate(momentum.received(memory[0], arrived), **server)
+    received = momentum.received(memory[0], arrived)
+    outcome = rule.aggregate(received, **server)
+    if accountant is not None:
+        accountant.step(received, outcome)
     direction = momentum.applied(memory[0], outcome.value)
     if momentum.place != "worker":
         memory = direction[None]

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import overload
 
+from varangian.accounting import Accountant
 from varangian.engines import Engine, Progress, Result, batches, simulate
+from varangian.errors import ParameterError
 from varangian.kernels.lanes import each
 from varangian.specification import Experiment
 
@@ -18,7 +20,13 @@ class _Over(Exception):  # noqa: N818 (no error, the end of what nobody waits fo
 
 
 @overload
-def run(experiments: Experiment, watch: Watch | None = None, *, engine: Engine | None = None) -> Result: ...
+def run(
+    experiments: Experiment,
+    watch: Watch | None = None,
+    *,
+    engine: Engine | None = None,
+    accountant: Accountant | None = None,
+) -> Result: ...
 @overload
 def run(
     experiments: Sequence[Experiment], watch: Watch | None = None, *, engine: Engine | None = None
@@ -28,12 +36,16 @@ def run(
     watch: Watch | None = None,
     *,
     engine: Engine | None = None,
+    accountant: Accountant | None = None,
 ) -> Result | list[Result]:
     """Return the result of an experiment, or one for each of several, those of one shape side by side.
 
     A run's numbers do not depend on what runs beside it. ``watch`` is told after every step of every batch;
     batches take turns, as many at once as PyTorch has threads. On another ``engine`` than the simulator,
     experiments run one after the other.
+
+    An ``accountant`` is told what the rule takes and gives in every step of one experiment on the simulator,
+    and ends it where too many are suspected.
 
     >>> result = run(Experiment(workers=4, steps=3, model="logistic"))
     >>> len(result.metrics["loss"]), result.diverged
@@ -42,12 +54,16 @@ def run(
     >>> all(result.accuracy > 0.8 for result in both)
     True
     """
+    if accountant is not None and (engine is not None or not isinstance(experiments, Experiment)):
+        raise ParameterError(
+            "accountant= keeps the books of one experiment, and on the simulator: run it alone."
+        )
     if engine is not None:
         if isinstance(experiments, Experiment):
             return engine.run(experiments, watch)
         return [engine.run(spec, watch) for spec in experiments]
     if isinstance(experiments, Experiment):
-        return simulate([experiments], watch)[0]
+        return simulate([experiments], watch, accountants=[accountant])[0]
     specs, over = list(experiments), threading.Event()
 
     def told(progress: Progress) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from varangian.accounting import Accountant
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
 from varangian.errors import InputError, ToleranceError
@@ -35,8 +36,8 @@ class NVFlareAggregator:
     Clients may send differences (``DIFF``) or whole models (``FULL``); the rule sees differences: a whole
     model is taken against the one the controller holds, or else the last aggregate. What most clients agree
     upon is the model's shape. ``clients`` are those that are expected, without it those that come. A claim is
-    what stands in the meta data under ``weight_key``. On a breach it raises, or with ``hold`` returns what
-    changes nothing.
+    what stands in the meta data under ``weight_key``. An ``accountant`` is told of every round. On a breach
+    it raises, or with ``hold`` returns what changes nothing.
 
     Raises      ToleranceError on a breach; InputError where nothing tells what the clients started from
     """
@@ -51,11 +52,13 @@ class NVFlareAggregator:
         hold: bool = False,
         seed: int = 0,
         weight_key: str = "NUM_STEPS_CURRENT_ROUND",
+        accountant: Accountant | None = None,
     ) -> None:
         super().__init__()
         check_rule(rule, cap)
         self.rule, self.clients, self.cap, self.claims = rule, clients, cap, claims
         self.hold, self.stream, self.weight_key = hold, Stream(seed), weight_key
+        self.accountant = accountant
         self.records: list[ClientRecord] = []
         self._models: dict[str, Any] = {}
         self._number = 0
@@ -87,6 +90,7 @@ class NVFlareAggregator:
             claims=self.claims,
             state=self._memory,
             stream=self.stream,
+            accountant=self.accountant,
         )
         for client, model in models.items():
             if (_kind(model) == "FULL") != whole:

@@ -11,15 +11,16 @@ from typing import Any
 
 from varangian.core.values import Value
 
-COLUMNS = ("round", "client", "norm", "cosine", "weight", "claim", "clipped", "why")
+COLUMNS = ("round", "client", "norm", "cosine", "influence", "weight", "claim", "clipped", "why")
 
 
 @dataclass(frozen=True)
 class ClientRecord(Value):
     """One client in one round; it tells no value of an update.
 
-    ``norm`` is that of the update, ``cosine`` that to the aggregate, ``weight`` what the update weighed in
-    it: None where the rule decides coordinate by coordinate and knows no weights. ``claim`` is how many
+    ``norm`` is that of the update, ``cosine`` that to the aggregate, ``influence`` how far towards the update
+    the aggregate lies, from the others, in their standard deviations. ``weight`` is what the update weighed
+    in it: None where the rule decides coordinate by coordinate and knows no weights. ``claim`` is how many
     examples the client claimed, None where nobody asked. ``clipped`` tells whether the rule's first stage
     shortened the update, None where it shortens none. A client whose reply was not used is ``rejected``, and
     ``why`` says the reason.
@@ -29,6 +30,7 @@ class ClientRecord(Value):
     client: int | str
     norm: float | None = None
     cosine: float | None = None
+    influence: float | None = None
     weight: float | None = None
     claim: float | None = None
     clipped: bool | None = None
@@ -52,10 +54,10 @@ class ClientRecord(Value):
 def as_table(records: Iterable[ClientRecord]) -> str:
     """Return the records as a table for people.
 
-    >>> print(as_table([ClientRecord(1, "ann", 2.0, 0.5, 0.25), ClientRecord(1, "bob", why="no reply")]))
-    round  client  norm  cosine  weight  claim  clipped  why
-    1      ann     2     0.5     0.25    -      -        -
-    1      bob     -     -       -       -      -        no reply
+    >>> print(as_table([ClientRecord(1, "ann", 2.0, 0.5, 0.1, 0.25), ClientRecord(1, "bob", why="no reply")]))
+    round  client  norm  cosine  influence  weight  claim  clipped  why
+    1      ann     2     0.5     0.1        0.25    -      -        -
+    1      bob     -     -       -          -       -      -        no reply
     """
     rows = [COLUMNS, *([_cell(getattr(record, name)) for name in COLUMNS] for record in records)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from varangian.accounting import Accountant, Geometry
 from varangian.core.guard import admit, declare
 from varangian.core.parties import Parties, weigh
 from varangian.core.randomness import Stream
@@ -48,6 +49,9 @@ class Round:
 
     ``cap`` is the largest share that one client may hold where the rule honours weights; by default twice an
     equal share, and less where f such clients would hold half. ``claims=False`` gives all the same share.
+
+    An ``accountant`` is told of every round, the refused included; more suspected than it was declared for is
+    a breach.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Round:
         claims: bool = True,
         state: Any = None,
         stream: Stream | None = None,
+        accountant: Accountant | None = None,
     ) -> None:
         check_rule(rule, cap)
         self.rule, self.model, self.number = rule, dict(model), number
@@ -68,6 +73,7 @@ class Round:
         self.f = rule.f or 0
         self.cap, self.state = cap, state
         self.stream = stream or Stream()
+        self.accountant = accountant
         self.weighted = claims and honours_weights(rule)
         self._updates: dict[Client, dict[str, NDArray[Any]]] = {}
         self._claims: dict[Client, float] = {}
@@ -127,12 +133,21 @@ class Round:
                 mass=None if parties is None else parties.mass,
                 stream=self.stream.at("rule", step=self.number),
             )
+            geometry = Geometry.of(vectors, result.value)
+            if self.accountant is not None:
+                self.accountant.account(
+                    geometry,
+                    weights=result.weights,
+                    parties=clients,
+                    shares=parties,
+                    refused=self._refused,
+                )
         except VarangianError as error:
             return self._outcome(
                 {}, clients, silent, breach=f"Round {self.number}: {error} The model is kept."
             )
         change = dict(zip(self._entries, result.value, strict=True))
-        said = told(rule, parties, vectors, result.value, result.weights)
+        said = told(rule, parties, geometry, result.weights)
         return self._outcome(change, clients, silent, said=said, parties=parties, state=result.state)
 
     def _answered(self, client: Client) -> bool:

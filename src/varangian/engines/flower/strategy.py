@@ -10,6 +10,7 @@ from typing import Any
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp.strategy import FedAvg, Result
 
+from varangian.accounting import Accountant
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
 from varangian.engines.flower.grid import QuorumGrid
@@ -43,7 +44,8 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
     ``rule`` may be a function of the number of clients that are asked. Where it honours weights, claimed
     example counts count, with no share above ``cap``, by default twice an equal share; ``claims=False`` gives
     all the same. ``state`` names a file in which every round is kept: a restarted server goes on with the
-    next one. ``lines`` names a file to which a line of JSON is added for every client in every round.
+    next one. ``lines`` names a file to which a line of JSON is added for every client in every round. An
+    ``accountant`` is told of every round, and more clients suspected than it was declared for are a breach.
 
     Trust       clients may return anything; the server and whoever publishes its code are trusted
     Randomness  which clients are asked, and the rule's: from ``seed`` and the round
@@ -61,6 +63,7 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
         state: str | os.PathLike[str] | None = None,
         lines: str | os.PathLike[str] | None = None,
         seed: int = 0,
+        accountant: Accountant | None = None,
         **options: Any,
     ) -> None:
         if isinstance(rule, Stage):
@@ -77,6 +80,7 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
         self.rule, self.cap, self.claims = rule, cap, claims
         self.wait_for_all, self.on_breach = wait_for_all, on_breach
         self.state, self.lines, self.stream = state, lines, Stream(seed)
+        self.accountant = accountant
         self.records: list[ClientRecord] = []
         self.breach = ""
         self._memory: Any = None
@@ -115,6 +119,7 @@ class RobustStrategy(FedAvg):  # type: ignore[misc] # Flower is not installed wh
             claims=self.claims,
             state=self._memory,
             stream=self.stream,
+            accountant=self.accountant,
         )
         return self._sent(asked, server_round, arrays, config, grid, MessageType.TRAIN)
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.accounting import Accountant
 from varangian.core.moments import Moments
 from varangian.engines.simulate.arrivals import Arrivals
 from varangian.engines.simulate.differentiation import Differentiation, Known, Step
@@ -45,8 +46,11 @@ class State:
 class Batch:
     """Runs of one shape, group after group, and what does not change while they train."""
 
-    def __init__(self, specs: Sequence[Experiment]) -> None:
+    def __init__(
+        self, specs: Sequence[Experiment], accountants: Sequence[Accountant | None] | None = None
+    ) -> None:
         check_alike(specs)
+        meters = accountants or [None] * len(specs)
         data = load(specs[0])
         grouped: dict[Hashable, list[int]] = {}
         for place, spec in enumerate(specs):
@@ -59,7 +63,8 @@ class Batch:
         start = 0
         for places in [part[i : i + TOGETHER] for part in parts for i in range(0, len(part), TOGETHER)]:
             where = slice(start, start + len(places))
-            self.groups.append((where, Group(self.worlds[where])))
+            group = Group(self.worlds[where], [meters[place] for place in places])
+            self.groups.append((where, group))
             start = where.stop
         self.first = torch.stack([world.flat.get() for world in self.worlds])
         self.ways = self._ways()

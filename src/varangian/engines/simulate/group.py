@@ -10,11 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.accounting import Accountant
 from varangian.attacks import Sight
 from varangian.attacks.attack import Scene
 from varangian.core.inputs import Stacks
 from varangian.core.moments import Moments
 from varangian.core.points import Pivot
+from varangian.core.run import Aggregation
 from varangian.engines.world import World
 from varangian.metrics import Columns, Trail, measure
 from varangian.optim import Momentum, rate_at
@@ -44,8 +46,9 @@ class Intake:
 class Group:
     """Runs whose every step is the same arithmetic on a leading axis."""
 
-    def __init__(self, worlds: Sequence[World]) -> None:
+    def __init__(self, worlds: Sequence[World], accountants: Sequence[Accountant | None] = ()) -> None:
         self.worlds = tuple(worlds)
+        self.accountants = tuple(accountants)
         self.world = worlds[0]
         self.spec = self.world.spec
         specs = [world.spec for world in worlds]
@@ -82,6 +85,7 @@ class Group:
         forged, attack_state = self._forge(rule, state, intake, server, step)
         arrived = [momentum.received(state.memory, part) for part in self._arrived(intake, forged)]
         outcome = rule.aggregate(Stacks(tuple(arrived)), **server)
+        self._account(arrived, outcome)
         direction = momentum.applied(state.memory, outcome.value[:, None])
         memory = state.memory if spec.momentum_at == "worker" else direction
         applied = direction[:, 0] + self.decay[:, 0] * theta if self.decays else direction[:, 0]
@@ -101,6 +105,19 @@ class Group:
         }
         after = theta - self._column(rates)[:, 0] * applied
         return after, GroupState(memory, trail, outcome.state, attack_state), columns
+
+    def _account(self, arrived: Sequence[Tensor], outcome: Aggregation) -> None:
+        """Tell each run's accountant what its rule took, and gave."""
+        for run, accountant in enumerate(self.accountants):
+            if accountant is not None:
+                accountant.step(
+                    Stacks(tuple(part[run] for part in arrived)),
+                    replace(
+                        outcome,
+                        value=outcome.value[run],
+                        weights=None if outcome.weights is None else outcome.weights[run],
+                    ),
+                )
 
     def _workers(self, intake: Intake) -> Tensor:
         """Return the rows of those who follow the protocol, without the server's own."""

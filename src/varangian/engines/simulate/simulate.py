@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from varangian.accounting import Accountant
 from varangian.engines.loop import Progress
 from varangian.engines.result import Result
 from varangian.engines.simulate.batch import Batch
@@ -23,6 +24,7 @@ def simulate(
     *,
     checkpoint: Path | None = None,
     every: int = 0,
+    accountants: Sequence[Accountant | None] | None = None,
 ) -> list[Result]:
     """Run one batch of experiments side by side, and return their results in order.
 
@@ -30,11 +32,12 @@ def simulate(
     all are drawn from streams named by the run itself. With a ``checkpoint``, the state is written to that
     file every ``every`` steps, and a batch that was cut off goes on from there, to the same bits. ``watch``
     is told after every step, with the first run's numbers. A result's seconds are its share of the batch's.
+    Each run's accountant, if it has one, is told what the rule takes and gives in every step made here.
 
     Raises      ParameterError for experiments of different shapes; DataError for a file that is no checkpoint
                 of this batch, or cannot be written; what the rules and the attacks raise
     """
-    batch = Batch(specs)
+    batch = Batch(specs, accountants)
     resumed = checkpoint is not None and checkpoint.exists()
     state = read_checkpoint(checkpoint, batch) if checkpoint is not None and resumed else batch.start()
     begun = time.perf_counter() - state.seconds
