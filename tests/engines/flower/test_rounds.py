@@ -113,6 +113,19 @@ def test_a_late_reply_is_dropped_and_its_node_asked_again() -> None:
     } == set(range(5))
 
 
+def test_an_accountant_ends_a_run_in_which_more_are_suspected_than_declared() -> None:
+    clients = {**crowd(7), 6: crowd(7, "scale", factor=1e4)[6]}
+    accountant = vg.Accountant(vg.Average(), warm=3)
+    honest = RobustStrategy(vg.Average(), accountant=accountant, wait_for_all=True)
+    start(honest, crowd(7), rounds=6)
+    assert not honest.breach
+    assert [one.n for one in accountant.history] == [7] * 6
+    result = start(honest, clients, rounds=2)
+    assert "1 party is suspected, and f = 0 were declared" in honest.breach
+    assert "6, step 7: far from the others" in honest.breach
+    assert values(result.arrays)["w"].mean() == 0, "The model is kept."
+
+
 def test_the_deadline_ends_a_round() -> None:
     strategy = RobustStrategy(vg.Median(f=1))
     begun = time.monotonic()

@@ -259,7 +259,42 @@ def returned(n: int, rank: int) -> dict[str, int]:
     return {"lent": count, "held": held}
 
 
+def accounted(n: int, rank: int) -> dict[str, Any]:
+    """Compare an accountant beside the hook with one that sees everybody's gradients; let one rank lie."""
+    found: dict[str, Any] = {"apart": {}, "same": []}
+    f = (n - 1) // 2
+    for rule in (
+        vg.TrimmedMean(f=f),
+        vg.GeometricMedian(f=f),
+        vg.chain(vg.AdaptiveClipping(f=f), vg.Average()),
+    ):
+        beside, whole, net = vg.Accountant(rule), vg.Accountant(rule), ddp()
+        register(net, rule, accountant=beside)
+        for step in range(3):
+            net.zero_grad()
+            backward(net, rank, step)
+            vectors = everyones(backward(model(), rank, step), n)
+            told, wanted = beside.history[-1], whole.step(vectors, rule.aggregate(vectors))
+            numbers = [
+                torch.tensor(
+                    [*one.influence.values(), one.coefficient, one.variance_to_norm, one.clipped or 0.0]
+                )
+                for one in (told, wanted)
+            ]
+            found["apart"][f"{rule} {step}"] = apart(*numbers)
+            found["same"].append(told.holds == wanted.holds and told.proven == wanted.proven)
+    net = ddp()
+    register(net, vg.Average(), accountant=vg.Accountant(vg.Average(), warm=3))
+    for step in range(6):
+        net.zero_grad()
+        x, y = batch(rank, step)
+        loss = cross_entropy(net(x), y) * (1e4 if step == 5 and rank == n - 1 else 1)
+        found["lied"] = error_of(loss.backward)
+    return found
+
+
 CHECKS = {
+    "accounted": accounted,
     "average": average,
     "every_rule": every_rule,
     "halves": halves,

@@ -114,6 +114,18 @@ def test_nothing_that_was_lent_to_threads_is_kept(found: Found) -> None:
         assert rank["returned"]["held"] == 0
 
 
+@pytest.mark.parametrize("n", ALL)
+def test_an_accountant_keeps_the_same_books_beside_the_hook(found: Found, n: int) -> None:
+    for rank in found[n]:
+        books = rank["accounted"]
+        assert len(books["apart"]) == 9
+        assert max(books["apart"].values()) < 1e-4
+        assert all(books["same"])
+        kind, said = books["lied"]
+        assert (kind == "SuspicionError") == (n > 2)  # of two, nobody knows who is wrong
+        assert n == 2 or "1 parties are suspected, and f = 0 were declared" in said
+
+
 @pytest.mark.parametrize("n", [3, 4])
 def test_one_rank_of_nan_spoils_nobody(found: Found, n: int) -> None:
     assert all(all(rank["poisoned"].values()) for rank in found[n])

@@ -65,7 +65,7 @@ class Ranks:
     def aggregate(self, shards: Sequence[Tensor], stream: Stream, state: Any = None) -> Aggregation:
         """Aggregate this rank's shards, each ``(n, width)``, as parts of one vector."""
         vectors = [[shard[rank] for shard in shards] for rank in range(self.n)]
-        return self.rule.aggregate(InShards(vectors, self._summed), state=state, stream=stream)
+        return self.rule.aggregate(InShards(vectors, self.summed), state=state, stream=stream)
 
     def gather(self, shard: Tensor, flat: Tensor) -> None:
         """Fill ``flat`` with the shards of all ranks."""
@@ -74,7 +74,8 @@ class Ranks:
         self.sent += _bytes(shard) * (self.n - 1)
         flat.copy_(whole[: len(flat)])
 
-    def _summed(self, table: Tensor) -> Tensor:
+    def summed(self, table: Tensor) -> Tensor:
+        """Return the sum of a table over all that hold parts of the vectors."""
         dist.all_reduce(lent(table), group=self.holders)
         count = dist.get_world_size(self.holders)
         self.sent += 2 * _bytes(table) * (count - 1) // count
@@ -132,14 +133,14 @@ def heard(group: Group) -> Iterator[None]:
 def timeout_of(group: Group) -> timedelta | None:
     """Return how long a group waits for a rank, where it says so."""
     whole: Any = group or dist.group.WORLD
-    backend: Any = whole._get_backend(_device(group))
+    backend: Any = whole._get_backend(device_of(group))
     limit: timedelta | None = getattr(getattr(backend, "options", None), "_timeout", None)
     return limit
 
 
 def everyones(own: Tensor, group: Group) -> Tensor:
     """Return what all ranks hand in, ``(n, *shape)``, on the processor."""
-    sent = own.contiguous().view(-1).to(_device(group))
+    sent = own.contiguous().view(-1).to(device_of(group))
     room = sent.new_empty(dist.get_world_size(group) * len(sent))
     _all_gather(lent(room), lent(sent), group=group)
     return room.cpu().view(-1, *own.shape)
@@ -170,7 +171,7 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([one.detach().reshape(-1) for one in tensors])
 
 
-def _device(group: Group) -> torch.device:
+def device_of(group: Group) -> torch.device:
     """Return where what a group sends has to lie."""
     return torch.device("cuda" if dist.get_backend(group) == "nccl" else "cpu")
 

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
+from varangian.accounting import Accountant, Geometry
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
-from varangian.engines.torchdist.collective import Group, Ranks, by_coordinate, heard
+from varangian.engines.torchdist.collective import Group, Ranks, by_coordinate, device_of, heard
 from varangian.engines.torchdist.watch import FaultWatch
 from varangian.errors import ParameterError
 
@@ -46,13 +47,17 @@ class RobustHook:
         *,
         stream: Stream | None = None,
         watch: FaultWatch | None = None,
+        accountant: Accountant | None = None,
     ) -> None:
         self.ranks = Ranks(rule, group)
         self.stream = stream or Stream()
         self.watch = watch
+        self.accountant = accountant
         self.step = 0
         self._alone = by_coordinate(rule)
         self._waiting: list[Arrived] = []
+        self._seen: list[Geometry] = []
+        self._weights: Tensor | None = None
         self._memory: tuple[list[tuple[int, ...]], Any] = ([], None)
         self._after = threads.ThreadPoolExecutor(1, "varangian-hook")
         self._begun: list[threads.Future[None]] = []
@@ -82,8 +87,22 @@ class RobustHook:
         begun, self._begun = self._begun, []
         for one in begun:
             one.result()
+        if self.accountant is not None:
+            self._account(self.accountant)
         if self.watch is not None:
             self.watch.conclude()
+
+    def _account(self, accountant: Accountant) -> None:
+        """Add up what was measured of every bucket and shard, and account for the whole, on all ranks."""
+        seen, self._seen = self._seen, []
+        with heard(self.ranks.group):
+            whole = sum(seen[1:], seen[0]).summed(self._over)
+        weights = None if self._alone else self._weights
+        accountant.account(whole, weights=weights, quiet=self.ranks.rank > 0)
+
+    def _over(self, own: Tensor) -> Tensor:
+        """Sum what is told of this rank's shards over all ranks, and hand it back on the processor."""
+        return self.ranks.summed(own.to(device_of(self.ranks.group))).cpu()
 
     def _take(self, flat: Tensor, parameters: tuple[int, ...], promise: Future[Tensor], last: bool) -> None:
         """Send the shards of a bucket on their way, and finish what can be: in one order on every rank."""
@@ -116,6 +135,10 @@ class RobustHook:
             memory if known == names else None,
         )
         self._memory = (names, outcome.state)
+        if self.accountant is not None:
+            vectors = [[one.shards[rank] for one in arrived] for rank in range(self.ranks.n)]
+            self._seen.append(Geometry.of(vectors, outcome.value))
+            self._weights = outcome.weights
         return list(outcome.value)
 
 
@@ -125,15 +148,19 @@ def register(
     *,
     stream: Stream | None = None,
     watch: FaultWatch | None = None,
+    accountant: Accountant | None = None,
 ) -> RobustHook:
     """Have a DDP model aggregate its gradients by a rule, on every rank, and return the hook.
 
-    Beside it, ``watch`` can name the ranks that compute wrong. Ranks that have run out of data, under
-    ``Join``, count as gradients of zeros, as they do for DDP: ``f`` has to cover them.
+    Beside it, ``watch`` can name the ranks that compute wrong, and an ``accountant``, the same on every rank,
+    keep what each step came to: exactly, since distances add up over buckets and shards. Ranks that have run
+    out of data, under ``Join``, count as gradients of zeros, as they do for DDP: ``f`` has to cover them.
 
     Trust       every rank runs honest code: data, devices and gradients may be wrong on f of them
-    Cost        each rank sends 2 (n - 1) / n of the gradient's bytes, as DDP does
-    Raises      ToleranceError for too few ranks; ParameterError where the rules of ranks differ; RankError
+    Cost        each rank sends 2 (n - 1) / n of the gradient's bytes, as DDP does; with an accountant, it
+                reads its shard of all gradients once more, and sends (n + 2)^2 numbers
+    Raises      ToleranceError for too few ranks; ParameterError where the rules of ranks differ; RankError;
+                from ``backward()``, what the watch and the accountant raise
     """
     if not isinstance(model, DistributedDataParallel):
         raise ParameterError(
@@ -145,7 +172,7 @@ def register(
             'FaultWatch(policy="drop") leaves a rank out of a mean; beside a rule, which bounds what a rank '
             'can do, take "log" or "raise".'
         )
-    hook = RobustHook(rule, model.process_group, stream=stream, watch=watch)
+    hook = RobustHook(rule, model.process_group, stream=stream, watch=watch, accountant=accountant)
     if watch is not None:
         watch.join(hook.ranks.group)
     model.register_comm_hook(None, hook.hook)
