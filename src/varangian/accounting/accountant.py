@@ -202,8 +202,9 @@ class Accountant:
             *map(str, self.suspects.values()),
             *(f"{party}: refused, {gone[party]}" for party in gone),
         ]
+        who = "party is" if count == 1 else "parties are"
         said = (
-            f"{count} {'party is' if count == 1 else 'parties are'} suspected, and f = {self.f} were declared: from here on {self.rule!r} "
+            f"{count} {who} suspected, and f = {self.f} were declared: from here on {self.rule!r} "
             f"proves nothing. {'; '.join(evidence)}. By chance, {self.expected:.2g} accusations were to be "
             f"expected in {len(self.history)} steps, if honest parties differ by a factor of "
             f"{self.differ:g} at most. Ask those parties, leave them out, or declare a larger f."

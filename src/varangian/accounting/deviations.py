@@ -95,13 +95,14 @@ class Deviations:
 
     def spreads(self) -> NDArray[np.float64]:
         """Return the spread of each measure, on the narrower side of the median."""
-        past = np.concatenate(self.past)
-        sides = [np.where(past < 0, -past, np.nan), np.where(past > 0, past, np.nan)]
-        both = [
-            [np.median(column[~np.isnan(column)]) if (column > 0).any() else 0.0 for column in side.T]
-            for side in sides
+        past = np.sort(np.concatenate(self.past), axis=0)  # NaN, of who was not measured, comes last
+        below, above = (past < 0).sum(0), (past > 0).sum(0)
+        level = np.isfinite(past).sum(0) - above
+        sides = [
+            (-_middle(column[:low]), _middle(column[start : start + high]))
+            for column, low, high, start in zip(past.T, below, above, level, strict=True)
         ]
-        spreads: NDArray[np.float64] = np.maximum(np.min(both, axis=0) / NORMAL, LEAST_SPREAD)
+        spreads: NDArray[np.float64] = np.maximum(np.min(sides, axis=1) / NORMAL, LEAST_SPREAD)
         return spreads
 
     def _climb(
@@ -124,3 +125,9 @@ class Deviations:
             Deviation(int(row), self.signs[worst[row]] + how, float(sizes[row, worst[row]]))
             for row in np.flatnonzero(sizes.max(1) > limit)
         ]
+
+
+def _middle(ordered: NDArray[np.float64]) -> float:
+    """Return the median of numbers in order, of none 0."""
+    count = len(ordered)
+    return float(ordered[(count - 1) // 2] + ordered[count // 2]) / 2 if count else 0.0

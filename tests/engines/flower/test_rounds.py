@@ -122,7 +122,7 @@ def test_an_accountant_ends_a_run_in_which_more_are_suspected_than_declared() ->
     assert [one.n for one in accountant.history] == [7] * 6
     result = start(honest, clients, rounds=2)
     assert "1 party is suspected, and f = 0 were declared" in honest.breach
-    assert "6, step 7: far from the others" in honest.breach
+    assert "6, step 7: a long vector" in honest.breach
     assert values(result.arrays)["w"].mean() == 0, "The model is kept."
 
 

@@ -123,7 +123,7 @@ def test_an_accountant_keeps_the_same_books_beside_the_hook(found: Found, n: int
         assert all(books["same"])
         kind, said = books["lied"]
         assert (kind == "SuspicionError") == (n > 2)  # of two, nobody knows who is wrong
-        assert n == 2 or "1 parties are suspected, and f = 0 were declared" in said
+        assert n == 2 or "1 party is suspected, and f = 0 were declared" in said
 
 
 @pytest.mark.parametrize("n", [3, 4])
