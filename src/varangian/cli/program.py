@@ -10,6 +10,7 @@ import click
 
 import varangian
 from varangian.cli.bench import bench
+from varangian.cli.certificate import CERTIFICATES
 from varangian.cli.cite import cite
 from varangian.cli.cluster import cluster
 from varangian.cli.commands import Commands
@@ -33,6 +34,9 @@ REFUSED = 2
 INTERRUPTED = 130
 
 
+audits = Commands("audit", commands=CERTIFICATES, help="Tell what a job survives, and certify it.")
+
+
 @click.group(
     cls=Commands,
     commands=[
@@ -40,6 +44,7 @@ INTERRUPTED = 130
         sweep,
         results,
         reproduce,
+        audits,
         sites,
         neurons,
         list_catalogue,
