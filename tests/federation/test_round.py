@@ -110,3 +110,53 @@ def test_no_claim_gives_more_than_the_cap_and_liars_never_hold_half(claims: list
 def test_no_claim_ends_a_round(claims: list[Any]) -> None:
     outcome = filled(vg.TrimmedMean(f=1), [1.0] * len(claims), claims).close()
     assert outcome.breach or outcome.model["b"] == pytest.approx(1, abs=1e-6)
+
+
+def test_more_suspected_than_declared_is_a_breach() -> None:
+    accountant = vg.Accountant(vg.Median(f=1), warm=3)
+    random = np.random.default_rng(1)
+    for number in range(1, 8):
+        current = Round(vg.Median(f=1), MODEL, range(7), number=number, accountant=accountant)
+        for client in range(7):
+            noise = {name: array + random.standard_normal(array.shape) for name, array in MODEL.items()}
+            lies = number == 7 and client in (2, 5)
+            scale = 1e4 if lies else 1
+            current.take(client, {name: np.asarray(scale * a, np.float32) for name, a in noise.items()}, 10)
+        outcome = current.close()
+        assert bool(outcome.breach) == (number == 7)
+    assert "Round 7: 2 parties are suspected, and f = 1 were declared" in outcome.breach
+    assert "2, step 7: " in outcome.breach
+    assert "5, step 7: " in outcome.breach
+    assert outcome.model["w"] is MODEL["w"], "The model is kept."
+
+
+def test_the_refused_count_for_the_accountant_in_their_round_alone() -> None:
+    accountant = vg.Accountant(vg.Median(f=2))
+    for number in (1, 2):
+        current = Round(vg.Median(f=2), MODEL, range(7), number=number, accountant=accountant)
+        for client in range(7):
+            current.take(client, moved(np.nan if client == number else 1), 10)
+        assert not current.close().breach
+    assert not accountant.suspects
+    assert [account.n for account in accountant.history] == [6, 6]
+
+
+def test_records_tell_norm_cosine_and_influence() -> None:
+    outcome = filled(vg.Average(), [1, 1, 4], claims=[1, 1, 1], cap=1.0).close()
+    norms = [record.norm for record in outcome.records]
+    assert norms == pytest.approx([7**0.5, 7**0.5, 4 * 7**0.5])
+    assert [record.cosine for record in outcome.records] == pytest.approx([1, 1, 1])
+    # From the others' means, 2.5, 2.5 and 1, to the mean, 2; the deviation is 2 ** 0.5.
+    influence = [record.influence for record in outcome.records]
+    assert influence == pytest.approx([0.5 / 2**0.5, 0.5 / 2**0.5, 1 / 2**0.5])
+
+
+@pytest.mark.parametrize("lie", [np.nan, None], ids=["all are refused", "nobody answers"])
+def test_nothing_of_use_is_a_breach(lie: float | None) -> None:
+    current = Round(vg.Median(f=1), MODEL, range(4))
+    for client in range(4 if lie is not None else 0):
+        current.take(client, moved(np.nan))
+    outcome = current.close()
+    assert "The model is kept" in outcome.breach
+    assert len(outcome.records) == 4
+    assert not outcome.shares

@@ -201,7 +201,7 @@ class Round:
             finite = all(bool(np.isfinite(model[name]).all()) for name in self._entries)
         if not finite:
             return self._outcome({}, clients, silent, breach=f"Round {self.number}: {OVERFLOW}")
-        shares = [1 / len(clients)] * len(clients) if parties is None else parties.shares.tolist()
+        shares = [1 / max(1, len(clients))] * len(clients) if parties is None else parties.shares.tolist()
         used = dict(zip(clients, said or [{}] * len(clients), strict=True))
         reasons = {client: why or "no reply" for client, why in self._silent(silent).items()} | self._refused
         records = tuple(
