@@ -69,7 +69,7 @@ def test_the_model_of_a_clean_run_holds_for_what_workers_send(model: str, split:
         def step(self, updates: Any, aggregate: Any, **options: Any) -> Account:
             account = super().step(updates, aggregate, **options)
             if self.steps > 30:
-                seen.append((self._deviations.past[-1] - np.log(self.differ)) / self._deviations.spreads())
+                seen.append((self._deviations.last - np.log(self.differ)) / self._deviations.spreads())
             return account
 
     spec = vg.Experiment(

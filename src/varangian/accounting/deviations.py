@@ -18,9 +18,8 @@ exp(-h) in each step.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -65,8 +64,9 @@ class Deviations:
     ) -> None:
         self.signs, self.rate, self.warm = tuple(signs), rate, warm
         self.allowance, self.slow = allowance, slow
-        self.past: deque[NDArray[np.float64]] = deque(maxlen=window)
+        self.compared = 0
         self._steps = 0
+        self._past = np.full((len(self.signs), window, 0), np.nan)
         self._climbed: dict[Hashable, NDArray[np.float64]] = {}
 
     def judge(
@@ -81,29 +81,43 @@ class Deviations:
         if there.sum() < 3:
             return []
         raw = np.full(measures.shape, np.nan)
-        raw[there] = measures[there] - np.median(measures[there], axis=0)
+        raw[there] = measures[there] - median(measures[there])
         found: list[Deviation] = []
-        if self._steps > self.warm and self.past:
+        if self._steps > self.warm and self.compared:
             z = (raw - self.allowance) / self.spreads()
             z = np.where(np.isnan(z), 0.0, z)
             height = math.log(z.size / (self.rate / 2 if self.slow else self.rate))
             found += self._exceeding(z, 1 + height / DECAY, "")
             if self.slow:
                 found += self._exceeding(self._climb(z, height, parties or range(len(z))), height, LASTS)
-        self.past.append(raw)
+        self._keep(raw)
         return found
+
+    @property
+    def last(self) -> NDArray[np.float64]:
+        """Return the deviations of the last step in which parties were compared, a row each, in no units."""
+        return self._past[:, (self.compared - 1) % self._past.shape[1]].T
 
     def spreads(self) -> NDArray[np.float64]:
         """Return the spread of each measure, on the narrower side of the median."""
-        past = np.sort(np.concatenate(self.past), axis=0)  # NaN, of who was not measured, comes last
-        below, above = (past < 0).sum(0), (past > 0).sum(0)
-        level = np.isfinite(past).sum(0) - above
+        past = np.sort(self._past.reshape(len(self._past), -1))  # what is not there is NaN, and comes last
+        below, above = (past < 0).sum(1), (past > 0).sum(1)
+        known = np.isfinite(past).sum(1)
         sides = [
-            (-_middle(column[:low]), _middle(column[start : start + high]))
-            for column, low, high, start in zip(past.T, below, above, level, strict=True)
+            (-median(row[:low]), median(row[end - high : end])) if low and high else (0.0, 0.0)
+            for row, low, high, end in zip(past, below, above, known, strict=True)
         ]
         spreads: NDArray[np.float64] = np.maximum(np.min(sides, axis=1) / NORMAL, LEAST_SPREAD)
         return spreads
+
+    def _keep(self, raw: NDArray[np.float64]) -> None:
+        """Keep the deviations of a step in place of the oldest; there may be more parties than ever."""
+        missing = max(0, len(raw) - self._past.shape[2])
+        if missing:
+            self._past = np.pad(self._past, ((0, 0), (0, 0), (0, missing)), constant_values=np.nan)
+        place = self._past[:, self.compared % self._past.shape[1]]
+        place[:, : len(raw)], place[:, len(raw) :] = raw.T, np.nan
+        self.compared += 1
 
     def _climb(
         self, z: NDArray[np.float64], height: float, parties: Sequence[Hashable]
@@ -127,7 +141,7 @@ class Deviations:
         ]
 
 
-def _middle(ordered: NDArray[np.float64]) -> float:
-    """Return the median of numbers in order, of none 0."""
-    count = len(ordered)
-    return float(ordered[(count - 1) // 2] + ordered[count // 2]) / 2 if count else 0.0
+def median(rows: NDArray[np.float64]) -> Any:
+    """Return the median over the first axis: on few numbers, NumPy's own takes ten times as long."""
+    ordered, n = np.sort(rows, axis=0), len(rows)
+    return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2

@@ -85,9 +85,9 @@ def test_the_model_of_a_clean_run_holds() -> None:
     seen = []
 
     def spread(gradients: Tensor, step: int) -> Tensor:
-        raw = job.detector.deviations.past
-        if len(raw) > job.detector.deviations.warm:
-            seen.append(raw[-1] / job.detector.deviations.spreads())
+        deviations = job.detector.deviations
+        if deviations.compared > deviations.warm:
+            seen.append(deviations.last / deviations.spreads())
         return gradients
 
     job.run(1500, spread)

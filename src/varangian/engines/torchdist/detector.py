@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from varangian.accounting import Deviations
+from varangian.accounting.deviations import Deviations, median
 from varangian.engines.torchdist.sketch import BROKEN, NORM, PEAK, PRINT
 
 MEASURES = ("far from the others", "a high peak", "a long gradient", "a short gradient")
@@ -82,8 +81,8 @@ def _logarithms(sketches: NDArray[np.float64]) -> NDArray[np.float64]:
     if not len(sketches):
         return np.empty((0, len(MEASURES)))
     looks, norms, peaks = sketches[:, PRINT + 1 :], sketches[:, NORM], sketches[:, PEAK]
-    typical = _median(norms)
+    typical = median(norms)
     tiny = max(1e-6 * float(typical), 1e-300)
-    away = np.sqrt(np.square(looks - _median(looks)).mean(1)) + tiny
+    away = np.sqrt(np.square(looks - median(looks)).mean(1)) + tiny
     logarithms: NDArray[np.float64] = np.log(np.column_stack([away, peaks + tiny, norms + tiny]))
     return np.column_stack([logarithms, -logarithms[:, 2]])
