@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.audit.measured import Measured, based
+from varangian.audit.measured import Measured
 from varangian.core.blocks import InBlocks
 from varangian.core.parties import Parties
 from varangian.core.points import NeedsVectors, Pivot, Points, Reads
@@ -96,14 +96,14 @@ class Ground:
         rows, centre = self._made(forged[None])[0, : self.n, :-1], self.centre[:-1]
 
         def sent() -> Iterator[Tensor]:
-            return (_mixed(rows, block) for block in based(self.seen.round))
+            return (_mixed(rows, block) for block in self.seen.blocks())
 
         mean = None
         if Pivot.GIVEN in self._pivots:
-            mean = torch.cat([_mixed(centre[None], block)[0] for block in based(self.seen.round)])
+            mean = torch.cat([_mixed(centre[None], block)[0] for block in self.seen.blocks()])
         value = self.rule.aggregate(InBlocks(sent, (self.n, self.seen.round.d)), **self._options(mean)).value
         start, moved = 0, 0.0
-        for block in based(self.seen.round):
+        for block in self.seen.blocks():
             stop = start + block.shape[-1]
             moved += float((value[start:stop].double() - centre @ block.double()).square().sum())
             start = stop
@@ -111,7 +111,7 @@ class Ground:
 
     def vectors(self, forged: Float[Tensor, "u k"]) -> Float[Tensor, "u d"]:
         """Return the liars' vectors."""
-        return torch.cat([_mixed(forged[:, :-1], block) for block in based(self.seen.round)], dim=-1)
+        return torch.cat([_mixed(forged[:, :-1], block) for block in self.seen.blocks()], dim=-1)
 
     @cached_property
     def _pivots(self) -> set[Pivot]:
@@ -180,7 +180,7 @@ class Ground:
         mix = points.mix[..., 0, :]
         v = (mix[..., None, :] @ made[:, : mix.shape[-1]])[..., 0, :] - self.centre
         v[..., -1] -= v.sum(-1)
-        return (-0.5 * ((v @ self.seen.table) * v).sum(-1)).clamp(min=0.0)
+        return (-0.5 * ((v @ self.seen.table) * v).sum(-1)).clamp(min=0.0) + 0.0
 
     def _by_columns(self, points: Points, made: Tensor) -> Tensor:
         """Return what the sketch tells of points that are reduced column by column."""

@@ -19,6 +19,7 @@ from varangian.core.blocks import InBlocks
 from varangian.core.inputs import read
 from varangian.core.moments import Moments
 from varangian.core.points import Pivot, Points, Reads
+from varangian.core.stages import CoordinateRule, Stage
 from varangian.errors import DataError
 
 EXTRAS = ("deviation", "signs", "sides")
@@ -31,17 +32,24 @@ SKETCH = 2**16
 class Measured:
     """What an audit keeps of a round: distances between its k base points, and a sketch of the coordinates.
 
-    The sketch has the base points but the origin; ``stretch`` is d over its columns.
+    The sketch has the base points but the origin. ``last`` is the stage that the edges were chosen for, and
+    ``b`` for how many liars.
     """
 
     round: Round
     table: Float[Tensor, "k k"]
     sketch: Float[Tensor, "l s"]
+    last: Stage
+    b: int
 
     @property
     def m(self) -> int:
         """Return how many vectors the round has."""
         return self.round.m
+
+    def blocks(self) -> Iterator[Float[Tensor, "l c"]]:
+        """Read the round again, as blocks of the base points but the origin."""
+        return based(self.round, self.last, self.b)
 
     @property
     def k(self) -> int:
@@ -58,11 +66,12 @@ class Measured:
         return self.m + (*EXTRAS, "origin").index(name)
 
 
-def measure(seen: Round) -> Measured:
-    """Return what one read tells of a round.
+def measure(seen: Round, rule: Stage, b: int) -> Measured:
+    """Return what one read tells of a round, in which ``b`` are to attack a rule.
 
     Raises      DataError where a vector holds what is not finite, or all vectors are one
     """
+    last = rule.stages()[-1]
     every = -(-seen.d // SKETCH)
     kept: list[Tensor] = []
     starts = 0
@@ -71,7 +80,7 @@ def measure(seen: Round) -> Measured:
         nonlocal starts
         kept.clear()
         starts = 0
-        for block in based(seen):
+        for block in based(seen, last, b):
             kept.append(block[:, -starts % every :: every].double())
             starts += block.shape[-1]
             yield block
@@ -85,27 +94,40 @@ def measure(seen: Round) -> Measured:
             f"Round {seen.name}: all {seen.m} vectors are the same, so that there is no honest spread to hold "
             "an error against. Record what the clients send, not what they receive."
         )
-    return Measured(seen, table, torch.cat(kept, dim=-1))
+    return Measured(seen, table, torch.cat(kept, dim=-1), last, b)
 
 
-def based(seen: Round) -> Iterator[Float[Tensor, "l c"]]:
+def based(seen: Round, last: Stage, b: int) -> Iterator[Float[Tensor, "l c"]]:
     """Yield the blocks of a round with the points that are made of them below."""
     for block in seen.blocks():
         values = block if block.dtype in (torch.float32, torch.float64) else block.float()
-        yield torch.cat([values, made_of(values)])
+        yield torch.cat([values, made_of(values, last, b)])
 
 
-def made_of(values: Float[Tensor, "m c"]) -> Float[Tensor, "3 c"]:
-    """Return the extra points: the mean plus the deviation, plus its signs, and the nearer edge.
+def made_of(values: Float[Tensor, "m c"], last: Stage, b: int) -> Float[Tensor, "3 c"]:
+    """Return the extra points: the mean plus the deviation, plus its signs, and the worse edge.
 
-    The nearer edge of the honest range is where liars push a rule that trims each column furthest: it takes
-    away as much from the longer tail. Signs are as long as the deviation in each coordinate.
+    Signs are as long as the deviation in each coordinate.
     """
     moments = Moments.of(values)
     mean, deviation = moments.mean, moments.deviation
+    return torch.stack([mean + deviation, mean + mean.sign() * deviation, _edge(values, mean, last, b)])
+
+
+def _edge(values: Tensor, mean: Tensor, last: Stage, b: int) -> Tensor:
+    """Return where ``b`` liars move each column furthest: to an edge of the honest range, or beyond it.
+
+    Rules that do not decide by columns are not asked; liars then stand at the nearer edge.
+    """
     low, high = values.amin(0), values.amax(0)
-    sides = torch.where(mean - low > high - mean, high, low)
-    return torch.stack([mean + deviation, mean + mean.sign() * deviation, sides])
+    if not isinstance(last, CoordinateRule) or last.missing or not b:
+        return torch.where(mean - low > high - mean, high, low)
+    width = high - low
+    best, moved = high, torch.zeros_like(mean)
+    for spot in (high, low, high + width, low - width):
+        reached = (last(torch.cat([values, spot.expand(b, -1)])) - mean).abs()
+        best, moved = torch.where(reached > moved, spot, best), reached.maximum(moved)
+    return best
 
 
 def _refuse_nonfinite(seen: Round, counts: Tensor) -> None:
