@@ -194,7 +194,9 @@ class Ground:
         else:
             assert points.columns is not None
             parts = [
-                (points.columns(part @ rows.segments[0].sample, slice(None)).double() - target).square().sum(-1)
+                (points.columns(part @ rows.segments[0].sample, slice(None)).double() - target)
+                .square()
+                .sum(-1)
                 for part in mix.split(TOGETHER)
             ]
             found = torch.cat(parts)

@@ -24,7 +24,7 @@ from varangian.errors import DataError
 
 EXTRAS = ("deviation", "signs", "sides")
 """The points made coordinate by coordinate; the origin comes after them."""
-SKETCH = 2**16
+SKETCH = 2**14
 """Columns that are kept of a round, evenly spaced, to judge rules that decide by columns."""
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from varangian.audit.series import Number, Series, plain
@@ -127,7 +129,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """All that an audit says. ``provenance`` names versions, seeds, and hashes of code, data and updates."""
+    """All that an audit says.
+
+    ``provenance`` names versions, seeds, and hashes of code, data and updates; ``attachments`` are files that
+    belong to it, by name.
+    """
 
     subject: Subject
     threat_model: ThreatModel
@@ -141,7 +147,7 @@ class Report:
     checks: tuple[Check, ...] = ()
     made: str = ""
     seconds: float = 0.0
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    attachments: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def status(self) -> str:
@@ -170,6 +176,11 @@ class Report:
         """Return a finding by its id. Raises KeyError."""
         return next(finding for finding in self.findings if finding.id == name)
 
+    @property
+    def failed(self) -> bool:
+        """Tell whether one of the conditions that were set makes the audit fail."""
+        return any(check.holds for check in self.checks)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON has it; ``schema()`` describes it."""
         return {
@@ -190,12 +201,20 @@ class Report:
             "worst_attack": self.worst and _listed(self.worst),
             "checks": [_listed(check) | {"value": plain(check.value)} for check in self.checks],
             "provenance": dict(self.provenance),
-            **self.extra,
         }
 
     def to_json(self) -> str:
         """Return the report as a JSON text, the same for the same report."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def write(self, folder: str | os.PathLike[str]) -> list[str]:
+        """Write the report and all that belongs to it into a folder, whole or not at all; name the files.
+
+        Raises      DataError where the folder cannot be made, or holds anything but an earlier report
+        """
+        from varangian.audit.written import write  # a page is made from a report
+
+        return write(self, Path(folder))
 
 
 @cache

@@ -25,16 +25,21 @@ standard deviations, there is no bound."""
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard to look: factors on a line, rounds of refinement, lines refined, and how long to wander."""
+    """How hard to look: factors on a line, rounds of refinement, lines refined, and how long to wander with how
+    many children of how many parents."""
 
     factors: int = 9
     rounds: int = 3
     best: int = 4
-    wanderers: int = 24
-    generations: int = 6
+    parents: int = 3
+    wanderers: int = 32
+    generations: int = 24
 
 
-QUICK = Effort(factors=8, rounds=1, best=2, wanderers=0, generations=0)
+WORTH, PATIENCE = 2e-3, 4
+"""What a generation must bring, relatively, not to be an idle one; and how many idle ones end the wandering."""
+ONWARDS = ", and on from there"
+QUICK = Effort(factors=8, rounds=1, best=2, generations=0)
 """Enough to tell which honest set is worth a thorough look."""
 
 
@@ -106,16 +111,14 @@ def search(ground: Ground, effort: Effort | None = None, *, beside: Sequence[Fou
     far = _far(ground, lines)
     if far is not None:
         return far
-    forged, ratio, place = _on_lines(ground, lines, effort)
-    best = Found(ground, forged[None], ratio, f"a line {lines[place].name}")
+    starts = _on_lines(ground, lines, effort)
     copies = ground.rows[:, None]
     reached = ground.ratios(copies)
     top = int(reached.argmax())
-    if float(reached[top]) > best.ratio:
-        name = ground.seen.round.clients[ground.honest[top]]
-        best = Found(ground, copies[top], float(reached[top]), f"copies of {name}")
-    best = max([best, *beside], key=lambda found: found.ratio)
-    return _wander(best, lines, effort) if effort.generations else best
+    name = f"copies of {ground.seen.round.clients[ground.honest[top]]}"
+    starts.append(Found(ground, copies[top], float(reached[top]), name))
+    starts = sorted([*starts, *beside], key=lambda found: -found.ratio)
+    return _wander(starts, lines, effort) if effort.generations else starts[0]
 
 
 def _far(ground: Ground, lines: Sequence[Line]) -> Found | None:
@@ -128,8 +131,8 @@ def _far(ground: Ground, lines: Sequence[Line]) -> Found | None:
     return Found(ground, forged[1], math.inf, f"a line {line.name}, as far as one likes")
 
 
-def _on_lines(ground: Ground, lines: Sequence[Line], effort: Effort) -> tuple[Tensor, float, int]:
-    """Return the best forgery on the lines, its ratio, and which line it is on."""
+def _on_lines(ground: Ground, lines: Sequence[Line], effort: Effort) -> list[Found]:
+    """Return the best forgery on each of the best lines."""
     directions = torch.stack([line.direction for line in lines])
     factors = 2.0 ** torch.linspace(*OCTAVES, effort.factors, dtype=torch.float64)
     factors = factors.expand(len(lines), -1)
@@ -146,9 +149,14 @@ def _on_lines(ground: Ground, lines: Sequence[Line], effort: Effort) -> tuple[Te
         reached = torch.cat([reached, _reached(ground, directions, between)], dim=1)
         order = factors.argsort(dim=1)
         factors, reached = factors.gather(1, order), reached.gather(1, order)
-    row, column = divmod(int(reached.argmax()), reached.shape[1])
-    forged = ground.centre + factors[row, column] * directions[row]
-    return forged, float(reached[row, column]), int(chosen[row])
+    top = reached.argmax(1)
+    found = zip(
+        chosen.tolist(), directions, factors.gather(1, top[:, None]), reached.amax(1).tolist(), strict=True
+    )
+    return [
+        Found(ground, (ground.centre + factor * direction)[None], ratio, f"a line {lines[place].name}")
+        for place, direction, factor, ratio in found
+    ]
 
 
 def _reached(ground: Ground, directions: Tensor, factors: Tensor) -> Tensor:
@@ -156,31 +164,37 @@ def _reached(ground: Ground, directions: Tensor, factors: Tensor) -> Tensor:
     return ground.ratios(forged.flatten(0, 1)[:, None]).view(factors.shape)
 
 
-def _wander(best: Found, lines: Sequence[Line], effort: Effort) -> Found:
-    """Return what random steps of growing and shrinking size come to, for one vector, and for two."""
-    ground = best.ground
-    axes = torch.stack([line.direction for line in lines[::2]])
-    axes = torch.cat([axes, ground.rows - ground.centre])
+def _wander(starts: Sequence[Found], lines: Sequence[Line], effort: Effort) -> Found:
+    """Return what random steps of growing or shrinking size come to, for one vector, and in turn for two.
+
+    The best few found so far have children; each keeps its name, and who came from elsewhere says so.
+    """
+    ground, family = starts[0].ground, list(starts)
+    axes = torch.cat([torch.stack([line.direction for line in lines[::2]]), ground.rows - ground.centre])
     generator = ground.stream.at("wander").generator()
-    forged, ratio, scale = best.forged, best.ratio, 0.3
+    sizes = 10 ** torch.linspace(-2.5, 0.3, effort.wanderers, dtype=torch.float64)[:, None, None]
+    scale, idle = 1.0, 0
     for generation in range(effort.generations):
-        split = ground.b > 1 and generation % 2 == 1
-        parents = forged.expand(2, -1) if split and len(forged) == 1 else forged
-        draws = torch.randn(
-            effort.wanderers, len(parents), len(axes), generator=generator, dtype=torch.float64
-        )
-        sparse = torch.rand(draws.shape, generator=generator, dtype=torch.float64) < 2.0 / len(axes)
-        sizes = scale * 10 ** torch.linspace(-1.5, 0.5, effort.wanderers, dtype=torch.float64)
-        steps = (draws * sparse * sizes[:, None, None]) @ axes
-        drift = (parents - ground.centre) * (0.5 * sizes[:, None, None] * draws[..., :1])
-        candidates = parents + steps + drift
-        reached = ground.ratios(candidates)
-        top = int(reached.argmax())
-        if float(reached[top]) > ratio:
-            forged, ratio = candidates[top], float(reached[top])
-            scale *= 1.3
-        else:
-            scale *= 0.6
-    if ratio == best.ratio:
-        return best
-    return Found(ground, forged, ratio, f"{best.name}, and on from there")
+        u = 2 if ground.b > 1 and generation % 2 else 1
+        able = [one for one in family if len(one.forged) in (1, u)][: effort.parents]
+        parents = [able[i % len(able)] for i in range(effort.wanderers)]
+        forged = torch.stack([one.forged.expand(u, -1) for one in parents])
+        draws = torch.randn(len(parents), u, len(axes) + 1, generator=generator, dtype=torch.float64)
+        sparse = torch.rand(draws.shape, generator=generator, dtype=torch.float64) < 3.0 / len(axes)
+        moves = scale * sizes[torch.randperm(len(parents), generator=generator)] * draws
+        moves[..., :-1] *= sparse[..., :-1]
+        children = forged + moves[..., :-1] @ axes + moves[..., -1:] * (forged - ground.centre)
+        before = family[0].ratio
+        for child, ratio, parent in zip(children, ground.ratios(children).tolist(), parents, strict=True):
+            if ratio > parent.ratio:
+                family.append(Found(ground, child, ratio, _onwards(parent.name)))
+        family.sort(key=lambda found: -found.ratio)
+        scale *= 1.2 if family[0].ratio > before else 0.8
+        idle = 0 if family[0].ratio > before * (1 + WORTH) else idle + 1
+        if idle == PATIENCE:
+            break
+    return family[0]
+
+
+def _onwards(name: str) -> str:
+    return name if name.endswith(ONWARDS) else name + ONWARDS

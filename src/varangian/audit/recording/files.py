@@ -22,7 +22,7 @@ from torch import Tensor
 
 from varangian.errors import DataError
 
-DTYPES = {"<f2": torch.float16, "<f4": torch.float32, "<f8": torch.float64}
+DTYPES = {"<u1": torch.uint8, "<f2": torch.float16, "<f4": torch.float32, "<f8": torch.float64}
 OF_SAFETENSORS = {
     "F16": torch.float16,
     "BF16": torch.bfloat16,
@@ -237,7 +237,14 @@ def _blaming(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        OverflowError,
+    ) as error:
         raise DataError(f"{path} is damaged: {error}.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None

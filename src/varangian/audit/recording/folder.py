@@ -52,12 +52,17 @@ def _round(entry: Path) -> Round:
     if entry.is_dir():
         return _of_clients(entry)
     if entry.suffix not in SUFFIXES:
-        raise DataError(f"{entry} is no round: rounds are {', '.join(SUFFIXES)}, or folders. Move it elsewhere.")
+        raise DataError(
+            f"{entry} is no round: rounds are {', '.join(SUFFIXES)}, or folders. Move it elsewhere."
+        )
     if entry.suffix == ".parquet":
         clients, d = columns_of(entry)
         _check_size(entry, clients, d)
         return Round(entry.stem, clients, d, lambda: blocks_of(entry, width(len(clients), 8)), None, (entry,))
     arrays = arrays_of(entry)
+    for array in arrays:
+        if not array.dtype.is_floating_point:
+            raise DataError(f"{entry}: {array.name!r} holds whole numbers. Save float16, float32 or float64.")
     weights = next((array for array in arrays if array.name == WEIGHTS), None)
     vectors = [array for array in arrays if array is not weights]
     claimed = None if weights is None else tuple(weights.whole().flatten().tolist())
@@ -77,7 +82,9 @@ def _of_clients(folder: Path) -> Round:
     files = sorted(_visible(folder), key=_natural)
     for file in files:
         if file.is_dir() or file.suffix not in SUFFIXES[:-1]:
-            raise DataError(f"{file} is no client's vector: {', '.join(SUFFIXES[:-1])} are. Move it elsewhere.")
+            raise DataError(
+                f"{file} is no client's vector: {', '.join(SUFFIXES[:-1])} are. Move it elsewhere."
+            )
     vectors = {file.stem: arrays_of(file) for file in files}
     if len(vectors) < len(files):
         raise DataError(f"{folder} holds two files of one client's name; keep one of each.")
@@ -147,7 +154,9 @@ def _compare(first: Round, one: Round) -> None:
             "need the same length."
         )
     if one.weights != first.weights:
-        raise DataError(f"Rounds {first.name} and {one.name} claim different weights; give one in weights.json.")
+        raise DataError(
+            f"Rounds {first.name} and {one.name} claim different weights; give one in weights.json."
+        )
 
 
 def _weights(path: Path, first: Round) -> tuple[float, ...]:
