@@ -95,6 +95,11 @@ def audit(
     asked = _Asked(
         byzantine, allowed, seed, tuple(map(parse_condition, fail_if)), watch or (lambda what, share: None)
     )
+    kind = (
+        "experiment" if isinstance(what, Experiment) else "rule" if isinstance(what, Stage) else "recording"
+    )
+    for one in asked.conditions:
+        one.ask(kind)
     if isinstance(what, Experiment):
         report = _of_experiment(what, asked)
     elif isinstance(what, Stage):
@@ -152,7 +157,7 @@ def _of_recording(
     stream = Stream(asked.seed).at("audit")
     try:
         parties = _parties(rule, claimed, n, b, cap, mass)
-    except _Majority as error:
+    except _MajorityError as error:
         job = Job(rule, n, b, True, None, stream)
         subject = replace(_subject("recording", folder.name, job, rounds, None), shares=error.shares)
         return _refused(subject, job, asked, error, rounds, folder)
@@ -227,7 +232,7 @@ def _worst(examined: Sequence[Examined], job: Job) -> tuple[Examined, float, flo
     return worst, worst.worst.ratio if worst.worst.ratio == float("inf") else exact, exact
 
 
-class _Majority(WeightsError):
+class _MajorityError(WeightsError):
     """A party, or the liars together, hold half of the weight."""
 
     def __init__(self, words: str, shares: tuple[float, ...]) -> None:
@@ -238,7 +243,7 @@ class _Majority(WeightsError):
 def _parties(
     rule: Stage, claimed: Sequence[float] | None, n: int, b: int, cap: float | None, mass: float | None
 ) -> Parties | None:
-    """Return the parties' weights. Raises WeightsError; _Majority where no rule can help."""
+    """Return the parties' weights. Raises WeightsError; _MajorityError where no rule can help."""
     if claimed is None:
         if cap is not None or mass is not None:
             raise WeightsError("cap and mass bound the weights of the parties; give weights as well.")
@@ -255,11 +260,11 @@ def _parties(
     try:
         return weigh(claimed, n, b, cap=cap, mass=mass)
     except WeightsError as error:
-        raise _Majority(str(error), tuple(shares.tolist())) from None
+        raise _MajorityError(str(error), tuple(shares.tolist())) from None
 
 
 def _refused(
-    subject: Subject, job: Job, asked: _Asked, error: _Majority, rounds: Sequence[Round], folder: Path
+    subject: Subject, job: Job, asked: _Asked, error: _MajorityError, rounds: Sequence[Round], folder: Path
 ) -> Report:
     """Return the report of what no rule can bear: it says why, and measures nothing."""
     largest = max(error.shares)
@@ -299,6 +304,6 @@ def _one_rule(spec: Experiment) -> Stage:
 def _subject(kind: str, name: str, job: Job, rounds: Sequence[Round], toml: str | None) -> Subject:
     shares = None if job.parties is None else tuple(job.parties.shares.tolist())
     return Subject(
-        kind, name, repr(job.rule), spell_rule(job.rule), job.n, job.rule.f or 0, job.b, rounds[0].d, len(rounds),
-        shares, toml,
+        kind, name, repr(job.rule), spell_rule(job.rule), job.n, job.rule.f or 0, job.b, rounds[0].d,
+        len(rounds), shares, toml,
     )  # fmt: skip

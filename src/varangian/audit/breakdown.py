@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from varangian.aggregators import Krum, Median, TrimmedMean
 from varangian.audit.examination import Examined, Job, examine
@@ -120,7 +121,7 @@ def _calm_error(examined: Sequence[Examined], rule: Stage, job: Job) -> float:
     squares = []
     for one in examined:
         x = one.columns.double()
-        options = {"stream": job.stream}
+        options: dict[str, Any] = {"stream": job.stream}
         mean = x.mean(0)
         if job.parties is not None and job.all_recorded:
             options |= {"weights": job.parties.shares, "mass": job.parties.mass}

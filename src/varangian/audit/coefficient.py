@@ -76,27 +76,21 @@ def proven(rule: Stage, n: int, b: int, weighted: bool) -> Finding:
     """Return the proven coefficient beside the least that any rule can have."""
     kappa, least = proven_of(rule, n, b, weighted), lower_bound(n, b)
     floor = f"No rule can promise less than f/(n-2f) = {least:.3g}."
-    if kappa is None:
-        why = (
-            "is proven for weighted vectors"
-            if weighted
-            else "is proven against more liars than declared"
-            if b > (rule.f or 0)
-            else "is proven for this rule by its paper"
+    against = "against more liars than declared" if b > (rule.f or 0) else "for this rule"
+    words = f"No coefficient is proven {'for weighted vectors' if weighted else against}."
+    if kappa is not None:
+        words = (
+            f"Whoever lies and however, the squared error of the aggregate is at most {kappa:.3g} times the "
+            f"variance of the honest vectors ({rule.guarantee})."
         )
-        return Finding(
-            "proven", "Proven coefficient", "not covered", None, "kappa", "none", f"No coefficient {why}. {floor}",
-            least, reference=rule.reference.short,
-        )  # fmt: skip
     return Finding(
         "proven",
         "Proven coefficient",
-        "pass",
+        "not covered" if kappa is None else "pass",
         kappa,
         "kappa",
-        f"{kappa:.3g}",
-        f"Whoever lies and however, the squared error of the aggregate is at most {kappa:.3g} times the variance "
-        f"of the honest vectors ({rule.guarantee}). {floor}",
+        "none" if kappa is None else f"{kappa:.3g}",
+        f"{words} {floor}",
         least,
         reference=rule.reference.short,
     )
@@ -106,13 +100,8 @@ def coefficient(examined: Sequence[Examined], job: Job, exact: float) -> Finding
     """Return the worst coefficient that was found, ``exact`` as the vectors themselves give it."""
     kappa = proven_of(job.rule, job.n, job.b, job.parties is not None)
     worst = max(examined, key=lambda one: one.worst.ratio)
-    how = (
-        f"{len(worst.fixed)} fixed attacks and a search of their parameters, over {told(job.n, job.b, len(job.sets))} "
-        f"in {len(examined)} round{'s' if len(examined) > 1 else ''}"
-        if job.all_recorded
-        else f"{len(worst.fixed)} fixed attacks and a search of their parameters, in {len(examined)} "
-        f"round{'s' if len(examined) > 1 else ''}"
-    )
+    over = f"{told(job.n, job.b, len(job.sets))} in " if job.all_recorded else ""
+    how = f"{len(worst.fixed)} fixed attacks and a search, over {over}{len(examined)} rounds"
     change = ""
     if math.isinf(exact):
         status, shown = "fail", "unbounded"
@@ -121,8 +110,8 @@ def coefficient(examined: Sequence[Examined], job: Job, exact: float) -> Finding
     else:
         shown = f"{exact:.3g}"
         words = (
-            f"The worst of {how} moved the aggregate by {math.sqrt(exact):.2g} honest standard deviations, in "
-            f"round {worst.name} ({worst.worst.name})."
+            f"The worst of {how}, moved the aggregate by {math.sqrt(exact):.2g} honest standard deviations "
+            f"in round {worst.name} ({worst.worst.name})."
         )
         if kappa is not None and exact > kappa * (1 + SLACK):
             status = "fail"

@@ -32,6 +32,11 @@ NUMBERS = {
 }
 """What a condition may name."""
 
+TRAINED = ("worst_accuracy", "calm_accuracy", "accuracy_loss", "breakdown", "cost_accuracy", "epsilon")
+"""What only an experiment tells."""
+MEASURED = ("heterogeneity", "heterogeneity_limit", "condition_share", "differing_clients", "largest_share")
+"""What a rule alone does not tell."""
+
 SIGNS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -51,6 +56,14 @@ class Condition:
     name: str
     sign: str
     bound: float
+
+    def ask(self, kind: str) -> None:
+        """Refuse to be asked of a kind of audit that does not measure the number. Raises ParameterError."""
+        if (kind != "experiment" and self.name in TRAINED) or (kind == "rule" and self.name in MEASURED):
+            raise ParameterError(
+                f"{self.text!r}: {self.name} is {NUMBERS[self.name]}, which the audit of "
+                f"{'recorded rounds' if kind == 'recording' else 'a rule alone'} does not measure."
+            )
 
     def check(self, numbers: Mapping[str, Number]) -> Check:
         """Return whether the audit fails by it; a number that was not measured fails as well."""

@@ -26,7 +26,7 @@ MUCH = 0.02
 def cost(
     examined: Sequence[Examined], job: Job, trained: Trained | None, error: float | None, d: int | None
 ) -> tuple[Finding, float]:
-    """Return what the rule costs with nobody lying: accuracy or error, time, bytes; and its seconds a call."""
+    """Return what the rule costs with nobody lying: accuracy or error, time, bytes; and seconds a call."""
     own, plain, width = seconds(job, d or examined[0].columns.shape[-1])
     time_told = (
         f"A call on {job.n} x {width} numbers takes {own * 1e3:.2g} ms, the mean {plain * 1e3:.2g} ms."
@@ -71,7 +71,7 @@ def seconds(job: Job, d: int, most: int = 2**22) -> tuple[float, float, int]:
 
 
 def variance_norm(rule: Stage, n: int, d: int | None, shares: Sequence[bool] | float | None) -> Finding:
-    """Return in which share of the steps or rounds the condition held that the rule's theorem of progress has."""
+    """Return in which share of the steps or rounds the condition of the rule's theorem held."""
     bound = None if d is None else rule.variance_bound(n, d)
     title = "Steps in which the variance-norm condition held"
     if bound is None or shares is None:
@@ -82,8 +82,8 @@ def variance_norm(rule: Stage, n: int, d: int | None, shares: Sequence[bool] | f
     held = shares if isinstance(shares, float) else sum(shares) / len(shares)
     return Finding(
         "variance_norm", title, "pass" if held > 0.5 else "warn", held, "share of steps", f"{held:.0%}",
-        f"The theorem promises progress while the honest deviate by at most {bound:.3g} times the norm of their "
-        "mean. Elsewhere it promises nothing; training may still go well.",
+        f"The theorem promises progress while the honest deviate by at most {bound:.3g} times the norm of "
+        "their mean. Elsewhere it promises nothing; training may still go well.",
         1.0, "" if held > 0.5 else "Larger batches, or momentum at the workers, lower the deviation.",
         rule.reference.short,
     )  # fmt: skip

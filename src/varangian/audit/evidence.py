@@ -30,8 +30,8 @@ def clients_of(
         words = "like the others"
         if differs:
             words = (
-                f"furthest from the others in {outlying} of {rounds} rounds: unusual data, a broken device, or "
-                "a lie; the vectors alone cannot tell which"
+                f"furthest from the others in {outlying} of {rounds} rounds: unusual data, a broken device, "
+                "or a lie; the vectors alone cannot tell which"
             )
         influence = sum(one.influence[i] for one in examined) / rounds
         share = None if shares is None else shares[i]

@@ -1,10 +1,11 @@
-"""One round after the other -> how far liars move the rule, and what is kept to say more about the clients."""
+"""One round after the other -> how far liars move the rule, and what is kept to tell of the clients."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -63,9 +64,9 @@ class Job:
 class Examined:
     """What is kept of a round: the worst found, each fixed attack's ratio, and about the clients.
 
-    ``spread`` is the honest variance, ``length`` the squared norm of the honest mean, both over all who may be
-    honest; ``influence`` a number per client; ``furthest`` who was furthest from the others' mean; ``columns``
-    some of the coordinates, and ``stretch`` how many each stands for.
+    ``spread`` is the variance and ``length`` the squared norm of the mean of all who may be honest;
+    ``influence`` a number per client; ``furthest`` who was furthest from the others' mean; ``columns`` some
+    of the coordinates, and ``stretch`` how many each stands for.
     """
 
     name: str
@@ -158,7 +159,7 @@ def _influence(worst: Found, job: Job) -> list[float]:
         forged = worst.forged if math.isfinite(worst.ratio) else ground.centre[None]
         lies = forged[torch.arange(job.b) % len(forged), :-1] @ ground.seen.sketch
         sketch = torch.cat([sketch, lies])
-    options = {"stream": job.stream}
+    options: dict[str, Any] = {"stream": job.stream}
     if job.parties is not None:
         options |= {"weights": job.parties.shares, "mass": job.parties.mass}
     if any(Pivot.GIVEN in stage.pivots for stage in job.rule.stages()):

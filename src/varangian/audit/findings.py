@@ -130,7 +130,7 @@ def weight_finding(shares: Sequence[float], mass: float) -> Finding:
         mass,
         "share",
         f"{mass:.1%}, the largest party has {largest:.1%}",
-        "The rule is promised to bear liars who hold this share together; half of the weight would be everything.",
+        "The rule is to bear liars who hold this share together; half of the weight would be everything.",
         0.5,
         series=("breakdown_weight",),
     )
@@ -153,9 +153,9 @@ def plane_of(found: Found, made: Measurements) -> Plane | None:
     scale = math.sqrt(ground.variance)
     bounded = math.isfinite(found.ratio)
     clients = ground.seen.round.clients
-    names = [round_name for round_name in made.examined].index(made.worst)
+    place_of_round = next(place for place, one in enumerate(made.examined, 1) if one is made.worst)
     return Plane(
-        names + 1,
+        place_of_round,
         tuple(clients[i] for i in ground.honest),
         tuple((x / scale, y / scale) for x, y in spots.tolist()),
         (float(place[0]) / scale, float(place[1]) / scale) if bounded else None,

@@ -119,7 +119,7 @@ class Ground:
 
     @cached_property
     def _companions(self) -> dict[Pivot, Tensor]:
-        """Return the pivots that a table holds; what is trusted is the honest mean, what is carried nothing."""
+        """Return the pivots in a table: trusted is the honest mean, and nothing was carried over yet."""
         origin = torch.zeros(self.seen.k, dtype=torch.float64)
         origin[-1] = 1.0
         known = {Pivot.CARRIED: origin, Pivot.GIVEN: self.centre, Pivot.ORIGIN: origin}

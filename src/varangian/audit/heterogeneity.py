@@ -47,8 +47,8 @@ def heterogeneity(examined: Sequence[Examined], n: int, f: int, kappa: float | N
     limit = (n - 2 * f) / f if f else math.inf
     single = len(examined) == 1
     words = (
-        f"What differs between honest clients, and stays so, is {math.sqrt(found):.2g} times as long as their "
-        f"mean{', noise included, since one round cannot tell' if single else ''}. "
+        f"What differs between honest clients, and stays so, is {math.sqrt(found):.2g} times as long as "
+        f"their mean{', noise included, since one round cannot tell' if single else ''}. "
     )
     words += f"Above B^2 = (n-2f)/f = {limit:.3g} no rule whatsoever can find the mean. " if f else ""
     if kappa:

@@ -91,8 +91,8 @@ def measure(seen: Round, rule: Stage, b: int) -> Measured:
     _refuse_nonfinite(seen, rows.nonfinite[: seen.m])
     if not bool(table[: seen.m, : seen.m].any()):
         raise DataError(
-            f"Round {seen.name}: all {seen.m} vectors are the same, so that there is no honest spread to hold "
-            "an error against. Record what the clients send, not what they receive."
+            f"Round {seen.name}: all {seen.m} vectors are the same, so that there is no honest spread to "
+            "hold an error against. Record what the clients send, not what they receive."
         )
     return Measured(seen, table, torch.cat(kept, dim=-1), last, b)
 
@@ -134,6 +134,6 @@ def _refuse_nonfinite(seen: Round, counts: Tensor) -> None:
     bad = [f"{seen.clients[i]} ({int(counts[i])})" for i in counts.nonzero().flatten().tolist()]
     if bad:
         raise DataError(
-            f"Round {seen.name}: values that are not finite came from {', '.join(bad[:5])}. A rule reads them as "
-            "zero, but no honest vector holds any: leave the client or the round out, or repair it."
+            f"Round {seen.name}: values that are not finite came from {', '.join(bad[:5])}. A rule reads "
+            "them as zero, but no honest vector holds any: leave the client or the round out, or repair it."
         )

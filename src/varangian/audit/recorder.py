@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,10 +11,12 @@ from torch import Tensor
 from varangian.attacks import Attack, DataAttack, Sight
 from varangian.attacks.attack import Scene
 from varangian.audit.recording.rounds import Round
+from varangian.engines import Progress
 from varangian.errors import ParameterError
 from varangian.experiments import run
-from varangian.experiments.run import Watch
 from varangian.specification import Experiment
+
+Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The worst attack that was found, as a file that comes to the same number again.
 
 A ``.npz`` holds what liars send as combinations of base points, and the vectors of the round, or where they
-lie if they are many. A ``.toml`` is a training run under the worst attack, with its accuracy in the first line.
+lie if they are many. A ``.toml`` is a training run under the worst attack; its first line has the accuracy.
 """
 
 from __future__ import annotations

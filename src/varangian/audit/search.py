@@ -25,21 +25,28 @@ standard deviations, there is no bound."""
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard to look: factors on a line, rounds of refinement, lines refined, and how long to wander with how
-    many children of how many parents."""
+    """How hard to look.
+
+    Factors on a line, rounds of refinement of how many lines, what is thrown at random, and how many families
+    wander for how many generations of how many children.
+    """
 
     factors: int = 9
     rounds: int = 3
     best: int = 4
-    parents: int = 3
-    wanderers: int = 32
-    generations: int = 24
+    scattered: int = 96
+    families: int = 4
+    children: int = 10
+    generations: int = 40
+    patience: int = 8
 
 
-WORTH, PATIENCE = 2e-3, 4
-"""What a generation must bring, relatively, not to be an idle one; and how many idle ones end the wandering."""
+WORTH = 2e-3
+"""What a generation must bring, relatively, not to be idle; ``patience`` many idle ones end the wandering."""
+WORK = 160
+"""Generations times honest vectors, and children times honest vectors: the fewer, the sharper the corners."""
 ONWARDS = ", and on from there"
-QUICK = Effort(factors=8, rounds=1, best=2, generations=0)
+QUICK = Effort(factors=8, rounds=1, best=2, scattered=16, generations=0)
 """Enough to tell which honest set is worth a thorough look."""
 
 
@@ -59,6 +66,18 @@ class Found:
     forged: Float[Tensor, "u k"]
     ratio: float
     name: str
+
+
+def effort_for(h: int) -> Effort:
+    """Return how hard to look among h honest vectors: as long as that takes about the same time.
+
+    >>> effort_for(4).generations, effort_for(16).children
+    (40, 10)
+    """
+    share = max(1, WORK // h)
+    return Effort(
+        children=min(40, max(6, share)), generations=min(40, max(6, share)), patience=max(4, min(10, share))
+    )
 
 
 def lines_of(ground: Ground) -> list[Line]:
@@ -103,7 +122,7 @@ def search(ground: Ground, effort: Effort | None = None, *, beside: Sequence[Fou
                 distances, some hundred reads of the sketch for rules that decide by columns
     Randomness  from the ground's stream
     """
-    effort = effort or Effort()
+    effort = effort or effort_for(len(ground.honest))
     lines = lines_of(ground)
     if not ground.b or not lines:
         still = ground.centre[None]
@@ -111,13 +130,13 @@ def search(ground: Ground, effort: Effort | None = None, *, beside: Sequence[Fou
     far = _far(ground, lines)
     if far is not None:
         return far
-    starts = _on_lines(ground, lines, effort)
-    copies = ground.rows[:, None]
-    reached = ground.ratios(copies)
-    top = int(reached.argmax())
-    name = f"copies of {ground.seen.round.clients[ground.honest[top]]}"
-    starts.append(Found(ground, copies[top], float(reached[top]), name))
-    starts = sorted([*starts, *beside], key=lambda found: -found.ratio)
+    starts = [
+        *_on_lines(ground, lines, effort),
+        *_copies(ground),
+        *_scattered(ground, lines, effort),
+        *beside,
+    ]
+    starts.sort(key=lambda found: -found.ratio)
     return _wander(starts, lines, effort) if effort.generations else starts[0]
 
 
@@ -164,37 +183,63 @@ def _reached(ground: Ground, directions: Tensor, factors: Tensor) -> Tensor:
     return ground.ratios(forged.flatten(0, 1)[:, None]).view(factors.shape)
 
 
-def _wander(starts: Sequence[Found], lines: Sequence[Line], effort: Effort) -> Found:
-    """Return what random steps of growing or shrinking size come to, for one vector, and in turn for two.
+def _copies(ground: Ground) -> list[Found]:
+    """Return the honest vector whose copies do most harm."""
+    copies = ground.rows[:, None]
+    reached = ground.ratios(copies)
+    top = int(reached.argmax())
+    name = f"copies of {ground.seen.round.clients[ground.honest[top]]}"
+    return [Found(ground, copies[top], float(reached[top]), name)]
 
-    The best few found so far have children; each keeps its name, and who came from elsewhere says so.
+
+def _scattered(ground: Ground, lines: Sequence[Line], effort: Effort) -> list[Found]:
+    """Return the best of what is thrown at random, near and far, in the space of the honest vectors."""
+    generator = ground.stream.at("scattered").generator()
+    axes = ground.rows - ground.centre
+    draws = torch.randn(effort.scattered, len(axes), generator=generator, dtype=torch.float64)
+    sparse = torch.rand(draws.shape, generator=generator, dtype=torch.float64) < 3.0 / len(axes)
+    thrown = (draws * sparse) @ axes
+    lengths = (-0.5 * (thrown @ ground.seen.table) * thrown).sum(-1).clamp(min=0.0).sqrt()
+    reach = float((-0.5 * lines[0].direction @ ground.seen.table @ lines[0].direction).sqrt())
+    sizes = reach * 2.0 ** torch.linspace(-3, 3, effort.scattered, dtype=torch.float64)
+    scale = torch.where(lengths > 1e-9 * reach, sizes / lengths, 0.0)
+    forged = (ground.centre + scale[:, None] * thrown)[:, None]
+    reached = ground.ratios(forged)
+    best = reached.argsort(descending=True)[:2].tolist()
+    return [Found(ground, forged[i], float(reached[i]), "a mixture of honest vectors") for i in best]
+
+
+def _wander(starts: Sequence[Found], lines: Sequence[Line], effort: Effort) -> Found:
+    """Return what random steps of growing or shrinking size come to, from each of the best starts by itself.
+
+    Every other time, the liars are split between two vectors.
     """
-    ground, family = starts[0].ground, list(starts)
+    ground, families = starts[0].ground, list(starts[: effort.families])
     axes = torch.cat([torch.stack([line.direction for line in lines[::2]]), ground.rows - ground.centre])
     generator = ground.stream.at("wander").generator()
-    sizes = 10 ** torch.linspace(-2.5, 0.3, effort.wanderers, dtype=torch.float64)[:, None, None]
+    sizes = 10 ** torch.linspace(-2.5, 0.3, effort.children, dtype=torch.float64)[:, None, None]
     scale, idle = 1.0, 0
     for generation in range(effort.generations):
-        u = 2 if ground.b > 1 and generation % 2 else 1
-        able = [one for one in family if len(one.forged) in (1, u)][: effort.parents]
-        parents = [able[i % len(able)] for i in range(effort.wanderers)]
-        forged = torch.stack([one.forged.expand(u, -1) for one in parents])
-        draws = torch.randn(len(parents), u, len(axes) + 1, generator=generator, dtype=torch.float64)
-        sparse = torch.rand(draws.shape, generator=generator, dtype=torch.float64) < 3.0 / len(axes)
-        moves = scale * sizes[torch.randperm(len(parents), generator=generator)] * draws
-        moves[..., :-1] *= sparse[..., :-1]
-        children = forged + moves[..., :-1] @ axes + moves[..., -1:] * (forged - ground.centre)
-        before = family[0].ratio
-        for child, ratio, parent in zip(children, ground.ratios(children).tolist(), parents, strict=True):
-            if ratio > parent.ratio:
-                family.append(Found(ground, child, ratio, _onwards(parent.name)))
-        family.sort(key=lambda found: -found.ratio)
-        scale *= 1.2 if family[0].ratio > before else 0.8
-        idle = 0 if family[0].ratio > before * (1 + WORTH) else idle + 1
-        if idle == PATIENCE:
+        before = max(family.ratio for family in families)
+        children: dict[int, list[tuple[int, Tensor]]] = {}
+        for place, family in enumerate(families):
+            u = 2 if ground.b > 1 and generation % 2 else len(family.forged)
+            forged = family.forged.expand(u, -1)
+            draws = torch.randn(len(sizes), u, len(axes) + 1, generator=generator, dtype=torch.float64)
+            draws[..., :-1] *= torch.rand(draws[..., :-1].shape, generator=generator) < 3.0 / len(axes)
+            moves = scale * sizes * draws
+            made = forged + moves[..., :-1] @ axes + moves[..., -1:] * (forged - ground.centre)
+            children.setdefault(u, []).append((place, made))
+        for several in children.values():
+            reached = ground.ratios(torch.cat([made for _, made in several])).view(len(several), -1)
+            for (place, made), ratios in zip(several, reached, strict=True):
+                top, family = int(ratios.argmax()), families[place]
+                if float(ratios[top]) > family.ratio:
+                    name = family.name.removesuffix(ONWARDS) + ONWARDS
+                    families[place] = Found(ground, made[top], float(ratios[top]), name)
+        best = max(family.ratio for family in families)
+        scale *= 1.2 if best > before else 0.85
+        idle = 0 if best > before * (1 + WORTH) else idle + 1
+        if idle == effort.patience:
             break
-    return family[0]
-
-
-def _onwards(name: str) -> str:
-    return name if name.endswith(ONWARDS) else name + ONWARDS
+    return max(families, key=lambda family: family.ratio)

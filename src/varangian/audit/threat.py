@@ -43,7 +43,7 @@ def threat_model(subject: Subject, attacks: int, *, privacy: bool) -> ThreatMode
         ),
         (
             "send any vector in place of its own, one that is not finite included",
-            f"choose its vectors anew in every round, by {attacks} known attacks or a search among their parameters",
+            f"choose its vectors anew in every round, by {attacks} known attacks or a search beyond them",
         ),
         tuple(assumed),
         tuple(covered),

@@ -117,7 +117,7 @@ def trained(spec: Experiment, b: int, names: Callable[[Stage], str], watch: Watc
 
 
 def tolerable(trained: Trained, loss: float) -> int:
-    """Return how many liars are withstood: the most up to which no number of them costs more than ``loss``."""
+    """Return how many liars are withstood: up to so many, no number of them costs more than ``loss``."""
     withstood = 0
     for count, accuracy in trained.by_liars.items():
         if accuracy < trained.averaged - loss:

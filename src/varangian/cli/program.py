@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 import varangian
+from varangian.cli.audit import audits
 from varangian.cli.bench import bench
 from varangian.cli.cite import cite
 from varangian.cli.cluster import cluster
@@ -40,6 +41,7 @@ INTERRUPTED = 130
         sweep,
         results,
         reproduce,
+        audits,
         sites,
         neurons,
         list_catalogue,
@@ -70,8 +72,8 @@ def program(context: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, the process's own if none is given, and return its exit code.
 
-    0 done; 1 runs failed, or ``doctor`` found something wrong; 2 refused, the reason on stderr; 130
-    interrupted. Anything else that goes wrong is a bug and keeps its traceback.
+    0 done; 1 runs failed, an audit met a condition to fail, or ``doctor`` found something wrong; 2 refused,
+    the reason on stderr; 130 interrupted. Anything else that goes wrong is a bug and keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

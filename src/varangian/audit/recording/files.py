@@ -65,8 +65,8 @@ class Stored:
         itemsize = self.dtype.itemsize
         if not self.seekable and n > 1:
             raise DataError(
-                f"{self.path}: {self.name!r} is a packed matrix, which cannot be read in columns. Save it with "
-                "numpy.savez instead of savez_compressed, or one array per client."
+                f"{self.path}: {self.name!r} is a packed matrix, which cannot be read in columns. Save it "
+                "with numpy.savez instead of savez_compressed, or one array per client."
             )
         with _blaming(self.path), self.open() as stream:
             first = stream.tell() if self.seekable else 0
@@ -87,8 +87,8 @@ class Stored:
         return made.view(self.shape)
 
     def _fill(self, row: Tensor, stream: IO[bytes]) -> None:
-        room = memoryview(row.view(torch.uint8).numpy())
-        while len(room):
+        room = memoryview(row.view(torch.uint8).numpy().data)
+        while room:
             read = stream.readinto(room)  # type: ignore[attr-defined]
             if not read:
                 raise DataError(f"{self.path} is truncated: {self.name!r} ends before its last number.")
@@ -100,7 +100,7 @@ def arrays_of(path: Path) -> list[Stored]:
     with _blaming(path):
         match path.suffix:
             case ".npy":
-                return [_npy(path, path.stem, partial(path.open, "rb"), path.stat().st_size, seekable=True)]
+                return [_npy(path, path.stem, partial(_stored, path, 0), path.stat().st_size, seekable=True)]
             case ".npz":
                 return _npz(path)
             case ".safetensors":

@@ -145,13 +145,13 @@ def _compare(first: Round, one: Round) -> None:
         new = [name for name in one.clients if name not in first.clients]
         said = f"lacks {', '.join(lost)}" if lost else f"has {', '.join(new)} besides"
         raise DataError(
-            f"Round {one.name} {said}, compared with round {first.name}. The audit needs every client in every "
-            "round: leave out the rounds that are not complete, or the client."
+            f"Round {one.name} {said}, compared with round {first.name}. The audit needs every client in "
+            "every round: leave out the rounds that are not complete, or the client."
         )
     if one.d != first.d:
         raise DataError(
-            f"Round {one.name} has vectors of {one.d} coordinates, round {first.name} of {first.d}; all rounds "
-            "need the same length."
+            f"Round {one.name} has vectors of {one.d} coordinates, round {first.name} of {first.d}; all "
+            "rounds need the same length."
         )
     if one.weights != first.weights:
         raise DataError(

@@ -23,8 +23,8 @@ def columns_of(path: Path) -> tuple[tuple[str, ...], int]:
         for column in schema:
             if str(column.type) not in FLOATS:
                 raise DataError(
-                    f"{path}: column {column.name!r} is of type {column.type}; a round has a column of float16, "
-                    "float32 or float64 for each client, and a row for each coordinate."
+                    f"{path}: column {column.name!r} is of type {column.type}; a round has a column of "
+                    "float16, float32 or float64 for each client, and a row for each coordinate."
                 )
         groups = [told.row_group(i) for i in range(told.num_row_groups)]
         sizes = [group.column(i) for group in groups for i in range(told.num_columns)]
