@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ class Stored:
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], BufferedIOBase]
     seekable: bool
 
     @property
@@ -86,10 +87,10 @@ class Stored:
             self._fill(made, stream)
         return made.view(self.shape)
 
-    def _fill(self, row: Tensor, stream: IO[bytes]) -> None:
+    def _fill(self, row: Tensor, stream: BufferedIOBase) -> None:
         room = memoryview(row.view(torch.uint8).numpy().data)
         while room:
-            read = stream.readinto(room)  # type: ignore[attr-defined]
+            read = stream.readinto(room)
             if not read:
                 raise DataError(f"{self.path} is truncated: {self.name!r} ends before its last number.")
             room = room[read:]
@@ -108,7 +109,7 @@ def arrays_of(path: Path) -> list[Stored]:
     raise DataError(f"{path} is no .npy, .npz or .safetensors file.")
 
 
-def _npy(path: Path, name: str, opened: Callable[[], IO[bytes]], size: int, *, seekable: bool) -> Stored:
+def _npy(path: Path, name: str, opened: Callable[[], BufferedIOBase], size: int, *, seekable: bool) -> Stored:
     """Read the header of a NumPy array that takes ``size`` bytes."""
     with opened() as stream:
         start = stream.tell() if seekable else 0
@@ -129,7 +130,7 @@ def _npy(path: Path, name: str, opened: Callable[[], IO[bytes]], size: int, *, s
     dtype = DTYPES[kind]
     _hold(path, name, size - offset, math.prod(shape) * dtype.itemsize)
 
-    def at_data() -> IO[bytes]:
+    def at_data() -> BufferedIOBase:
         stream = opened()
         stream.seek(start + offset) if seekable else stream.read(offset)
         return stream
@@ -182,13 +183,13 @@ def _data_offset(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
     return start
 
 
-def _stored(path: Path, offset: int) -> IO[bytes]:
+def _stored(path: Path, offset: int) -> BufferedIOBase:
     stream = path.open("rb")
     stream.seek(offset)
     return stream
 
 
-def _unpacking(path: Path, member: str) -> IO[bytes]:
+def _unpacking(path: Path, member: str) -> BufferedIOBase:
     archive = zipfile.ZipFile(path)
     stream = archive.open(member)
     archive.close()  # the member keeps the file open for as long as it needs it
