@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_who_differs_in_every_round_is_named_without_a_verdict(tmp_path: Path) -
 def test_the_worst_attack_replays_to_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save(tmp_path / "rounds", honest(rounds=2))
     for embedded in (10**6, 10):
-        monkeypatch.setattr("varangian.audit.replay.EMBEDDED", embedded)
+        monkeypatch.setattr(import_module("varangian.audit.replay"), "EMBEDDED", embedded)
         report = audit(folder, vg.GeometricMedian(f=1))
         report.write(tmp_path / "out")
         again = replay(tmp_path / "out" / report.worst.file)

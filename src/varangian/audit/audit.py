@@ -13,7 +13,7 @@ from varangian.audit.battery import NAMES as FIXED
 from varangian.audit.clouds import clouds
 from varangian.audit.coefficient import condition, declared, proven
 from varangian.audit.conditions import Condition, parse_condition
-from varangian.audit.examination import Examined, Job, examine
+from varangian.audit.examination import Examined, Job, Outline, examine
 from varangian.audit.findings import Measurements, tell
 from varangian.audit.provenance import provenance
 from varangian.audit.recorder import record
@@ -24,6 +24,7 @@ from varangian.audit.threat import threat_model
 from varangian.audit.training import Trained, trained
 from varangian.core.guard import admit
 from varangian.core.parties import Parties, cap_shares, weigh
+from varangian.core.points import Pivot
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
 from varangian.errors import ParameterError, WeightsError
@@ -32,6 +33,8 @@ from varangian.specification.spell import spell_rule
 
 ROUNDS = 10
 """Rounds of an experiment that are recorded."""
+STEPS, BATCH = 12, 256
+"""Steps and samples from which the heterogeneity of an experiment is told."""
 ALLOWED = 0.1
 """What of the accuracy an attack may cost."""
 WORST_FILE, RUN_FILE = "worst-attack.npz", "worst-run.toml"
@@ -129,6 +132,7 @@ def _of_experiment(spec: Experiment, asked: _Asked) -> Report:
     )
     watch("recording", 0.8)
     rounds = record(attacked, ROUNDS)
+    alike = [Outline.of(one.whole()) for one in record(_plainly(attacked), STEPS)]
     job = Job(rule, spec.workers, b, False, None, Stream(asked.seed).at("audit"))
     try:
         told: str | None = to_toml(spec)
@@ -136,7 +140,22 @@ def _of_experiment(spec: Experiment, asked: _Asked) -> Report:
         told = None
     name = f"{spec.data if isinstance(spec.data, str) else spec.data.name}, {spec.workers} workers"
     subject = _subject("experiment", name, job, rounds, told)
-    return _finished(subject, job, rounds, asked, spec=attacked, runs=runs, start=0.85)
+    return _finished(subject, job, rounds, asked, spec=attacked, runs=runs, alike=alike, start=0.85)
+
+
+def _plainly(spec: Experiment) -> Experiment:
+    """Return a short run whose workers send nothing but fresh gradients: noise then does not last."""
+    batch = max(spec.batch_size, BATCH)
+    return replace(
+        spec,
+        steps=STEPS,
+        batch_size=batch,
+        momentum=0.0,
+        nesterov=False,
+        clip=None,
+        privacy=None,
+        local_steps=1,
+    )
 
 
 def _of_recording(
@@ -185,6 +204,7 @@ def _finished(
     spec: Experiment | None = None,
     runs: Trained | None = None,
     folder: Path | None = None,
+    alike: Sequence[Outline] | None = None,
     start: float = 0.0,
 ) -> Report:
     done = 0
@@ -197,7 +217,18 @@ def _finished(
     examined = examine(rounds, job, tell=told)
     asked.watch("the worst attack, once more with all vectors", 0.9)
     worst, exact, replayed = _worst(examined, job)
-    made = Measurements(job, subject.kind, rounds, examined, exact, subject.d, spec, runs, asked.allowed)
+    made = Measurements(
+        job,
+        subject.kind,
+        rounds,
+        examined,
+        exact,
+        subject.d,
+        spec,
+        runs,
+        asked.allowed,
+        alike or [one.outline for one in examined],
+    )
     said = tell(made)
     asked.watch("hashes", 0.97)
     files = [file for one in rounds for file in one.files]
@@ -207,7 +238,7 @@ def _finished(
     attacks = len(runs.attacks) if runs is not None else len(FIXED)
     return Report(
         subject,
-        threat_model(subject, attacks, privacy=spec is not None and spec.privacy is not None),
+        threat_model(subject, attacks, privacy=bool(spec and spec.privacy), trusts=_trusts(job.rule)),
         said.findings,
         said.series,
         said.numbers,
@@ -287,7 +318,7 @@ def _refused(
     )
     return Report(
         subject,
-        threat_model(subject, len(FIXED), privacy=False),
+        threat_model(subject, len(FIXED), trusts=_trusts(job.rule)),
         (*found, finding),
         {},
         {"largest_share": largest},
@@ -299,6 +330,10 @@ def _one_rule(spec: Experiment) -> Stage:
     if not isinstance(spec.rule, Stage):
         raise ParameterError(f"{spec.rule!r} draws a rule per step; audit each of its rules by itself.")
     return spec.rule
+
+
+def _trusts(rule: Stage) -> bool:
+    return any(Pivot.GIVEN in stage.pivots for stage in rule.stages())
 
 
 def _subject(kind: str, name: str, job: Job, rounds: Sequence[Round], toml: str | None) -> Subject:

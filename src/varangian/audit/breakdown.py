@@ -63,7 +63,7 @@ def caution(examined: Sequence[Examined], job: Job) -> tuple[Finding, Curves]:
     """Return how far the aggregate is from the mean with nobody lying, against the f that is declared."""
     others = [rule for rule in (TrimmedMean(f=1), Median(f=1), Krum(f=1)) if job.parties is None]
     lines = []
-    m = len(examined[0].columns)
+    m = len(examined[0].outline.columns)
     for rule in (job.rule, *others):
         name, most = spell_rule(rule).split(":f=")[0] if rule in others else spell_rule(job.rule), 0
         if rule is not job.rule and type(rule) is type(job.rule):
@@ -120,7 +120,7 @@ def _calm_error(examined: Sequence[Examined], rule: Stage, job: Job) -> float:
     """Return the error with nobody lying, over rounds: the root of the mean square, on what is kept."""
     squares = []
     for one in examined:
-        x = one.columns.double()
+        x = one.outline.columns.double()
         options: dict[str, Any] = {"stream": job.stream}
         mean = x.mean(0)
         if job.parties is not None and job.all_recorded:
@@ -128,7 +128,9 @@ def _calm_error(examined: Sequence[Examined], rule: Stage, job: Job) -> float:
             mean = job.parties.shares @ x
         if any(Pivot.GIVEN in stage.pivots for stage in rule.stages()):
             options["pivot"] = mean
-        squares.append(float((rule(x, **options) - mean).square().sum()) * one.stretch / one.spread)
+        squares.append(
+            float((rule(x, **options) - mean).square().sum()) * one.outline.stretch / one.outline.spread
+        )
     return math.sqrt(sum(squares) / len(squares))
 
 

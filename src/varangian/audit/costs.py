@@ -27,7 +27,7 @@ def cost(
     examined: Sequence[Examined], job: Job, trained: Trained | None, error: float | None, d: int | None
 ) -> tuple[Finding, float]:
     """Return what the rule costs with nobody lying: accuracy or error, time, bytes; and seconds a call."""
-    own, plain, width = seconds(job, d or examined[0].columns.shape[-1])
+    own, plain, width = seconds(job, d or examined[0].outline.columns.shape[-1])
     time_told = (
         f"A call on {job.n} x {width} numbers takes {own * 1e3:.2g} ms, the mean {plain * 1e3:.2g} ms."
     )

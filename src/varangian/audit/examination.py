@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,11 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.audit.battery import battery
 from varangian.audit.ground import Ground
 from varangian.audit.measured import Measured, measure
 from varangian.audit.recording.rounds import Round
-from varangian.audit.search import QUICK, Effort, Found, search
+from varangian.audit.search import QUICK, Effort, Found, fixed, search
 from varangian.audit.sets import honest_sets
 from varangian.core.parties import Parties
 from varangian.core.points import Pivot
@@ -61,23 +60,39 @@ class Job:
 
 
 @dataclass(frozen=True, eq=False)
+class Outline:
+    """What is kept of the vectors of a round.
+
+    Some ``columns``, and how many coordinates each stands for; the variance, and the squared norm of the
+    mean, of all who may be honest.
+    """
+
+    columns: Float[Tensor, "m s"]
+    stretch: float
+    spread: float
+    length: float
+
+    @classmethod
+    def of(cls, vectors: Float[Tensor, "m d"]) -> Outline:
+        """Return what is kept of vectors in memory."""
+        mean = vectors.double().mean(0)
+        spread = (vectors - mean).square().sum(-1).mean()
+        return cls(*_thinned(vectors, 1.0), float(spread), float(mean.square().sum()))
+
+
+@dataclass(frozen=True, eq=False)
 class Examined:
     """What is kept of a round: the worst found, each fixed attack's ratio, and about the clients.
 
-    ``spread`` is the variance and ``length`` the squared norm of the mean of all who may be honest;
-    ``influence`` a number per client; ``furthest`` who was furthest from the others' mean; ``columns`` some
-    of the coordinates, and ``stretch`` how many each stands for.
+    ``influence`` is a number per client, ``furthest`` who was furthest from the others' mean.
     """
 
     name: str
     worst: Found
     fixed: Mapping[str, float]
-    spread: float
-    length: float
+    outline: Outline
     influence: tuple[float, ...]
     furthest: int
-    columns: Float[Tensor, "m s"]
-    stretch: float
 
 
 def examine(
@@ -106,37 +121,24 @@ def _examined(one: Round, job: Job, sets: Sequence[tuple[int, ...]], effort: Eff
         quick.sort(key=lambda found: -found.ratio)
     else:
         quick = [Found(ground, ground.centre[None], 0.0, "nothing") for ground in grounds]
-    fixed = dict(_fixed(quick[0].ground)) if job.b else {}
-    found = []
-    for first in quick[:THOROUGH]:
-        beside = [first]
-        if first is quick[0] and fixed:
-            beside.append(max(fixed.values(), key=lambda one: one.ratio))
-        found.append(search(first.ground, effort, beside=beside))
+    found = [search(first.ground, effort, beside=[first]) for first in quick[:THOROUGH]]
     worst = max(found, key=lambda one: one.ratio)
     everyone = torch.zeros(seen.k, dtype=torch.float64)
     everyone[: seen.m] = 1 / seen.m if job.parties is None or not job.all_recorded else job.parties.shares
     origin = torch.zeros_like(everyone)
     origin[-1] = 1.0
-    every = -(-seen.sketch.shape[-1] // KEPT)
-    columns = seen.sketch[: seen.m, ::every]
     return Examined(
         one.name,
         worst,
-        {name: one.ratio for name, one in fixed.items()},
-        float(0.5 * everyone @ seen.table @ everyone),
-        float(-0.5 * (everyone - origin) @ seen.table @ (everyone - origin)),
+        {one.name: one.ratio for one in fixed(worst.ground)} if job.b else {},
+        Outline(
+            *_thinned(seen.sketch[: seen.m], seen.stretch),
+            float(0.5 * everyone @ seen.table @ everyone),
+            float(-0.5 * (everyone - origin) @ seen.table @ (everyone - origin)),
+        ),
         tuple(_influence(worst, job)),
         int(_apart(seen).argmax()),
-        columns.float(),
-        seen.round.d / columns.shape[-1],
     )
-
-
-def _fixed(ground: Ground) -> Iterator[tuple[str, Found]]:
-    made = battery(ground)
-    for (name, forged), ratio in zip(made.items(), ground.ratios(torch.stack([*made.values()])), strict=True):
-        yield name, Found(ground, forged, float(ratio), name)
 
 
 def _apart(seen: Measured) -> Float[Tensor, " m"]:
@@ -172,6 +174,12 @@ def _influence(worst: Found, job: Job) -> list[float]:
         without[i] = (total - sketch[i]) / (len(sketch) - 1)
         moved.append(float((job.rule(without, **options) - whole).norm()) / scale)
     return moved
+
+
+def _thinned(columns: Tensor, stretch: float) -> tuple[Tensor, float]:
+    every = -(-columns.shape[-1] // KEPT)
+    kept = columns[:, ::every].float()
+    return kept, stretch * columns.shape[-1] / kept.shape[-1]
 
 
 def _lighter(found: Examined) -> Examined:

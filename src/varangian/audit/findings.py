@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from varangian.audit import breakdown, coefficient, costs, evidence
-from varangian.audit.examination import Examined, Job
+from varangian.audit.examination import Examined, Job, Outline
 from varangian.audit.heterogeneity import estimate, heterogeneity
 from varangian.audit.recording.rounds import Round
 from varangian.audit.report import Client, Finding, Plane
@@ -22,7 +22,10 @@ from varangian.specification.spell import spell_rule
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """All that an audit measured; ``exact`` is the worst coefficient on the vectors themselves."""
+    """All that an audit measured; ``exact`` is the worst coefficient on the vectors themselves.
+
+    ``alike`` are rounds from which to tell how alike the honest are.
+    """
 
     job: Job
     kind: str
@@ -33,6 +36,7 @@ class Measurements:
     spec: Experiment | None = None
     trained: Trained | None = None
     allowed: float = 0.1
+    alike: Sequence[Outline] = ()
 
     @property
     def worst(self) -> Examined:
@@ -101,13 +105,14 @@ def tell(made: Measurements) -> Told:
     price_told, numbers["cost_seconds"] = costs.cost(examined, job, trained, price.value, made.d)
     found.append(price_told)
     if made.kind != "rule":
-        found.append(heterogeneity(examined, n, b, kappa))
+        found.append(heterogeneity(made.alike, n, b, kappa))
         numbers |= {
-            "heterogeneity": estimate(examined),
+            "heterogeneity": estimate(made.alike),
             "heterogeneity_limit": (n - 2 * b) / b if b else math.inf,
         }
         names = made.rounds[0].clients
-        clients = evidence.clients_of(examined, names, made.shares)
+        if made.kind == "recording":
+            clients = evidence.clients_of(examined, names, made.shares)
         series["influence"] = evidence.influence_curves(examined, names)
     held = _held(made)
     found.append(costs.variance_norm(rule, n, made.d, held))
@@ -174,7 +179,7 @@ def _held(made: Measurements) -> float | list[bool] | None:
         return None
     return [
         math.sqrt(one.spread * len(one.columns) / (len(one.columns) - 1)) <= bound * math.sqrt(one.length)
-        for one in made.examined
+        for one in (examined.outline for examined in made.examined)
     ]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from varangian.audit.examination import Examined
+from varangian.audit.examination import Outline
 from varangian.audit.report import Finding
 
 BREAKDOWN = "Allouah et al., NeurIPS 2023 (recalled)"
 
 
-def estimate(examined: Sequence[Examined]) -> float | None:
+def estimate(seen: Sequence[Outline]) -> float | None:
     """Return B^2: what differs between clients and lasts from round to round, over the squared mean.
 
     Noise does not last: deviations of one round and of another half the recording later have inner products
@@ -22,22 +22,22 @@ def estimate(examined: Sequence[Examined]) -> float | None:
     Condition   the noise of a client is not correlated over half of the rounds
     Reference   (G, B)-dissimilarity: Karimireddy et al., ICLR 2022
     """
-    lengths = [max(0.0, one.length - one.spread / max(1, len(one.columns) - 1)) for one in examined]
-    if len(examined) == 1:
-        pairs, lengths = [(examined[0].spread, examined[0].length)], [1.0]
-    else:
-        lag = len(examined) // 2
-        pairs = [
-            (_lasting(one, other), math.sqrt(a * b))
-            for one, other, a, b in zip(examined, examined[lag:], lengths, lengths[lag:], strict=False)
-        ]
-    lasting, length = map(sum, zip(*pairs, strict=True))
-    return max(0.0, lasting) / length if length > 0 else None
+    if len(seen) == 1:
+        return seen[0].spread / seen[0].length if seen[0].length > 0 else math.inf
+    pairs = list(zip(seen, seen[len(seen) // 2 :], strict=False))
+    lasting = max(0.0, sum(_lasting(*pair) for pair in pairs) / len(pairs))
+
+    def length(one: Outline) -> float:
+        noise = max(0.0, one.spread - lasting) / max(1, len(one.columns) - 1)
+        return max(0.0, one.length - noise)
+
+    usual = sum(math.sqrt(length(one) * length(other)) for one, other in pairs) / len(pairs)
+    return lasting / usual if usual > 0 else None
 
 
-def heterogeneity(examined: Sequence[Examined], n: int, f: int, kappa: float | None) -> Finding:
+def heterogeneity(seen: Sequence[Outline], n: int, f: int, kappa: float | None) -> Finding:
     """Return whether the honest are alike enough for anybody's rule, and for this one's theorem."""
-    found = estimate(examined)
+    found = estimate(seen)
     title, unit = "Heterogeneity of the honest", "B^2"
     if found is None:
         words = "The honest mean is lost in noise in these rounds: record earlier ones, or larger batches."
@@ -45,7 +45,7 @@ def heterogeneity(examined: Sequence[Examined], n: int, f: int, kappa: float | N
             "heterogeneity", title, "warn", None, unit, "lost in noise", words, reference=BREAKDOWN
         )
     limit = (n - 2 * f) / f if f else math.inf
-    single = len(examined) == 1
+    single = len(seen) == 1
     words = (
         f"What differs between honest clients, and stays so, is {math.sqrt(found):.2g} times as long as "
         f"their mean{', noise included, since one round cannot tell' if single else ''}. "
@@ -63,7 +63,7 @@ def heterogeneity(examined: Sequence[Examined], n: int, f: int, kappa: float | N
     return Finding("heterogeneity", title, status, found, unit, told, words.strip(), limit, change, BREAKDOWN)
 
 
-def _lasting(one: Examined, other: Examined) -> float:
+def _lasting(one: Outline, other: Outline) -> float:
     a = one.columns.double() - one.columns.double().mean(0)
     b = other.columns.double() - other.columns.double().mean(0)
     return float((a * b).sum()) / len(a) * one.stretch

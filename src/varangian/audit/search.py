@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.audit.battery import battery
 from varangian.audit.ground import Ground
 
 OCTAVES = (-4.0, 7.0)
@@ -27,26 +28,38 @@ standard deviations, there is no bound."""
 class Effort:
     """How hard to look.
 
-    Factors on a line, rounds of refinement of how many lines, what is thrown at random, and how many families
-    wander for how many generations of how many children.
+    Axes of attack, factors on a line, rounds of refinement of how many lines, what is thrown at random, and
+    how many families wander for how many generations of how many children.
     """
 
+    axes: int = 8
     factors: int = 9
     rounds: int = 3
     best: int = 4
     scattered: int = 96
     families: int = 4
-    children: int = 10
+    children: int = 30
     generations: int = 40
     patience: int = 8
 
 
 WORTH = 2e-3
 """What a generation must bring, relatively, not to be idle; ``patience`` many idle ones end the wandering."""
-WORK = 160
-"""Generations times honest vectors, and children times honest vectors: the fewer, the sharper the corners."""
+FEW = 8
+"""Honest vectors up to which much is tried: tables are small, and the worst sits in sharp corners."""
+BRIEF = Effort(
+    axes=6,
+    factors=6,
+    rounds=2,
+    best=2,
+    scattered=8,
+    families=2,
+    children=6,
+    generations=3,
+)
+"""What is worth its time where there are more: less than twenty aggregations of a long vector."""
 ONWARDS = ", and on from there"
-QUICK = Effort(factors=8, rounds=1, best=2, scattered=16, generations=0)
+QUICK = Effort(axes=6, factors=6, rounds=1, best=2, scattered=8, generations=0)
 """Enough to tell which honest set is worth a thorough look."""
 
 
@@ -68,18 +81,6 @@ class Found:
     name: str
 
 
-def effort_for(h: int) -> Effort:
-    """Return how hard to look among h honest vectors: as long as that takes about the same time.
-
-    >>> effort_for(4).generations, effort_for(16).children
-    (40, 10)
-    """
-    share = max(1, WORK // h)
-    return Effort(
-        children=min(40, max(6, share)), generations=min(40, max(6, share)), patience=max(4, min(10, share))
-    )
-
-
 def lines_of(ground: Ground) -> list[Line]:
     """Return the lines that are searched: both ways along each axis of attack.
 
@@ -98,13 +99,11 @@ def lines_of(ground: Ground) -> list[Line]:
     honest = list(ground.honest)
     apart = (ground.rows - centre) @ base
     gram = -0.5 * apart @ (ground.rows - centre).mT
-    values, vectors = torch.linalg.eigh(gram)
-    for rank, name in ((1, "the widest direction"), (2, "the second widest direction")):
-        if len(honest) > rank and values[-rank] > 1e-12 * values[-1]:
-            axes[name] = vectors[:, -rank] @ (ground.rows - centre)
     order = gram.diagonal().argsort()
-    for place, name in ((order[0], "the most central"), (order[-1], "the most distant")):
+    _widest(axes, "the widest direction", ground, gram, 1)
+    for place, name in ((order[-1], "the most distant"), (order[0], "the most central")):
         axes[f"{name}, {seen.round.clients[honest[int(place)]]}"] = ground.rows[int(place)] - centre
+    _widest(axes, "the second widest direction", ground, gram, 2)
     reach = float(gram.diagonal().amax().clamp(min=0.0).sqrt())
     made = []
     for name, axis in axes.items():
@@ -115,6 +114,22 @@ def lines_of(ground: Ground) -> list[Line]:
     return made
 
 
+def _widest(axes: dict[str, Tensor], name: str, ground: Ground, gram: Tensor, rank: int) -> None:
+    """Add a direction in which the honest vectors are spread, if they are."""
+    values, vectors = torch.linalg.eigh(gram)
+    if len(values) > rank and values[-rank] > 1e-12 * values[-1]:
+        axes[name] = vectors[:, -rank] @ (ground.rows - ground.centre)
+
+
+def fixed(ground: Ground) -> list[Found]:
+    """Return what each fixed attack comes to."""
+    made = battery(ground)
+    ratios = ground.ratios(torch.stack([*made.values()])).tolist()
+    return [
+        Found(ground, forged, ratio, name) for (name, forged), ratio in zip(made.items(), ratios, strict=True)
+    ]
+
+
 def search(ground: Ground, effort: Effort | None = None, *, beside: Sequence[Found] = ()) -> Found:
     """Return the worst forgery found, which is never better than what stands ``beside``.
 
@@ -122,20 +137,16 @@ def search(ground: Ground, effort: Effort | None = None, *, beside: Sequence[Fou
                 distances, some hundred reads of the sketch for rules that decide by columns
     Randomness  from the ground's stream
     """
-    effort = effort or effort_for(len(ground.honest))
-    lines = lines_of(ground)
+    effort = effort or (Effort() if len(ground.honest) <= FEW else BRIEF)
+    lines = lines_of(ground)[: 2 * effort.axes]
     if not ground.b or not lines:
         still = ground.centre[None]
         return Found(ground, still, float(ground.ratios(still[None])[0]), "nobody lies")
     far = _far(ground, lines)
     if far is not None:
         return far
-    starts = [
-        *_on_lines(ground, lines, effort),
-        *_copies(ground),
-        *_scattered(ground, lines, effort),
-        *beside,
-    ]
+    starts = [*_on_lines(ground, lines, effort), *_copies(ground), *_scattered(ground, lines, effort)]
+    starts += [*fixed(ground), *beside]
     starts.sort(key=lambda found: -found.ratio)
     return _wander(starts, lines, effort) if effort.generations else starts[0]
 

@@ -13,7 +13,9 @@ NOT_COVERED = (
 )
 
 
-def threat_model(subject: Subject, attacks: int, *, privacy: bool) -> ThreatModel:
+def threat_model(
+    subject: Subject, attacks: int, *, privacy: bool = False, trusts: bool = False
+) -> ThreatModel:
     """Return the card that stands before every number."""
     n, b, kind = subject.n, subject.b, subject.kind
     lie = "1 of them lies" if b == 1 else f"{b} of them lie, together"
@@ -31,6 +33,8 @@ def threat_model(subject: Subject, attacks: int, *, privacy: bool) -> ThreatMode
         f"at most {b} lie, the same ones in all rounds" if kind == "experiment" else f"at most {b} lie",
         "the others compute what the protocol asks of them",
     ]
+    if trusts:
+        assumed.append("the vector that the rule trusts is the honest mean itself")
     if subject.shares is not None:
         assumed.append("the weights are those that were given, and nobody chooses its own")
     return ThreatModel(
