@@ -14,8 +14,8 @@ WIDTH = 32
 def clouds(h: int, b: int, stream: Stream) -> list[Round]:
     """Return h honest vectors as a Gaussian, as some far from the rest, and on a line.
 
-    With ``b`` of them apart, no rule can do better than f / (n - 2f): liars who copy the others, or these, make
-    two camps that nobody can tell apart. So few as liars can make a majority are the worst for a median.
+    With ``b`` of them apart, no rule can do better than f / (n - 2f): liars who copy the others, or these,
+    make two camps that nobody can tell apart. As few as liars can make a majority are the worst of a median.
     """
     generator = stream.at("clouds").generator()
     noise = torch.randn(h, WIDTH, generator=generator, dtype=torch.float64)

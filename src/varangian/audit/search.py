@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -16,10 +16,11 @@ from torch import Tensor
 
 from varangian.audit.battery import battery
 from varangian.audit.ground import Ground
+from varangian.core.stages import IterativeRule
 
 OCTAVES = (-4.0, 7.0)
 """Of the furthest honest vector's distance: how far along a line a forgery is tried."""
-FAR, MANY = 1e4, 100.0
+FAR, MANY = 1e3, 10.0
 """A factor as far as nobody honest is. If twice that moves the output twice as far again, and by many honest
 standard deviations, there is no bound."""
 
@@ -49,7 +50,7 @@ FEW = 8
 """Honest vectors up to which much is tried: tables are small, and the worst sits in sharp corners."""
 BRIEF = Effort(
     axes=6,
-    factors=6,
+    factors=5,
     rounds=2,
     best=2,
     scattered=8,
@@ -137,7 +138,7 @@ def search(ground: Ground, effort: Effort | None = None, *, beside: Sequence[Fou
                 distances, some hundred reads of the sketch for rules that decide by columns
     Randomness  from the ground's stream
     """
-    effort = effort or (Effort() if len(ground.honest) <= FEW else BRIEF)
+    effort = effort or _effort_for(ground)
     lines = lines_of(ground)[: 2 * effort.axes]
     if not ground.b or not lines:
         still = ground.centre[None]
@@ -149,6 +150,14 @@ def search(ground: Ground, effort: Effort | None = None, *, beside: Sequence[Fou
     starts += [*fixed(ground), *beside]
     starts.sort(key=lambda found: -found.ratio)
     return _wander(starts, lines, effort) if effort.generations else starts[0]
+
+
+def _effort_for(ground: Ground) -> Effort:
+    """Return how hard to look: a rule that weighs smoothly has no corners to find."""
+    if len(ground.honest) <= FEW:
+        return Effort()
+    smooth = any(isinstance(stage, IterativeRule) for stage in ground.rule.stages())
+    return replace(BRIEF, generations=1) if smooth else BRIEF
 
 
 def _far(ground: Ground, lines: Sequence[Line]) -> Found | None:
