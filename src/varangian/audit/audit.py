@@ -15,7 +15,7 @@ from varangian.audit.coefficient import condition, declared, proven
 from varangian.audit.conditions import Condition, parse_condition
 from varangian.audit.examination import Examined, Job, Outline, examine
 from varangian.audit.findings import Measurements, tell
-from varangian.audit.provenance import provenance
+from varangian.audit.provenance import file_digest, provenance
 from varangian.audit.recorder import record
 from varangian.audit.recording import Round, read_rounds
 from varangian.audit.replay import attack_file, run_file
@@ -207,11 +207,13 @@ def _finished(
     alike: Sequence[Outline] | None = None,
     start: float = 0.0,
 ) -> Report:
+    digests: dict[Path, str] = {}
     done = 0
 
     def told(what: str) -> None:
         nonlocal done
         asked.watch(what, start + (0.9 - start) * done / len(rounds))
+        digests.update({file: file_digest(file) for file in rounds[done].files})  # it is read next
         done += 1
 
     examined = examine(rounds, job, tell=told)
@@ -230,8 +232,6 @@ def _finished(
         alike or [one.outline for one in examined],
     )
     said = tell(made)
-    asked.watch("hashes", 0.97)
-    files = [file for one in rounds for file in one.files]
     attachments = {WORST_FILE: attack_file(worst.worst, job, replayed, folder)}
     if runs is not None and (run := run_file(runs.worst, runs.by_liars[job.b])) is not None:
         attachments[RUN_FILE] = run
@@ -242,7 +242,7 @@ def _finished(
         said.findings,
         said.series,
         said.numbers,
-        provenance(asked.seed, spec, files, folder),
+        provenance(asked.seed, spec, digests, folder),
         said.clients,
         said.plane,
         Worst(
@@ -322,7 +322,9 @@ def _refused(
         (*found, finding),
         {},
         {"largest_share": largest},
-        provenance(asked.seed, None, [file for one in rounds for file in one.files], folder),
+        provenance(
+            asked.seed, None, {file: file_digest(file) for one in rounds for file in one.files}, folder
+        ),
     )
 
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from varangian.aggregators import Krum, Median, TrimmedMean
-from varangian.audit.examination import Examined, Job, examine
+from varangian.audit.examination import Examined, Job
+from varangian.audit.measured import Measured, measure
 from varangian.audit.recording.rounds import Round
 from varangian.audit.report import Finding
-from varangian.audit.search import QUICK
+from varangian.audit.search import QUICK, search
 from varangian.audit.series import Axis, Curves, Line, Mark
 from varangian.audit.training import largest_declared
 from varangian.core.guard import declare
@@ -30,7 +31,8 @@ def by_liars(one: Round, job: Job) -> Curves:
     counts = [b for b in range(job.n) if b <= (job.rule.f or 0) + 2 and 2 * b <= job.n + 1]
     if len(counts) > 12:
         counts = sorted({*counts[:: -(-len(counts) // 10)], *counts[-4:]})
-    errors = [_quick(one, replace(job, b=b)) for b in counts]
+    seen = measure(one, job.rule, max(1, job.b))
+    errors = [_quick(seen, replace(job, b=b)) for b in counts]
     return Curves(
         "Error against the number of liars",
         "The worst error found in the worst round, for each number of clients that really lie.",
@@ -45,10 +47,11 @@ def by_weight(one: Round, job: Job, shares: Sequence[float]) -> Curves:
     """Return the error in one round when one party lies, against its share of the weight."""
     assert job.parties is not None
     order = sorted(range(job.n), key=shares.__getitem__)
-    errors = []
-    for liar in order:
-        alone = replace(job, b=1, only=(tuple(i for i in range(job.n) if i != liar),))
-        errors.append(math.sqrt(examine([one], alone, QUICK)[0].worst.ratio))
+    seen, alone = measure(one, job.rule, 1), replace(job, b=1)
+    errors = [
+        math.sqrt(search(alone.ground(seen, tuple(i for i in range(job.n) if i != liar)), QUICK).ratio)
+        for liar in order
+    ]
     return Curves(
         "Error against the weight of one liar",
         "The worst error found in the worst round when one party alone lies, for each party by its share.",
@@ -101,19 +104,18 @@ def caution(examined: Sequence[Examined], job: Job) -> tuple[Finding, Curves]:
     return finding, curves
 
 
-def _quick(one: Round, job: Job) -> float | None:
+def _quick(seen: Measured, job: Job) -> float | None:
     """Return the worst error that a quick look finds, or None where the rule cannot be applied."""
     if not job.all_recorded:
-        job = replace(job, n=one.m + job.b)
-    elif job.b:
-        if job.parties is not None:
-            held = sorted(job.parties.shares.tolist(), reverse=True)
-            job = replace(job, parties=Parties(job.parties.shares, max(job.parties.mass, sum(held[: job.b]))))
-        sets = job.sets
-        job = replace(job, only=tuple(sets[:: max(1, len(sets) // SETS)][:SETS]))
+        job = replace(job, n=seen.m + job.b)
+    elif job.parties is not None:
+        held = sorted(job.parties.shares.tolist(), reverse=True)
+        job = replace(job, parties=Parties(job.parties.shares, max(job.parties.mass, sum(held[: job.b]))))
     if not job.rule.condition().holds(job.n):
         return None
-    return math.sqrt(examine([one], job, QUICK)[0].worst.ratio)
+    sets = job.sets
+    some = sets[:: max(1, len(sets) // SETS)][:SETS]
+    return math.sqrt(max(search(job.ground(seen, honest), QUICK).ratio for honest in some))
 
 
 def _calm_error(examined: Sequence[Examined], rule: Stage, job: Job) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ CHUNK = 2**22
 
 
 def provenance(
-    seed: int, spec: Experiment | None, files: Sequence[Path], root: Path | None
+    seed: int, spec: Experiment | None, files: Mapping[Path, str], root: Path | None
 ) -> dict[str, Any]:
     """Return the versions, the seed, and SHA-256 of the code, of the data set, and of every file read.
 
-    The files are named as seen from ``root``. Of the code, it is that of every module of this library.
+    ``files`` come with their hashes, and are named as seen from ``root``. Of the code, it is that of every
+    module of this library.
     """
     return {
         "varangian": varangian.__version__,
@@ -36,7 +37,7 @@ def provenance(
         "code_sha256": code_digest(),
         "data_sha256": None if spec is None else data_digest(spec),
         "updates_sha256": {
-            str(file.relative_to(root) if root else file): file_digest(file) for file in files
+            str(file.relative_to(root) if root else file): digest for file, digest in files.items()
         },
     }
 

@@ -13,7 +13,7 @@ from varangian.attacks.attack import Scene
 from varangian.audit.recording.rounds import Round
 from varangian.engines import Progress
 from varangian.errors import ParameterError
-from varangian.experiments import run
+from varangian.experiments.run import run
 from varangian.specification import Experiment
 
 Watch = Callable[[Progress], None]

@@ -27,7 +27,7 @@ from varangian.core.parties import Parties
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
 from varangian.errors import DataError, ParameterError
-from varangian.experiments import run
+from varangian.experiments.run import run
 from varangian.specification import Experiment, from_toml, to_toml
 from varangian.specification.names import parse_rule
 from varangian.specification.spell import spell_rule

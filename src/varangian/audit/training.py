@@ -21,7 +21,7 @@ from varangian.core.guard import declare
 from varangian.core.stages import Stage
 from varangian.engines import Progress, Result, batches
 from varangian.errors import ToleranceError
-from varangian.experiments import run
+from varangian.experiments.run import run
 from varangian.specification import Experiment
 from varangian.specification.spell import spell_attack
 
@@ -100,7 +100,7 @@ def trained(spec: Experiment, b: int, names: Callable[[Stage], str], watch: Watc
     by_liars = {0: without, b: min(own)} | {
         count: min(reached[i * WORST : (i + 1) * WORST]) for i, count in enumerate(counts)
     }
-    flat = [replace(spec, byzantine=count, rule=Average(), attack=SignFlip()) for count in counts]
+    flat = [replace(spec, byzantine=count, rule=Average(), attack=Optimal()) for count in counts]
     means = [_accuracy(one) for one in run(flat, meter.part(flat))] if flat else []
     worst = loud[order[0]]
     held = results[2 + order[0]].metrics.get("condition_holds")
@@ -110,7 +110,7 @@ def trained(spec: Experiment, b: int, names: Callable[[Stage], str], watch: Watc
         rows,
         tuple(spell_attack(attack) for attack in attacks),
         dict(sorted(by_liars.items())),
-        {0: averaged} | dict(zip(counts, means, strict=True)),
+        dict(sorted({0: averaged, **dict(zip(counts, means, strict=True))}.items())),
         worst,
         None if held is None else sum(held) / len(held),
     )

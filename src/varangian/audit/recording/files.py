@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -191,7 +191,7 @@ def _stored(path: Path, offset: int) -> BufferedIOBase:
 
 def _unpacking(path: Path, member: str) -> BufferedIOBase:
     archive = zipfile.ZipFile(path)
-    stream = archive.open(member)
+    stream = cast(BufferedIOBase, archive.open(member))
     archive.close()  # the member keeps the file open for as long as it needs it
     return stream
 
