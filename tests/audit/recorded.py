@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 
-def honest(n: int = 8, d: int = 300, rounds: int = 4, *, alike: float = 1.0, seed: int = 1) -> list[Tensor]:
+def honest(n: int = 8, d: int = 300, rounds: int = 2, *, alike: float = 1.0, seed: int = 1) -> list[Tensor]:
     """Return rounds in which everybody sends one common vector, and noise of its own each time."""
     generator = torch.Generator().manual_seed(seed)
     return [
@@ -21,7 +21,7 @@ def honest(n: int = 8, d: int = 300, rounds: int = 4, *, alike: float = 1.0, see
     ]
 
 
-def apart(n: int = 8, d: int = 300, rounds: int = 4, *, far: float = 6.0) -> list[Tensor]:
+def apart(n: int = 8, d: int = 300, rounds: int = 2, *, far: float = 6.0) -> list[Tensor]:
     """Return rounds in which everybody pulls another way, and the same one each time."""
     generator = torch.Generator().manual_seed(2)
     own = far * torch.randn(n, d, generator=generator)

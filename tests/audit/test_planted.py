@@ -35,7 +35,7 @@ def test_a_sound_chain_passes(tmp_path: Path) -> None:
         report.series
     )
     assert report.threat_model.not_covered
-    assert set(report.provenance["updates_sha256"]) == {f"round-{number}.npy" for number in range(1, 5)}
+    assert set(report.provenance["updates_sha256"]) == {f"round-{number}.npy" for number in (1, 2)}
 
 
 def test_averaging_tolerates_nobody(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_averaging_tolerates_nobody(tmp_path: Path) -> None:
 
 
 def test_too_small_an_f_fails_and_the_curve_breaks_where_it_was_declared(tmp_path: Path) -> None:
-    folder = save(tmp_path / "rounds", honest(rounds=2))
+    folder = save(tmp_path / "rounds", honest())
     report = valid(audit(folder, vg.Krum(f=1), byzantine=3))
     assert report.finding("declared").status == "fail"
     assert "Declare f = 3" in report.finding("declared").change
@@ -82,19 +82,20 @@ def test_heterogeneity_beyond_the_limit_is_refused(tmp_path: Path) -> None:
 
 
 def test_who_differs_in_every_round_is_named_without_a_verdict(tmp_path: Path) -> None:
-    rounds = honest(rounds=6)
+    rule = vg.ComparativeGradientElimination(f=1)
+    rounds = honest(rounds=5)
     for vectors in rounds:
         vectors[3] += 0.5
-    report = valid(audit(save(tmp_path / "rounds", rounds), SOUND))
+    report = valid(audit(save(tmp_path / "rounds", rounds), rule))
     assert [client.name for client in report.clients if client.differs] == ["client 3"]
     assert report.status == "warn"
     assert "no verdict" in report.finding("evidence").meaning
-    calm = valid(audit(save(tmp_path / "calm", honest(rounds=6)), SOUND))
+    calm = valid(audit(save(tmp_path / "calm", honest(rounds=5)), rule))
     assert not any(client.differs for client in calm.clients)
 
 
 def test_the_worst_attack_replays_to_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = save(tmp_path / "rounds", honest(rounds=2))
+    folder = save(tmp_path / "rounds", honest())
     for embedded in (10**6, 10):
         monkeypatch.setattr(import_module("varangian.audit.replay"), "EMBEDDED", embedded)
         report = audit(folder, vg.GeometricMedian(f=1))
@@ -140,7 +141,7 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
 
 
 def test_the_same_audit_says_the_same(tmp_path: Path) -> None:
-    folder = save(tmp_path / "rounds", honest(rounds=2))
+    folder = save(tmp_path / "rounds", honest())
     one, two = (audit(folder, vg.Krum(f=1), seed=3) for _ in range(2))
     assert one.attachments == two.attachments
     timed = ("cost_seconds",)

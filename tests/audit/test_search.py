@@ -90,7 +90,7 @@ def test_an_average_has_no_bound_and_neither_has_a_rule_that_declares_too_few() 
     honest = torch.randn(6, 40, generator=torch.Generator().manual_seed(1))
     assert math.isinf(search(ground_of(vg.Average(), honest, 1)).ratio)
     assert math.isinf(search(ground_of(vg.TrimmedMean(f=1), honest, 2)).ratio)
-    assert math.isinf(search(ground_of(vg.Krum(f=1), honest, 4)).ratio)
+    assert math.isinf(search(ground_of(vg.Krum(f=1), honest[:2], 4)).ratio)
     assert math.isfinite(search(ground_of(vg.TrimmedMean(f=2), honest, 2)).ratio)
     assert search(ground_of(vg.Average(), honest, 0)).ratio == pytest.approx(0, abs=1e-20)
 

@@ -22,12 +22,12 @@ from varangian.audit.replay import attack_file, run_file
 from varangian.audit.report import Finding, Report, Subject, Worst
 from varangian.audit.threat import threat_model
 from varangian.audit.training import Trained, trained
+from varangian.audit.weighing import MajorityError, weighed
 from varangian.core.guard import admit
-from varangian.core.parties import Parties, cap_shares, weigh
 from varangian.core.points import Pivot
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
-from varangian.errors import ParameterError, WeightsError
+from varangian.errors import ParameterError
 from varangian.specification import Experiment, to_toml
 from varangian.specification.spell import spell_rule
 
@@ -175,8 +175,8 @@ def _of_recording(
     claimed = weights if weights is not None else rounds[0].weights
     stream = Stream(asked.seed).at("audit")
     try:
-        parties = _parties(rule, claimed, n, b, cap, mass)
-    except _MajorityError as error:
+        parties = weighed(rule, claimed, n, b, cap, mass)
+    except MajorityError as error:
         job = Job(rule, n, b, True, None, stream)
         subject = replace(_subject("recording", folder.name, job, rounds, None), shares=error.shares)
         return _refused(subject, job, asked, error, rounds, folder)
@@ -263,39 +263,8 @@ def _worst(examined: Sequence[Examined], job: Job) -> tuple[Examined, float, flo
     return worst, worst.worst.ratio if worst.worst.ratio == float("inf") else exact, exact
 
 
-class _MajorityError(WeightsError):
-    """A party, or the liars together, hold half of the weight."""
-
-    def __init__(self, words: str, shares: tuple[float, ...]) -> None:
-        super().__init__(words)
-        self.shares = shares
-
-
-def _parties(
-    rule: Stage, claimed: Sequence[float] | None, n: int, b: int, cap: float | None, mass: float | None
-) -> Parties | None:
-    """Return the parties' weights. Raises WeightsError; _MajorityError where no rule can help."""
-    if claimed is None:
-        if cap is not None or mass is not None:
-            raise WeightsError("cap and mass bound the weights of the parties; give weights as well.")
-        return None
-    for part in rule.stages():
-        if not part.weighted:
-            raise WeightsError(
-                f"{part!r} cannot honour weights. Rules that can: Average, TrimmedMean, GeometricMedian, "
-                "CenteredClipping, and Clipping or AdaptiveClipping in front of them."
-            )
-    shares = weigh(claimed, n, 0).shares
-    if cap is not None:
-        shares = cap_shares(shares, cap)
-    try:
-        return weigh(claimed, n, b, cap=cap, mass=mass)
-    except WeightsError as error:
-        raise _MajorityError(str(error), tuple(shares.tolist())) from None
-
-
 def _refused(
-    subject: Subject, job: Job, asked: _Asked, error: _MajorityError, rounds: Sequence[Round], folder: Path
+    subject: Subject, job: Job, asked: _Asked, error: MajorityError, rounds: Sequence[Round], folder: Path
 ) -> Report:
     """Return the report of what no rule can bear: it says why, and measures nothing."""
     largest = max(error.shares)

@@ -13,8 +13,7 @@ from varangian.audit.report import Finding
 from varangian.audit.training import Trained
 from varangian.core.points import Pivot
 from varangian.core.stages import Stage
-from varangian.errors import MissingExtraError, VarangianError
-from varangian.metrics import Table
+from varangian.errors import VarangianError
 from varangian.privacy import feasible, spent
 from varangian.specification import Experiment
 
@@ -101,7 +100,7 @@ def privacy(spec: Experiment | None, rule: Stage, d: int | None) -> Finding:
     try:
         epsilon: float | None = spent(spec.privacy, steps=spec.steps)
         told = f"epsilon {epsilon:.3g} at delta {spec.privacy.delta:g} for the run"
-    except (MissingExtraError, VarangianError) as error:
+    except VarangianError as error:
         epsilon, told = None, f"not counted: {error}"
     return Finding(
         "privacy", title, "pass" if verdict else "warn", epsilon, "epsilon", told, str(verdict), None,
@@ -109,22 +108,15 @@ def privacy(spec: Experiment | None, rule: Stage, d: int | None) -> Finding:
     )  # fmt: skip
 
 
-def accuracies(trained: Trained, spec: Experiment, b: int, allowed: float) -> tuple[Finding, int]:
-    """Return the worst accuracy under attack, and how many liars were withstood."""
+def accuracies(trained: Trained, spec: Experiment, b: int, allowed: float) -> Finding:
+    """Return the worst accuracy under attack."""
     worst = trained.by_liars[b]
     lost = trained.averaged - worst
     status = "pass" if lost <= allowed else "fail"
-    finding = Finding(
+    return Finding(
         "worst_accuracy", "Worst accuracy under attack", status, worst, "accuracy", f"{worst:.1%}",
         f"The least test accuracy over {len(trained.attacks)} attacks by {b} of {spec.workers} workers; "
         f"{trained.averaged:.1%} with nobody lying and plain averaging. Up to {100 * allowed:g} points pass.",
         trained.averaged - allowed, "" if status == "pass" else "Declare the liars that there are, or take a "
         "rule with a smaller coefficient.", series=("heatmap", "breakdown_real"),
     )  # fmt: skip
-    return finding, b
-
-
-def held_of(table: Table) -> float | None:
-    """Return the share of steps in which the condition held, if it was watched."""
-    column = table.get("condition_holds")
-    return None if column is None else sum(column) / len(column)

@@ -184,10 +184,9 @@ def _held(made: Measurements) -> float | list[bool] | None:
 
 
 def _of_training(spec: Experiment, trained: Trained, b: int, allowed: float) -> list[Finding]:
-    worst, _ = costs.accuracies(trained, spec, b, allowed)
     withstood = tolerable(trained, allowed)
     return [
-        worst,
+        costs.accuracies(trained, spec, b, allowed),
         Finding(
             "breakdown",
             "Liars withstood in training",

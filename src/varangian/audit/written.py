@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import tempfile
@@ -21,7 +22,7 @@ def files_of(report: Report) -> dict[str, bytes]:
     """Return every file of a report by name: the report, its page, the worst attack, the figures' numbers."""
     made = {REPORT: report.to_json().encode(), **report.attachments}
     if find_spec(PAGE) is not None:
-        made["report.html"] = importlib.import_module(PAGE).render(report).encode()
+        made["report.html"] = importlib.import_module(PAGE).render(json.loads(made[REPORT])).encode()
     for name, series in report.series.items():
         made[f"{name}.csv"] = as_csv(series).encode()
     return made
