@@ -120,19 +120,19 @@ def brute_force(rule: Stage, honest: Tensor, b: int) -> float:
     generator = torch.Generator().manual_seed(5)
     mean, d = honest.mean(0), honest.shape[1]
     reach = (honest - mean).norm(dim=-1).max()
-    ticks = torch.linspace(-4, 4, 801 if d == 1 else 41, dtype=torch.float64) * reach
+    ticks = torch.linspace(-4, 4, 401 if d == 1 else 25, dtype=torch.float64) * reach
     grid = torch.cartesian_prod(*[ticks] * d).view(-1, d) + mean
     pools = [grid[:, None].expand(-1, b, -1)]
     if b > 1:
-        pools.append(grid[torch.randint(len(grid), (3000, b), generator=generator)])
+        pools.append(grid[torch.randint(len(grid), (600, b), generator=generator)])
     best, spot = 0.0, pools[0][0]
     scale = 0.5
-    for step in range(len(pools) + 25):
+    for step in range(len(pools) + 20):
         if step < len(pools):
             tried = pools[step]
         else:
-            sizes = reach * scale * 10 ** torch.linspace(-3, 0, 150, dtype=torch.float64)[:, None, None]
-            tried = spot + sizes * torch.randn(150, b, d, generator=generator, dtype=torch.float64)
+            sizes = reach * scale * 10 ** torch.linspace(-3, 0, 80, dtype=torch.float64)[:, None, None]
+            tried = spot + sizes * torch.randn(80, b, d, generator=generator, dtype=torch.float64)
             scale *= 0.9
         reached = deviations(rule, honest, tried)
         top = int(reached.argmax())

@@ -128,7 +128,10 @@ def _of_experiment(spec: Experiment, asked: _Asked) -> Report:
         attacked = replace(attacked, attack=ALittleIsEnough(z=1.5))
     watch = asked.watch
     runs = trained(
-        attacked, b, spell_rule, lambda done, total: watch("training under attack", 0.8 * done / total)
+        attacked,
+        b,
+        spell_rule,
+        lambda done, total: watch("training under attack", 0.8 * min(1.0, done / total)),
     )
     watch("recording", 0.8)
     rounds = record(attacked, ROUNDS)

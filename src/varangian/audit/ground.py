@@ -24,8 +24,10 @@ from varangian.kernels.deviations import deviations
 from varangian.kernels.lanes import lanes_instead_of_threads
 from varangian.kernels.rows import Rows, Segment
 
-TOGETHER = 16
-"""Candidates whose columns are judged at once."""
+TOGETHER = 2**21
+"""Numbers of candidates whose columns are judged at once."""
+SMALL = 2**18
+"""Numbers of one candidate up to which many at once are faster than compiled code for each."""
 CANCELLED = 1e-6
 """Share of the terms of a squared distance below which too few digits are left."""
 
@@ -189,7 +191,8 @@ class Ground:
         mix = torch.cat([mix, mix.new_zeros(*mix.shape[:-1], 1)], dim=-1).expand(len(made), -1, -1)
         target = self.centre[:-1] @ self.seen.sketch
         rows = Rows([Segment(torch.cat([self.seen.sketch, target[None]]))])
-        if points.program is not None and reducible_mix(rows, mix.shape[-2]):
+        size = mix.shape[-2] * rows.d
+        if points.program is not None and size > SMALL and reducible_mix(rows, mix.shape[-2]):
             found = deviations(points.program, rows, mix, rows.n - 1)
         else:
             assert points.columns is not None
@@ -197,7 +200,7 @@ class Ground:
                 (points.columns(part @ rows.segments[0].sample, slice(None)).double() - target)
                 .square()
                 .sum(-1)
-                for part in mix.split(TOGETHER)
+                for part in mix.split(max(1, TOGETHER // size))
             ]
             found = torch.cat(parts)
         return found * self.seen.stretch
