@@ -16,7 +16,7 @@ from torch import Tensor
 
 from varangian.audit.battery import battery
 from varangian.audit.ground import Ground
-from varangian.core.stages import IterativeRule
+from varangian.core.stages import CoordinateRule, IterativeRule
 
 OCTAVES = (-4.0, 7.0)
 """Of the furthest honest vector's distance: how far along a line a forgery is tried."""
@@ -29,8 +29,9 @@ standard deviations, there is no bound."""
 class Effort:
     """How hard to look.
 
-    Axes of attack, factors on a line, rounds of refinement of how many lines, what is thrown at random, and
-    how many families wander for how many generations of how many children.
+    Axes of attack, factors on a line, rounds of refinement of how many lines, what is thrown at random,
+    pairs of places among which liars are split, and how many families wander for how many generations of how
+    many children.
     """
 
     axes: int = 8
@@ -38,10 +39,11 @@ class Effort:
     rounds: int = 3
     best: int = 4
     scattered: int = 96
-    families: int = 4
+    pairs: int = 2000
+    families: int = 8
     children: int = 30
-    generations: int = 40
-    patience: int = 8
+    generations: int = 80
+    patience: int = 20
 
 
 WORTH = 2e-3
@@ -54,13 +56,14 @@ BRIEF = Effort(
     rounds=2,
     best=2,
     scattered=8,
+    pairs=0,
     families=2,
     children=6,
     generations=3,
 )
 """What is worth its time where there are more: less than twenty aggregations of a long vector."""
 ONWARDS = ", and on from there"
-QUICK = Effort(axes=6, factors=6, rounds=1, best=2, scattered=8, generations=0)
+QUICK = Effort(axes=6, factors=6, rounds=1, best=2, scattered=8, pairs=0, generations=0)
 """Enough to tell which honest set is worth a thorough look."""
 
 
@@ -148,16 +151,23 @@ def search(ground: Ground, effort: Effort | None = None, *, beside: Sequence[Fou
         return far
     starts = [*_on_lines(ground, lines, effort), *_copies(ground), *_scattered(ground, lines, effort)]
     starts += [*fixed(ground), *beside]
+    if ground.b > 1 and effort.pairs:
+        starts += _pairs(ground, starts, effort)
     starts.sort(key=lambda found: -found.ratio)
     return _wander(starts, lines, effort) if effort.generations else starts[0]
 
 
 def _effort_for(ground: Ground) -> Effort:
     """Return how hard to look: a rule that weighs smoothly has no corners to find."""
-    if len(ground.honest) <= FEW:
-        return Effort()
     smooth = any(isinstance(stage, IterativeRule) for stage in ground.rule.stages())
-    return replace(BRIEF, generations=1) if smooth else BRIEF
+    if len(ground.honest) > FEW:
+        return replace(BRIEF, generations=1) if smooth else BRIEF
+    columns = isinstance(ground.rule.stages()[-1], CoordinateRule) and ground.seen.sketch.shape[-1] > FEW
+    if smooth:
+        return Effort(pairs=200, families=3, children=16, generations=40, patience=8)
+    if columns:
+        return Effort(scattered=48, pairs=48, families=3, children=10, generations=12, patience=4)
+    return Effort()
 
 
 def _far(ground: Ground, lines: Sequence[Line]) -> Found | None:
@@ -227,6 +237,21 @@ def _scattered(ground: Ground, lines: Sequence[Line], effort: Effort) -> list[Fo
     reached = ground.ratios(forged)
     best = reached.argsort(descending=True)[:2].tolist()
     return [Found(ground, forged[i], float(reached[i]), "a mixture of honest vectors") for i in best]
+
+
+def _pairs(ground: Ground, starts: Sequence[Found], effort: Effort) -> list[Found]:
+    """Return the best of liars who are split between two of the places found, near or far, or honest."""
+    generator = ground.stream.at("pairs").generator()
+    lone = torch.cat([one.forged for one in starts if len(one.forged) == 1])
+    sizes = 2.0 ** (4.5 * torch.rand(effort.pairs, 2, 1, generator=generator, dtype=torch.float64) - 2)
+    sizes *= torch.where(torch.rand(sizes.shape, generator=generator) < 0.3, -1.0, 1.0)
+    spots = torch.cat([lone, ground.rows])
+    chosen = spots[torch.randint(len(spots), (effort.pairs, 2), generator=generator)]
+    stretched = torch.rand(effort.pairs, 2, 1, generator=generator) < 0.5
+    forged = torch.where(stretched, ground.centre + sizes * (chosen - ground.centre), chosen)
+    reached = ground.ratios(forged)
+    best = reached.argsort(descending=True)[:5].tolist()
+    return [Found(ground, forged[i], float(reached[i]), "two places at once") for i in best]
 
 
 def _wander(starts: Sequence[Found], lines: Sequence[Line], effort: Effort) -> Found:
