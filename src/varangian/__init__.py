@@ -51,6 +51,7 @@ from varangian.attacks import (
     SignFlip,
     Zero,
 )
+from varangian.audit import audit
 from varangian.core.blocks import InBlocks
 from varangian.core.chain import Chain, chain
 from varangian.core.parties import cap_shares
@@ -177,6 +178,7 @@ __all__ = [
     "TrimmedMean",
     "VarangianError",
     "Zero",
+    "audit",
     "cap_shares",
     "chain",
     "class_counts",

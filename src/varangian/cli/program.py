@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import click
 
 import varangian
+from varangian.cli.audit import audits
 from varangian.cli.bench import bench
-from varangian.cli.certificate import CERTIFICATES
 from varangian.cli.cite import cite
 from varangian.cli.cluster import cluster
 from varangian.cli.commands import Commands
@@ -32,9 +32,6 @@ from varangian.errors import VarangianError
 
 REFUSED = 2
 INTERRUPTED = 130
-
-
-audits = Commands("audit", commands=CERTIFICATES, help="Tell what a job survives, and certify it.")
 
 
 @click.group(
@@ -75,8 +72,8 @@ def program(context: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, the process's own if none is given, and return its exit code.
 
-    0 done; 1 runs failed, or ``doctor`` found something wrong; 2 refused, the reason on stderr; 130
-    interrupted. Anything else that goes wrong is a bug and keeps its traceback.
+    0 done; 1 runs failed, an audit met a condition to fail, or ``doctor`` found something wrong; 2 refused,
+    the reason on stderr; 130 interrupted. Anything else that goes wrong is a bug and keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,0 +1,139 @@
+"""One read of a round -> the squared distances between everything an attack may be made of.
+
+The base points of a round are its vectors, a few made of them coordinate by coordinate, and the origin. An
+attacker's vector is an affine combination of base points; what a rule makes of it can be planned on the
+table of their distances, without another look at a coordinate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from varangian.audit.recording.rounds import Round
+from varangian.core.blocks import InBlocks
+from varangian.core.inputs import read
+from varangian.core.moments import Moments
+from varangian.core.points import Pivot, Points, Reads
+from varangian.core.stages import CoordinateRule, Stage
+from varangian.errors import DataError
+
+EXTRAS = ("deviation", "signs", "sides")
+"""The points made coordinate by coordinate; the origin comes after them."""
+SKETCH = 2**14
+"""Columns that are kept of a round, evenly spaced, to judge rules that decide by columns."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What an audit keeps of a round: distances between its k base points, and a sketch of the coordinates.
+
+    The sketch has the base points but the origin. ``last`` is the stage that the edges were chosen for, and
+    ``b`` for how many liars.
+    """
+
+    round: Round
+    table: Float[Tensor, "k k"]
+    sketch: Float[Tensor, "l s"]
+    last: Stage
+    b: int
+
+    @property
+    def m(self) -> int:
+        """Return how many vectors the round has."""
+        return self.round.m
+
+    def blocks(self) -> Iterator[Float[Tensor, "l c"]]:
+        """Read the round again, as blocks of the base points but the origin."""
+        return based(self.round, self.last, self.b)
+
+    @property
+    def k(self) -> int:
+        """Return how many base points there are."""
+        return len(self.table)
+
+    @property
+    def stretch(self) -> float:
+        """Return how many coordinates each column of the sketch stands for."""
+        return self.round.d / self.sketch.shape[-1]
+
+    def place(self, name: str) -> int:
+        """Return the place of a base point that is no vector of the round."""
+        return self.m + (*EXTRAS, "origin").index(name)
+
+
+def measure(seen: Round, rule: Stage, b: int) -> Measured:
+    """Return what one read tells of a round, in which ``b`` are to attack a rule.
+
+    Raises      DataError where a vector holds what is not finite, or all vectors are one
+    """
+    last = rule.stages()[-1]
+    every = -(-seen.d // SKETCH)
+    kept: list[Tensor] = []
+    starts = 0
+
+    def blocks() -> Iterator[Tensor]:
+        nonlocal starts
+        kept.clear()
+        starts = 0
+        for block in based(seen, last, b):
+            kept.append(block[:, -starts % every :: every].double())
+            starts += block.shape[-1]
+            yield block
+
+    rows = read(InBlocks(blocks, (seen.m + len(EXTRAS), seen.d))).rows([], sanitise=True)
+    points = Points(seen.m + len(EXTRAS), (Pivot.ORIGIN,), rows=rows)
+    table = points.table(Reads.PAIRS, (Pivot.ORIGIN,))
+    _refuse_nonfinite(seen, rows.nonfinite[: seen.m])
+    if not bool(table[: seen.m, : seen.m].any()):
+        raise DataError(
+            f"Round {seen.name}: all {seen.m} vectors are the same, so that there is no honest spread to "
+            "hold an error against. Record what the clients send, not what they receive."
+        )
+    return Measured(seen, table, torch.cat(kept, dim=-1), last, b)
+
+
+def based(seen: Round, last: Stage, b: int) -> Iterator[Float[Tensor, "l c"]]:
+    """Yield the blocks of a round with the points that are made of them below."""
+    for block in seen.blocks():
+        values = block if block.dtype in (torch.float32, torch.float64) else block.float()
+        yield torch.cat([values, made_of(values, last, b)])
+
+
+def made_of(values: Float[Tensor, "m c"], last: Stage, b: int) -> Float[Tensor, "3 c"]:
+    """Return the extra points: the mean plus the deviation, plus its signs, and the worse edge.
+
+    Signs are as long as the deviation in each coordinate.
+    """
+    moments = Moments.of(values)
+    mean, deviation = moments.mean, moments.deviation
+    return torch.stack([mean + deviation, mean + mean.sign() * deviation, _edge(values, mean, last, b)])
+
+
+def _edge(values: Tensor, mean: Tensor, last: Stage, b: int) -> Tensor:
+    """Return where ``b`` liars move each column furthest: to an edge of the honest range, or beyond it.
+
+    Rules that do not decide by columns are not asked; liars then stand at the nearer edge.
+    """
+    low, high = values.amin(0), values.amax(0)
+    if not isinstance(last, CoordinateRule) or last.missing or not b:
+        return torch.where(mean - low > high - mean, high, low)
+    width = high - low
+    best, moved = high, torch.zeros_like(mean)
+    for spot in (high, low, high + width, low - width):
+        reached = (last(torch.cat([values, spot.expand(b, -1)])) - mean).abs()
+        best, moved = torch.where(reached > moved, spot, best), reached.maximum(moved)
+    return best
+
+
+def _refuse_nonfinite(seen: Round, counts: Tensor) -> None:
+    bad = [f"{seen.clients[i]} ({int(counts[i])})" for i in counts.nonzero().flatten().tolist()]
+    if bad:
+        raise DataError(
+            f"Round {seen.name}: values that are not finite came from {', '.join(bad[:5])}. A rule reads "
+            "them as zero, but no honest vector holds any: leave the client or the round out, or repair it."
+        )
