@@ -1,0 +1,159 @@
+"""Curves as a drawing: told apart by colour, by dashes and by marks, so that print in grey loses nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from varangian.audit.page.markup import Markup, tag
+from varangian.audit.page.numbers import height, told
+from varangian.audit.page.scales import Scale
+
+WIDTH, HEIGHT = 480, 290
+LEFT, RIGHT, TOP, BOTTOM = 56, 468, 22, 244
+STYLES = 6
+"""So many lines can be told apart; of more, those that reach furthest are, and the others are grey."""
+APART = 3
+MARKS = 12
+"""About so many marks on a line."""
+
+SHAPES = (
+    "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
+    "M-3.6 -3.6h7.2v7.2h-7.2z",
+    "M0 -4.6L4.4 3.4H-4.4z",
+    "M0 -5L5 0L0 5L-5 0z",
+    "M0 4.6L4.4 -3.4H-4.4z",
+    "M-4 -1.2h2.8v-2.8h2.4v2.8h2.8v2.4h-2.8v2.8h-2.4v-2.8h-2.8z",
+)
+
+Points = list[tuple[float, float]]
+
+
+def drawing(series: Mapping[str, Any], name: str) -> Markup:
+    """Return the curves of a report's series, with a title and a description for who cannot see them."""
+    lines = series["lines"]
+    share = series["y"]["unit"] == "share"
+    across = [float(x) for line in lines for x in line["x"]] + _levels(series, "x")
+    up = [h for line in lines for y in line["y"] if (h := height(y)) is not None] + _levels(series, "y")
+    x = Scale.over(across, LEFT, RIGHT, logs=False)
+    y = Scale(0.0, 1.0, BOTTOM, TOP) if share else Scale.over(up, BOTTOM, TOP, zero=True)
+    parts = [_grid(x, y, series), _levels_drawn(series, x, y), _lines(series, x, y)]
+    return tag(
+        "svg",
+        tag("title", series["title"], id=f"{name}-title"),
+        tag("desc", series["meaning"], id=f"{name}-desc"),
+        parts,
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        role="img",
+        aria_labelledby=f"{name}-title {name}-desc",
+        class_="curves",
+    )
+
+
+def legend(series: Mapping[str, Any]) -> Markup | None:
+    """Return the names of the lines, each beside a piece of it; none for one line alone."""
+    lines = series["lines"]
+    if len(lines) < 2:
+        return None
+    styles = _styles(series)
+    entries = [tag("li", _sample(style), lines[place]["name"]) for place, style in sorted(styles.items())]
+    if len(styles) < len(lines):
+        entries.append(tag("li", _sample(None), f"the other {len(lines) - len(styles)}"))
+    return tag("ul", entries, class_="legend")
+
+
+def _styles(series: Mapping[str, Any]) -> dict[int, int]:
+    """Return which lines stand out, and the style of each."""
+    lines = series["lines"]
+    if len(lines) <= STYLES:
+        return {place: place for place in range(len(lines))}
+    order = sorted(range(len(lines)), key=lambda place: -_reach(lines[place]))
+    return {place: style for style, place in enumerate(order[:APART])}
+
+
+def _reach(line: Mapping[str, Any]) -> float:
+    heights = [h for y in line["y"] if (h := height(y)) is not None]
+    return sum(heights) / len(heights) if heights else -math.inf
+
+
+def _sample(style: int | None) -> Markup:
+    dash = tag("path", d="M0 8H32", class_=f"line {_style(style)}")
+    mark = _mark(style, 16, 8) if style is not None else None
+    return tag("svg", dash, mark, viewBox="0 0 32 16", aria_hidden="true")
+
+
+def _mark(style: int, x: float, y: float, tip: Markup | None = None) -> Markup:
+    return tag("path", tip, d=SHAPES[style], transform=f"translate({x} {y})", class_=f"mark {_style(style)}")
+
+
+def _style(style: int | None) -> str:
+    return "others" if style is None else f"style-{style}"
+
+
+def _levels(series: Mapping[str, Any], axis: str) -> list[float]:
+    return [float(mark["at"]) for mark in series["marks"] if mark["axis"] == axis]
+
+
+def _grid(x: Scale, y: Scale, series: Mapping[str, Any]) -> Iterator[Markup]:
+    for value in y.ticks():
+        at = round(y.place(value), 1)
+        yield tag("path", d=f"M{LEFT} {at}H{RIGHT}", class_="grid")
+        yield tag("text", told(value, _unit(series["y"])), x=LEFT - 8, y=at + 4, class_="tick end")
+    for value in x.ticks():
+        at = round(x.place(value), 1)
+        yield tag("path", d=f"M{at} {BOTTOM}v5", class_="axis")
+        yield tag("text", told(value, _unit(series["x"])), x=at, y=BOTTOM + 19, class_="tick middle")
+    yield tag("path", d=f"M{LEFT} {BOTTOM}H{RIGHT}", class_="axis")
+    yield tag("text", series["x"]["label"], x=(LEFT + RIGHT) / 2, y=HEIGHT - 8, class_="label middle")
+    yield tag("text", series["y"]["label"], x=4, y=13, class_="label")
+
+
+def _unit(axis: Mapping[str, Any]) -> str:
+    return "share" if axis["unit"] == "share" else ""
+
+
+def _levels_drawn(series: Mapping[str, Any], x: Scale, y: Scale) -> Iterator[Markup]:
+    for number, mark in enumerate(series["marks"]):
+        if mark["axis"] == "x":
+            at = round(x.place(mark["at"]), 1)
+            side, text = ("end", at - 5) if at > (LEFT + RIGHT) / 2 else ("", at + 5)
+            yield tag("path", d=f"M{at} {TOP}V{BOTTOM}", class_="level")
+            yield tag("text", mark["label"], x=text, y=TOP + 12 + 15 * number, class_=f"note {side}".strip())
+        else:
+            at = round(y.place(mark["at"]), 1)
+            yield tag("path", d=f"M{LEFT} {at}H{RIGHT}", class_="level")
+            yield tag("text", mark["label"], x=RIGHT - 2, y=at - 5 if at > TOP + 20 else at + 14, class_="note end")
+
+
+def _lines(series: Mapping[str, Any], x: Scale, y: Scale) -> Iterator[Markup]:
+    """Yield the lines, those that stand out last and so on top."""
+    styles = _styles(series)
+    for place in sorted(range(len(series["lines"])), key=lambda place: place in styles):
+        yield from _line(series["lines"][place], styles.get(place), x, y)
+
+
+def _line(line: Mapping[str, Any], style: int | None, x: Scale, y: Scale) -> Iterator[Markup]:
+    """Yield the pieces of a line, its marks, and arrows where it leaves for the infinite."""
+    for piece in _pieces(line["x"], line["y"]):
+        places = [(round(x.place(at), 1), round(y.place(value), 1)) for at, value in piece]
+        yield tag("path", d="M" + "L".join(f"{a} {b}" for a, b in places), class_=f"line {_style(style)}")
+        every = max(1, len(places) // MARKS)
+        for rank, ((at, value), (a, b)) in enumerate(zip(piece, places, strict=True)):
+            if math.isinf(value):
+                yield tag("path", d="M-5 4L0 -5L5 4z", transform=f"translate({a} {b})", class_="unbounded")
+            elif style is not None and rank % every == style % every:
+                yield _mark(style, a, b, tag("title", f"{line['name']}: {told(at)}, {told(value)}"))
+
+
+def _pieces(xs: Sequence[float], ys: Sequence[Any]) -> Iterator[Points]:
+    """Yield runs of points that were measured."""
+    piece: Points = []
+    for x, value in zip(xs, ys, strict=True):
+        if (y := height(value)) is not None:
+            piece.append((float(x), y))
+        elif piece:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
