@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from varangian.audit.page.markup import Markup, tag
-from varangian.audit.page.numbers import height, told
+from varangian.audit.page.numbers import height, is_share, told
+from varangian.audit.page.room import Box, crowd
 from varangian.audit.page.scales import Scale
 
-WIDTH, HEIGHT = 480, 290
-LEFT, RIGHT, TOP, BOTTOM = 56, 468, 22, 244
+WIDTH, HEIGHT = 480, 300
+LEFT, RIGHT, TOP, BOTTOM = 60, 460, 30, 246
 STYLES = 6
 """So many lines can be told apart; of more, those that reach furthest are, and the others are grey."""
 APART = 3
 MARKS = 12
 """About so many marks on a line."""
+CLOSE = 12
+"""So many points between two measured ones are kept free of words."""
 
 SHAPES = (
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
@@ -33,11 +37,11 @@ Points = list[tuple[float, float]]
 def drawing(series: Mapping[str, Any], name: str) -> Markup:
     """Return the curves of a report's series, with a title and a description for who cannot see them."""
     lines = series["lines"]
-    share = series["y"]["unit"] == "share"
+    share = is_share(series["y"]["unit"])
     across = [float(x) for line in lines for x in line["x"]] + _levels(series, "x")
     up = [h for line in lines for y in line["y"] if (h := height(y)) is not None] + _levels(series, "y")
-    x = Scale.over(across, LEFT, RIGHT, logs=False)
-    y = Scale(0.0, 1.0, BOTTOM, TOP) if share else Scale.over(up, BOTTOM, TOP, zero=True)
+    x = Scale.over(across, LEFT, RIGHT)
+    y = Scale(0.0, 1.0, BOTTOM, TOP) if share else Scale.over(up, BOTTOM, TOP, decades=1.0 if series["y"]["unit"] == "kappa" else 2.0)
     parts = [_grid(x, y, series), _levels_drawn(series, x, y), _lines(series, x, y)]
     return tag(
         "svg",
@@ -99,31 +103,44 @@ def _grid(x: Scale, y: Scale, series: Mapping[str, Any]) -> Iterator[Markup]:
     for value in y.ticks():
         at = round(y.place(value), 1)
         yield tag("path", d=f"M{LEFT} {at}H{RIGHT}", class_="grid")
-        yield tag("text", told(value, _unit(series["y"])), x=LEFT - 8, y=at + 4, class_="tick end")
+        yield tag("text", told(value, series["y"]["unit"], 0), x=LEFT - 8, y=at + 4, class_="tick end")
     for value in x.ticks():
         at = round(x.place(value), 1)
         yield tag("path", d=f"M{at} {BOTTOM}v5", class_="axis")
-        yield tag("text", told(value, _unit(series["x"])), x=at, y=BOTTOM + 19, class_="tick middle")
+        yield tag("text", told(value, series["x"]["unit"], 0), x=at, y=BOTTOM + 21, class_="tick middle")
     yield tag("path", d=f"M{LEFT} {BOTTOM}H{RIGHT}", class_="axis")
     yield tag("text", series["x"]["label"], x=(LEFT + RIGHT) / 2, y=HEIGHT - 8, class_="label middle")
-    yield tag("text", series["y"]["label"], x=4, y=13, class_="label")
-
-
-def _unit(axis: Mapping[str, Any]) -> str:
-    return "share" if axis["unit"] == "share" else ""
+    yield tag("text", series["y"]["label"], x=4, y=16, class_="label")
 
 
 def _levels_drawn(series: Mapping[str, Any], x: Scale, y: Scale) -> Iterator[Markup]:
-    for number, mark in enumerate(series["marks"]):
+    """Yield a line for each level, and what it says where the curves leave most room."""
+    points = [
+        (x.place(at), y.place(value)) for line in series["lines"] for at, value in _between(line["x"], line["y"])
+    ]
+    taken: list[Box] = []
+    for mark in series["marks"]:
         if mark["axis"] == "x":
             at = round(x.place(mark["at"]), 1)
-            side, text = ("end", at - 5) if at > (LEFT + RIGHT) / 2 else ("", at + 5)
             yield tag("path", d=f"M{at} {TOP}V{BOTTOM}", class_="level")
-            yield tag("text", mark["label"], x=text, y=TOP + 12 + 15 * number, class_=f"note {side}".strip())
+            spots = [(at + 5 * side, top, side) for top in range(TOP + 12, BOTTOM - 8, 15) for side in (1, -1)]
         else:
             at = round(y.place(mark["at"]), 1)
             yield tag("path", d=f"M{LEFT} {at}H{RIGHT}", class_="level")
-            yield tag("text", mark["label"], x=RIGHT - 2, y=at - 5 if at > TOP + 20 else at + 14, class_="note end")
+            spots = [(x, at + down, side) for x, side in ((RIGHT - 2, -1), (LEFT + 4, 1)) for down in (-5, 16, -22)]
+        spot = min(spots, key=lambda spot: crowd(Box.of(mark["label"], *spot), points, taken, (TOP - 8, BOTTOM)))
+        taken.append(Box.of(mark["label"], *spot))
+        side = "end" if spot[2] < 0 else ""
+        yield tag("text", mark["label"], x=spot[0], y=spot[1], class_=f"note {side}".rstrip())
+
+
+def _between(xs: Sequence[float], ys: Sequence[Any]) -> Iterator[tuple[float, float]]:
+    """Yield points along the pieces of a line, close enough that no word fits between two."""
+    for piece in _pieces(xs, ys):
+        yield piece[0]
+        for (x0, y0), (x1, y1) in pairwise(piece):
+            if math.isfinite(y0) and math.isfinite(y1):
+                yield from ((x0 + (x1 - x0) * k / CLOSE, y0 + (y1 - y0) * k / CLOSE) for k in range(1, CLOSE + 1))
 
 
 def _lines(series: Mapping[str, Any], x: Scale, y: Scale) -> Iterator[Markup]:

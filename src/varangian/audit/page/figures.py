@@ -7,7 +7,10 @@ from typing import Any
 
 from varangian.audit.page import curves, heatmap
 from varangian.audit.page.markup import Markup, tag
-from varangian.audit.page.numbers import number
+from varangian.audit.page.numbers import is_share, number
+
+WIDE = 4
+"""A table of more columns than this is too wide for paper."""
 
 
 def figure(anchor: str, series: Mapping[str, Any]) -> Markup:
@@ -35,21 +38,18 @@ def _table(series: Mapping[str, Any]) -> Markup:
     rows = [
         tag(
             "tr",
-            tag("th", number(x, _unit(series["x"])), scope="row"),
-            [tag("td", number(values.get(x), _unit(series["y"]))) for values in found],
+            tag("th", number(x, series["x"]["unit"]), scope="row"),
+            [tag("td", number(values.get(x), series["y"]["unit"])) for values in found],
         )
         for x in across
     ]
     caption = tag("caption", _axis(series["y"]))
-    return tag("table", caption, tag("thead", tag("tr", head)), tag("tbody", rows), data_csv=True)
+    wide = "wide" if len(lines) > WIDE else None
+    return tag("table", caption, tag("thead", tag("tr", head)), tag("tbody", rows), data_csv=True, class_=wide)
 
 
 def _axis(axis: Mapping[str, Any]) -> str:
-    return f"{axis['label']} ({axis['unit']})" if axis["unit"] not in ("", "share") else str(axis["label"])
-
-
-def _unit(axis: Mapping[str, Any]) -> str:
-    return "share" if axis["unit"] == "share" else ""
+    return str(axis["label"]) if axis["unit"] == "" or is_share(axis["unit"]) else f"{axis['label']} ({axis['unit']})"
 
 
 def scrolled(table: Markup, title: str) -> Markup:

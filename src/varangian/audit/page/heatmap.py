@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from varangian.audit.page.markup import Markup, tag
-from varangian.audit.page.numbers import Told, height, number
-from varangian.audit.page.scales import DECADES
+from varangian.audit.page.numbers import Told, height, is_share, number, told
+
+DECADES = 2.0
+"""Positive numbers that span more powers of ten than this are shaded by their logarithm."""
 
 SHADES = 7
 """From the best number to the worst; what has no bound is the worst, too."""
@@ -37,9 +39,12 @@ def coloured(series: Mapping[str, Any]) -> Markup:
 
 
 def scale(series: Mapping[str, Any]) -> Markup:
-    """Return the shades in a row, with what they say."""
-    shades = [tag("span", class_=f"shade-{k}") for k in range(SHADES)]
-    return tag("p", "better ", tag("span", shades, class_="shades", aria_hidden="true"), " worse", class_="scale")
+    """Return the shades in a row, between the numbers that they stand for."""
+    low, high, _ = _range(series)
+    best, worst = (high, low) if series["better"] == "high" else (low, high)
+    shades = tag("span", [tag("span", class_=f"shade-{k}") for k in range(SHADES)], class_="shades", aria_hidden="true")
+    ends = [f"{word} {told(end, series['unit'], 0)}" for word, end in (("better", best), ("worse", worst))]
+    return tag("p", ends[0], shades, ends[1], class_="scale")
 
 
 def _cell(value: Told, unit: str, shade: int | None, extra: str = "") -> Markup:
@@ -47,20 +52,27 @@ def _cell(value: Told, unit: str, shade: int | None, extra: str = "") -> Markup:
     return tag("td", number(value, unit), class_=f"{kind} {extra}".rstrip())
 
 
-def _shades(series: Mapping[str, Any]) -> Any:
-    """Return what gives each number its shade: in proportion, or by decades where they span many."""
+def _range(series: Mapping[str, Any]) -> tuple[float, float, bool]:
+    """Return the ends of the shades, and whether they go by decades: where numbers span many."""
     heights = [h for row in series["values"] for value in row if (h := height(value)) is not None]
     finite = [h for h in heights if math.isfinite(h)] or [0.0]
-    decades = min(finite) > 0 and math.log10(max(finite) / min(finite)) > DECADES
-    low, high = (math.log(f(finite)) if decades else f(finite) for f in (min, max))
+    low, high = min(finite), max(finite)
+    if is_share(series["unit"]) and 0 <= low and high <= 1:
+        return 0.0, 1.0, False
+    return low, high, low > 0 and math.log10(high / low) > DECADES
+
+
+def _shades(series: Mapping[str, Any]) -> Callable[[Told], int | None]:
+    """Return what gives each number its shade."""
+    low, high, decades = _range(series)
 
     def shade(value: Told) -> int | None:
         at = height(value)
-        if at is None:
-            return None
-        if math.isinf(at):
-            return SHADES - 1
-        share = ((math.log(at) if decades else at) - low) / (high - low) if high > low else 0.0
-        return round((SHADES - 1) * (1 - share if series["better"] == "high" and high > low else share))
+        if at is None or math.isinf(at):
+            return None if at is None else SHADES - 1
+        if low == high:
+            return 0
+        share = math.log(at / low) / math.log(high / low) if decades else (at - low) / (high - low)
+        return round((SHADES - 1) * (1 - share if series["better"] == "high" else share))
 
     return shade

@@ -13,8 +13,13 @@ Told = float | str | None
 MINUS = "\N{MINUS SIGN}"
 
 
-def told(value: Told, unit: str = "") -> str:
-    """Return a number in three digits with its unit, or a share as percent.
+def is_share(unit: str) -> bool:
+    """Tell whether numbers of this unit are parts of a whole, which people read as percent."""
+    return unit.split(" ")[0] in ("share", "accuracy")
+
+
+def told(value: Told, unit: str = "", digits: int = 1) -> str:
+    """Return a number in three digits, or a share as percent with so many digits behind the point.
 
     >>> told(0.95312, "share"), told(12.3456), told(4e-5), told("unbounded"), told(None), told(20)
     ('95.3 %', '12.3', '4e−05', '∞', '–', '20')
@@ -23,10 +28,7 @@ def told(value: Told, unit: str = "") -> str:
         return "–"
     if value == UNBOUNDED:
         return "∞"
-    number = float(value)
-    if unit == "share":
-        return f"{_short(100 * number)} %"
-    return f"{_short(number)} {unit}".rstrip()
+    return f"{100 * float(value):.{digits}f} %" if is_share(unit) else _short(float(value))
 
 
 def number(value: Told, unit: str = "") -> Markup:

@@ -31,7 +31,6 @@ def playground(plane: Mapping[str, Any] | None) -> Markup:
         ),
         tag("noscript", tag("p", "The playground needs JavaScript; all else on this page does without.")),
         tag("div", _plot(), _controls(), class_="stage"),
-        tag("p", role="status", aria_live="polite", data_part="told", class_="told"),
         tag("div", _rules(), class_="scrolled", tabindex="0", role="region", aria_label="What every rule returns"),
         tag(
             "p",
@@ -41,7 +40,7 @@ def playground(plane: Mapping[str, Any] | None) -> Markup:
             " with n = ",
             tag("data", data_part="n"),
             ". What is proven holds against every attacker while no more lie than are declared. CenteredClipping "
-            "starts from, and AdaptiveClipping measures lengths from, the small cross.",
+            "starts from the origin, and AdaptiveClipping measures lengths from it.",
         ),
         class_="playground",
         data_playground=True,
@@ -62,14 +61,13 @@ def _plot() -> Markup:
         aria_roledescription="draggable point",
         aria_label="The attacker",
     )
-    mean = tag("g", tag("path", d="M-11 0H11M0 -11V11"), tag("circle", r=5), data_part="mean", class_="mean")
     layers = [tag("g", data_part=part, class_=part) for part in ("lines", "honest")]
     return tag(
         "svg",
         tag("rect", width=WIDTH, height=HEIGHT, class_="ground"),
         tag("path", d="M-7 0H7M0 -7V7", data_part="origin", class_="origin"),
         layers,
-        mean,
+        _mean("mean"),
         tag("g", data_part="outputs", class_="outputs"),
         attacker,
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
@@ -87,12 +85,22 @@ def _controls() -> Markup:
         _field("Declared f", "declared", min=0),
     ]
     keys = [
-        tag("li", tag("span", class_="key honest"), "an honest vector"),
-        tag("li", tag("span", class_="key mean"), "their mean"),
-        tag("li", tag("span", class_="key attacker"), "the attacker"),
+        _key("an honest vector", tag("g", tag("circle", r=6), class_="honest")),
+        _key("their mean", _mean()),
+        _key("the attacker", tag("path", d="M-6 -6L6 6M6 -6L-6 6", class_="cross")),
+        _key("the origin", tag("path", d="M-7 0H7M0 -7V7", class_="origin")),
     ]
     again = tag("button", "Another cloud", type="button", data_part="again")
-    return tag("div", fields, again, tag("ul", keys, class_="keys"), class_="controls")
+    news = tag("p", role="status", aria_live="polite", data_part="told", class_="told")
+    return tag("div", fields, again, tag("ul", keys, class_="keys"), news, class_="controls")
+
+
+def _key(words: str, sign: Markup) -> Markup:
+    return tag("li", tag("svg", sign, viewBox="-13 -13 26 26", aria_hidden="true"), words)
+
+
+def _mean(part: str | None = None) -> Markup:
+    return tag("g", tag("path", d="M-11 0H11M0 -11V11"), tag("circle", r=5), data_part=part, class_="mean")
 
 
 def _field(label: str, part: str, **attributes: Any) -> Markup:
@@ -100,6 +108,6 @@ def _field(label: str, part: str, **attributes: Any) -> Markup:
 
 
 def _rules() -> Markup:
-    names = ("rule", "returns", "coefficient now", "worst you found", "proven", "")
+    names = ("rule", "returns", "coefficient now", "worst so far", "proven", "")
     head = [tag("th", name or tag("span", "find the worst", class_="unseen"), scope="col") for name in names]
     return tag("table", tag("thead", tag("tr", head)), tag("tbody", data_part="rules"), class_="rules")

@@ -48,6 +48,7 @@ def _parts(report: Mapping[str, Any]) -> list[Markup | None]:
         sections.verdict(report),
         sections.glance(report["findings"]),
         sections.threat_model(report["threat_model"]),
+        sections.pictures(report),
         sections.findings(report),
         playground(report["plane"]),
         sections.clients(report),

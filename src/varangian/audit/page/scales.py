@@ -6,10 +6,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-DECADES = 2.0
-"""Positive numbers that span more powers of ten than this are drawn by their logarithm."""
-
-
 @dataclass(frozen=True)
 class Scale:
     """A stretch of numbers, drawn from ``start`` to ``end``, in proportion or by their logarithm."""
@@ -22,17 +18,19 @@ class Scale:
 
     @classmethod
     def over(
-        cls, values: Iterable[float], start: float, end: float, *, zero: bool = False, logs: bool = True
+        cls, values: Iterable[float], start: float, end: float, decades: float = math.inf
     ) -> Scale:
-        """Return a scale over the finite numbers among these, rounded to its ticks."""
+        """Return a scale over the finite numbers among these, and zero, rounded to its ticks.
+
+        Positive numbers that span more than so many powers of ten are drawn by their logarithm.
+        """
         finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
         low, high = min(finite), max(finite)
-        if logs and low > 0 and math.log10(high / low) > DECADES:
-            return cls(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)), start, end, True)
-        if zero:
-            low, high = min(low, 0.0), max(high, 0.0)
+        if low > 0 and math.log10(high / low) > decades:
+            return cls(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)), start, end, True)
+        low, high = min(low, 0.0), max(high, 0.0)
         if low == high:
-            low, high = low - 0.5, high + 0.5
+            high = 1.0
         step = _step(high - low)
         return cls(step * math.floor(low / step + 1e-9), step * math.ceil(high / step - 1e-9), start, end)
 

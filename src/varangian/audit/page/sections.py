@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from varangian.audit.page.figures import figure, scrolled
-from varangian.audit.page.markup import Markup, join, tag
+from varangian.audit.page.markup import Markup, tag
 from varangian.audit.page.numbers import number
 from varangian.audit.page.words import VERDICTS, badge, kind
 
 Part = Mapping[str, Any]
 
-FIRST = ("not covered",)
-"""Statuses that the first look leaves to the depth."""
+TOLD_FIRST = ("breakdown_real", "breakdown_declared", "heatmap", "influence")
+"""The figures that a reader should meet first."""
 
 
 def verdict(report: Part) -> Markup:
@@ -25,7 +25,6 @@ def verdict(report: Part) -> Markup:
         badge(status),
         tag("h1", VERDICTS.get(status, status)),
         tag("p", report["verdict"]["summary"], class_="lead"),
-        tag("p", report["threat_model"]["parties"]),
         tag(
             "p",
             f"{subject['name']}, audited {report['made'][:10]} in {report['seconds']:.0f} s",
@@ -38,8 +37,8 @@ def verdict(report: Part) -> Markup:
 
 def glance(findings: Sequence[Part]) -> Markup:
     """Return one card for each finding that has a number, which leads to its depth."""
-    told = [finding for finding in findings if finding["status"] not in FIRST]
-    silent = [finding for finding in findings if finding["status"] in FIRST]
+    told = [finding for finding in findings if finding["status"] != "not covered"]
+    silent = [finding for finding in findings if finding["status"] == "not covered"]
     cards = [
         tag(
             "li",
@@ -70,37 +69,45 @@ def threat_model(model: Part) -> Markup:
     return section("Against whom", tag("p", model["parties"]), tag("div", halves, class_="model"))
 
 
+def pictures(report: Part) -> Markup | None:
+    """Return all figures, each with its number."""
+    order = pictured(report)
+    if not order:
+        return None
+    shown = [figure(f"figure-{place}", report["series"][name]) for place, name in enumerate(order)]
+    return section("In pictures", tag("div", shown, class_="figures"))
+
+
+def pictured(report: Part) -> list[str]:
+    """Return the names of the figures in the order of the page."""
+    named = [*TOLD_FIRST, *(name for finding in report["findings"] for name in finding["series"])]
+    return list(dict.fromkeys([*(name for name in named if name in report["series"]), *report["series"]]))
+
+
 def findings(report: Part) -> Markup:
-    """Return every finding with what it means, what to change, and its figures where they are first named."""
-    drawn: set[str] = set()
-    parts = [_finding(finding, report["series"], drawn) for finding in report["findings"]]
-    left = [name for name in report["series"] if name not in drawn]
-    rest = [_figures(left, report["series"], drawn)] if left else []
-    return section("What was found", parts, rest)
+    """Return every finding with what it means, what to change, and the way to its figures."""
+    order = pictured(report)
+    return section(
+        "What was found, one by one",
+        tag("div", [_finding(finding, order) for finding in report["findings"]], class_="findings"),
+    )
 
 
-def _finding(finding: Part, series: Part, drawn: set[str]) -> Markup:
-    names = [name for name in finding["series"] if name in series and name not in drawn]
+def _finding(finding: Part, order: Sequence[str]) -> Markup:
+    places = [order.index(name) for name in finding["series"] if name in order]
+    links = [tag("a", f"picture {place + 1}", href=f"#figure-{place}") for place in places]
     limit = finding["limit"]
-    held = None if limit is None else [" Held against ", number(limit), "."]
+    held = None if limit is None else [" held against ", number(limit, finding["unit"])]
     return tag(
         "article",
         tag("header", tag("h3", finding["title"]), badge(finding["status"])),
         tag("p", tag("strong", finding["shown"]), held, class_="number"),
         tag("p", finding["meaning"]),
-        tag("p", tag("b", "To change it: "), finding["change"], class_="change") if finding["change"] else None,
-        tag("p", finding["reference"], class_="reference") if finding["reference"] else None,
-        _figures(names, series, drawn) if names else None,
+        tag("p", tag("b", "What would help: "), finding["change"]) if finding["change"] else None,
+        tag("p", join_words([finding["reference"] or None, *links]), class_="reference") if finding["reference"] or links else None,
         id=anchor(finding),
         class_=f"finding {kind(finding['status'])}",
     )
-
-
-def _figures(names: Sequence[str], series: Part, drawn: set[str]) -> Markup:
-    drawn.update(names)
-    order = list(series)
-    shown = [figure(f"figure-{order.index(name)}", series[name]) for name in names]
-    return tag("div", shown, class_="figures")
 
 
 def clients(report: Part) -> Markup | None:
@@ -124,7 +131,7 @@ def clients(report: Part) -> Markup | None:
         )
         for client in ordered
     ]
-    head = tag("tr", [tag("th", name, scope="col") for name in names])
+    head = tag("tr", [tag("th", name, scope="col", class_="words" if name == "in words" else None) for name in names])
     table = tag("table", tag("thead", head), tag("tbody", rows), data_csv=True, class_="clients")
     note = (
         "Influence is how far the aggregate moves, in honest standard deviations, when a client's vector is "
@@ -180,6 +187,16 @@ def section(title: str, *children: Any, **attributes: Any) -> Markup:
 def anchor(finding: Part) -> str:
     """Return the name of a finding within the page."""
     return f"finding-{finding['id']}"
+
+
+def join_words(parts: Sequence[Any]) -> list[Any]:
+    """Return what there is, with commas between.
+
+    >>> join_words(["a", None, "b"])
+    ['a', ', ', 'b']
+    """
+    present = [part for part in parts if part is not None]
+    return [word for part in present for word in (", ", part)][1:]
 
 
 def _sentences(title: str, sentences: Sequence[str], extra: str | None = None) -> Markup:

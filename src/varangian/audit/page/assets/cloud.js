@@ -48,7 +48,7 @@ const worstPlace = (rule, scene, view) => {
     for (let i = -reach; i <= reach; i += 1)
       for (let j = -reach; j <= reach; j += 1) look(add(from, [i * step, j * step]));
   };
-  around(centre, unit / 2, 16);
-  for (let step = unit / 4; step > unit / 1000; step /= 2) around(best.place, step, 1);
+  around(centre, unit / 3, 13);
+  for (let step = unit / 6; step > unit / 1000; step /= 2) around(best.place, step, 1);
   return best.place;
 };

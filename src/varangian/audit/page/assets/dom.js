@@ -15,6 +15,7 @@ const dress = (element, attributes, children = []) => {
 const told = (value) => {
   if (value === null) return "none";
   if (!Number.isFinite(value)) return "infinite";
+  if (Number.isInteger(value)) return String(value);
   const size = Math.abs(value);
   if (size && (size < 1e-3 || size >= 1e5)) return value.toExponential(1).replace("e+", "e");
   return size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : value.toFixed(2);

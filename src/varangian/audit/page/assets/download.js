@@ -29,11 +29,11 @@ const button = (words, label, act) => {
 document.querySelectorAll("figure").forEach((figure) => {
   const table = figure.querySelector("table[data-csv]");
   const title = (figure.querySelector("h3") || figure.closest("section").querySelector("h2")).textContent;
-  figure.append(button("CSV", `${title}: the numbers as CSV`, () => save(fileName(title, "csv"), "text/csv", asCsv(table))));
+  figure.append(button("Download CSV", `${title}: the numbers as CSV`, () => save(fileName(title, "csv"), "text/csv", asCsv(table))));
 });
 
 const whole = () => save("report.json", "application/json", JSON.parse(document.getElementById("report").textContent));
-document.querySelector('[data-part="tools"]').append(button("JSON", "The whole report as JSON", whole));
+document.querySelector('[data-part="tools"]').append(button("Download JSON", "The whole report as JSON", whole));
 
 // Paper cannot be clicked: what is folded is open there.
 const folded = () => [...document.querySelectorAll("details:not([open])")];

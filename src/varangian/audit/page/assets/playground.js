@@ -80,7 +80,7 @@ const playground = (room) => {
   const open = (honest, lie) => {
     scene.honest = honest;
     view = windowOn(honest, lie);
-    start = view.rounded(lie ?? add(view.centre, times(view.unit, [4, -2.5])));
+    start = view.rounded(lie ?? add(view.centre, times(view.unit, [2.8, -1.5])));
     scene.attacker = start;
     worst = [];
     const circles = honest.map((point) => {

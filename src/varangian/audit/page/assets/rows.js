@@ -3,6 +3,9 @@
 // A bar from a coefficient of 0.01 on the left to 1000 on the right, by powers of ten.
 const barWidth = (value) => Math.min(100, Math.max(0, 20 * (Math.log10(value) + 2)));
 
+// A name that may break between its words.
+const breakable = (name) => name.split(/(?<=[a-z])(?=[A-Z])/).flatMap((word) => [made("wbr"), word]).slice(1);
+
 const ruleRow = (rule, place, { onAttack, onToggle }) => {
   const numbers = Object.fromEntries(["x", "y", "now", "worst", "proven"].map((part) => [part, made("data")]));
   const box = made("input", { type: "checkbox", checked: "" });
@@ -16,7 +19,7 @@ const ruleRow = (rule, place, { onAttack, onToggle }) => {
   const row = made(
     "tr",
     { "data-rule": rule.name },
-    made("th", { scope: "row" }, made("label", {}, box, icon, made("span", {}, rule.name))),
+    made("th", { scope: "row" }, made("label", {}, box, icon, made("span", {}, ...breakable(rule.name)))),
     answer,
     made("td", {}, numbers.now, bar),
     made("td", {}, numbers.worst),

@@ -2,19 +2,19 @@
 
 const [WIDE, HIGH, MARGIN] = [720, 540, 16];
 
-// A window around the honest mean, eight deviations wide to either side, or as far as the worst lie.
+// A window around the honest mean, four and a half deviations wide to either side, and as far as the worst lie.
 const windowOn = (honest, lie) => {
   const centre = mean(honest);
   const deviation = Math.sqrt(spread(honest) / 2) || 1;
-  const unit = Math.max(deviation, lie ? Math.sqrt(squared(lie, centre)) / 5 : 0);
-  const scale = WIDE / (16 * unit);
+  const unit = Math.max(deviation, lie ? Math.sqrt(squared(lie, centre)) / 3.5 : 0);
+  const scale = WIDE / (9 * unit);
   const digits = Math.min(12, Math.max(0, 3 - Math.floor(Math.log10(unit))));
   return {
     centre,
     unit,
     toScreen: ([x, y]) => [WIDE / 2 + scale * (x - centre[0]), HIGH / 2 - scale * (y - centre[1])],
     toPlane: ([left, top]) => [centre[0] + (left - WIDE / 2) / scale, centre[1] - (top - HIGH / 2) / scale],
-    holds: ([x, y]) => Math.abs(x - centre[0]) <= 8 * unit && Math.abs(y - centre[1]) <= 6 * unit,
+    holds: ([x, y]) => Math.abs(x - centre[0]) <= 4.5 * unit && Math.abs(y - centre[1]) <= 3.375 * unit,
     rounded: (place) => place.map((value) => Number(value.toFixed(digits))),
   };
 };
