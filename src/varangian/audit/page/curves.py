@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from varangian.audit.page.levels import levels
 from varangian.audit.page.markup import Markup, tag
 from varangian.audit.page.numbers import height, is_share, told
-from varangian.audit.page.room import Box, crowd
 from varangian.audit.page.scales import Scale
 
 WIDTH, HEIGHT = 480, 300
@@ -41,8 +41,12 @@ def drawing(series: Mapping[str, Any], name: str) -> Markup:
     across = [float(x) for line in lines for x in line["x"]] + _levels(series, "x")
     up = [h for line in lines for y in line["y"] if (h := height(y)) is not None] + _levels(series, "y")
     x = Scale.over(across, LEFT, RIGHT)
-    y = Scale(0.0, 1.0, BOTTOM, TOP) if share else Scale.over(up, BOTTOM, TOP, decades=1.0 if series["y"]["unit"] == "kappa" else 2.0)
-    parts = [_grid(x, y, series), _levels_drawn(series, x, y), _lines(series, x, y)]
+    y = (
+        Scale(0.0, 1.0, BOTTOM, TOP)
+        if share
+        else Scale.over(up, BOTTOM, TOP, decades=1.0 if series["y"]["unit"] == "kappa" else 2.0)
+    )
+    parts = [_grid(x, y, series), levels(series["marks"], x, y, _inked(series, x, y)), _lines(series, x, y)]
     return tag(
         "svg",
         tag("title", series["title"], id=f"{name}-title"),
@@ -113,34 +117,16 @@ def _grid(x: Scale, y: Scale, series: Mapping[str, Any]) -> Iterator[Markup]:
     yield tag("text", series["y"]["label"], x=4, y=16, class_="label")
 
 
-def _levels_drawn(series: Mapping[str, Any], x: Scale, y: Scale) -> Iterator[Markup]:
-    """Yield a line for each level, and what it says where the curves leave most room."""
-    points = [
-        (x.place(at), y.place(value)) for line in series["lines"] for at, value in _between(line["x"], line["y"])
-    ]
-    taken: list[Box] = []
-    for mark in series["marks"]:
-        if mark["axis"] == "x":
-            at = round(x.place(mark["at"]), 1)
-            yield tag("path", d=f"M{at} {TOP}V{BOTTOM}", class_="level")
-            spots = [(at + 5 * side, top, side) for top in range(TOP + 12, BOTTOM - 8, 15) for side in (1, -1)]
-        else:
-            at = round(y.place(mark["at"]), 1)
-            yield tag("path", d=f"M{LEFT} {at}H{RIGHT}", class_="level")
-            spots = [(x, at + down, side) for x, side in ((RIGHT - 2, -1), (LEFT + 4, 1)) for down in (-5, 16, -22)]
-        spot = min(spots, key=lambda spot: crowd(Box.of(mark["label"], *spot), points, taken, (TOP - 8, BOTTOM)))
-        taken.append(Box.of(mark["label"], *spot))
-        side = "end" if spot[2] < 0 else ""
-        yield tag("text", mark["label"], x=spot[0], y=spot[1], class_=f"note {side}".rstrip())
-
-
-def _between(xs: Sequence[float], ys: Sequence[Any]) -> Iterator[tuple[float, float]]:
-    """Yield points along the pieces of a line, close enough that no word fits between two."""
-    for piece in _pieces(xs, ys):
-        yield piece[0]
-        for (x0, y0), (x1, y1) in pairwise(piece):
-            if math.isfinite(y0) and math.isfinite(y1):
-                yield from ((x0 + (x1 - x0) * k / CLOSE, y0 + (y1 - y0) * k / CLOSE) for k in range(1, CLOSE + 1))
+def _inked(series: Mapping[str, Any], x: Scale, y: Scale) -> list[tuple[float, float]]:
+    """Return places along the lines, close enough that no word fits between two."""
+    inked = []
+    for line in series["lines"]:
+        for piece in _pieces(line["x"], line["y"]):
+            places = [(x.place(at), y.place(value)) for at, value in piece]
+            inked += places
+            for (x0, y0), (x1, y1) in pairwise(places):
+                inked += [(x0 + (x1 - x0) * k / CLOSE, y0 + (y1 - y0) * k / CLOSE) for k in range(1, CLOSE)]
+    return inked
 
 
 def _lines(series: Mapping[str, Any], x: Scale, y: Scale) -> Iterator[Markup]:

@@ -17,6 +17,7 @@ def figure(anchor: str, series: Mapping[str, Any]) -> Markup:
     """Return a series of a report as a figure that can be seen, read, and taken away as CSV."""
     title = tag("h3", series["title"], id=anchor)
     words = tag("figcaption", title, tag("p", series["meaning"]))
+    body: list[Markup | None]
     if series["kind"] == "heatmap":
         body = [scrolled(heatmap.coloured(series), series["title"]), heatmap.scale(series)]
     else:
@@ -45,16 +46,24 @@ def _table(series: Mapping[str, Any]) -> Markup:
     ]
     caption = tag("caption", _axis(series["y"]))
     wide = "wide" if len(lines) > WIDE else None
-    return tag("table", caption, tag("thead", tag("tr", head)), tag("tbody", rows), data_csv=True, class_=wide)
+    return tag(
+        "table", caption, tag("thead", tag("tr", head)), tag("tbody", rows), data_csv=True, class_=wide
+    )
 
 
 def _axis(axis: Mapping[str, Any]) -> str:
-    return str(axis["label"]) if axis["unit"] == "" or is_share(axis["unit"]) else f"{axis['label']} ({axis['unit']})"
+    return (
+        str(axis["label"])
+        if axis["unit"] == "" or is_share(axis["unit"])
+        else f"{axis['label']} ({axis['unit']})"
+    )
 
 
 def scrolled(table: Markup, title: str) -> Markup:
     """Return a table that scrolls by itself where it is too wide, by keyboard too."""
-    return tag("div", table, class_="scrolled", tabindex="0", role="region", aria_label=f"{title}, as a table")
+    return tag(
+        "div", table, class_="scrolled", tabindex="0", role="region", aria_label=f"{title}, as a table"
+    )
 
 
 def _kind(series: Mapping[str, Any]) -> str:

@@ -42,7 +42,9 @@ def scale(series: Mapping[str, Any]) -> Markup:
     """Return the shades in a row, between the numbers that they stand for."""
     low, high, _ = _range(series)
     best, worst = (high, low) if series["better"] == "high" else (low, high)
-    shades = tag("span", [tag("span", class_=f"shade-{k}") for k in range(SHADES)], class_="shades", aria_hidden="true")
+    shades = tag(
+        "span", [tag("span", class_=f"shade-{k}") for k in range(SHADES)], class_="shades", aria_hidden="true"
+    )
     ends = [f"{word} {told(end, series['unit'], 0)}" for word, end in (("better", best), ("worse", worst))]
     return tag("p", ends[0], shades, ends[1], class_="scale")
 
@@ -57,7 +59,7 @@ def _range(series: Mapping[str, Any]) -> tuple[float, float, bool]:
     heights = [h for row in series["values"] for value in row if (h := height(value)) is not None]
     finite = [h for h in heights if math.isfinite(h)] or [0.0]
     low, high = min(finite), max(finite)
-    if is_share(series["unit"]) and 0 <= low and high <= 1:
+    if is_share(series["unit"]) and low >= 0 and high <= 1:
         return 0.0, 1.0, False
     return low, high, low > 0 and math.log10(high / low) > DECADES
 

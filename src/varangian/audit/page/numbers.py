@@ -15,7 +15,7 @@ MINUS = "\N{MINUS SIGN}"
 
 def is_share(unit: str) -> bool:
     """Tell whether numbers of this unit are parts of a whole, which people read as percent."""
-    return unit.split(" ")[0] in ("share", "accuracy")
+    return unit.split(" ", maxsplit=1)[0] in ("share", "accuracy")
 
 
 def told(value: Told, unit: str = "", digits: int = 1) -> str:

@@ -12,8 +12,8 @@ from varangian.audit.page.sections import section
 WIDTH, HEIGHT = 720, 540
 
 WHOSE = (
-    "Round {round} of the audit, seen along the two directions in which its honest vectors differ most; they show "
-    "{explained:.0%} of the difference."
+    "Round {round} of the audit, seen along the two directions in which its honest vectors differ most; "
+    "these show {explained:.0%} of the difference."
 )
 NOBODY = "An invented round of ten honest vectors in two dimensions."
 
@@ -31,16 +31,23 @@ def playground(plane: Mapping[str, Any] | None) -> Markup:
         ),
         tag("noscript", tag("p", "The playground needs JavaScript; all else on this page does without.")),
         tag("div", _plot(), _controls(), class_="stage"),
-        tag("div", _rules(), class_="scrolled", tabindex="0", role="region", aria_label="What every rule returns"),
+        tag(
+            "div",
+            _rules(),
+            class_="scrolled",
+            tabindex="0",
+            role="region",
+            aria_label="What every rule returns",
+        ),
         tag(
             "p",
-            "The coefficient is the squared distance of a rule's answer from the honest mean, over the mean squared "
-            "distance of the honest vectors from it. No rule can promise less than f/(n−2f) = ",
+            "The coefficient is the squared distance of a rule's answer from the honest mean, over the mean "
+            "squared distance of the honest vectors from it. No rule can promise less than f/(n−2f) = ",
             tag("data", data_part="floor"),
             " with n = ",
             tag("data", data_part="n"),
-            ". What is proven holds against every attacker while no more lie than are declared. CenteredClipping "
-            "starts from the origin, and AdaptiveClipping measures lengths from it.",
+            ". What is proven holds against every attacker while no more lie than are declared. "
+            "CenteredClipping starts from the origin, and AdaptiveClipping measures lengths from it.",
         ),
         class_="playground",
         data_playground=True,

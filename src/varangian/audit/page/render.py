@@ -15,7 +15,16 @@ from varangian.audit.page.markup import Markup, tag
 from varangian.audit.page.playground import playground
 
 STYLES = ("base.css", "parts.css", "figures.css", "playground.css", "paper.css")
-SCRIPTS = ("geometry.js", "rules.js", "cloud.js", "dom.js", "view.js", "rows.js", "playground.js", "download.js")
+SCRIPTS = (
+    "geometry.js",
+    "rules.js",
+    "cloud.js",
+    "dom.js",
+    "view.js",
+    "rows.js",
+    "playground.js",
+    "download.js",
+)
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -39,7 +48,13 @@ def render(report: Mapping[str, Any]) -> str:
         tag("title", f"Audit of {report['subject']['name']}"),
         tag("style", style),
     )
-    body = tag("body", _banner(), tag("main", _parts(report), id="main"), _data(report), tag("script", script, type="module"))
+    body = tag(
+        "body",
+        _banner(),
+        tag("main", _parts(report), id="main"),
+        _data(report),
+        tag("script", script, type="module"),
+    )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
@@ -60,7 +75,13 @@ def _parts(report: Mapping[str, Any]) -> list[Markup | None]:
 
 def _banner() -> Markup:
     skip = tag("a", "Skip to the verdict", href="#main", class_="skip")
-    return tag("header", skip, tag("p", tag("b", "Varangian"), " audit"), tag("div", data_part="tools"), class_="banner")
+    return tag(
+        "header",
+        skip,
+        tag("p", tag("b", "Varangian"), " audit"),
+        tag("div", data_part="tools"),
+        class_="banner",
+    )
 
 
 def _data(report: Mapping[str, Any]) -> Markup:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+
 @dataclass(frozen=True)
 class Scale:
     """A stretch of numbers, drawn from ``start`` to ``end``, in proportion or by their logarithm."""
@@ -17,9 +18,7 @@ class Scale:
     logarithmic: bool = False
 
     @classmethod
-    def over(
-        cls, values: Iterable[float], start: float, end: float, decades: float = math.inf
-    ) -> Scale:
+    def over(cls, values: Iterable[float], start: float, end: float, decades: float = math.inf) -> Scale:
         """Return a scale over the finite numbers among these, and zero, rounded to its ticks.
 
         Positive numbers that span more than so many powers of ten are drawn by their logarithm.
@@ -27,7 +26,9 @@ class Scale:
         finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
         low, high = min(finite), max(finite)
         if low > 0 and math.log10(high / low) > decades:
-            return cls(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)), start, end, True)
+            return cls(
+                10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)), start, end, True
+            )
         low, high = min(low, 0.0), max(high, 0.0)
         if low == high:
             high = 1.0

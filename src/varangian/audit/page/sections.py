@@ -104,7 +104,9 @@ def _finding(finding: Part, order: Sequence[str]) -> Markup:
         tag("p", tag("strong", finding["shown"]), held, class_="number"),
         tag("p", finding["meaning"]),
         tag("p", tag("b", "What would help: "), finding["change"]) if finding["change"] else None,
-        tag("p", join_words([finding["reference"] or None, *links]), class_="reference") if finding["reference"] or links else None,
+        tag("p", join_words([finding["reference"] or None, *links]), class_="reference")
+        if finding["reference"] or links
+        else None,
         id=anchor(finding),
         class_=f"finding {kind(finding['status'])}",
     )
@@ -116,7 +118,15 @@ def clients(report: Part) -> Markup | None:
         return None
     ordered = sorted(report["clients"], key=lambda client: not client["differs"])
     weighted = any(client["share"] is not None for client in ordered)
-    names = ["client", *(["weight"] if weighted else []), "rounds", "influence", "stood out", "chance", "in words"]
+    names = [
+        "client",
+        *(["weight"] if weighted else []),
+        "rounds",
+        "influence",
+        "stood out",
+        "chance",
+        "in words",
+    ]
     rows = [
         tag(
             "tr",
@@ -131,14 +141,19 @@ def clients(report: Part) -> Markup | None:
         )
         for client in ordered
     ]
-    head = tag("tr", [tag("th", name, scope="col", class_="words" if name == "in words" else None) for name in names])
+    head = tag(
+        "tr", [tag("th", name, scope="col", class_="words" if name == "in words" else None) for name in names]
+    )
     table = tag("table", tag("thead", head), tag("tbody", rows), data_csv=True, class_="clients")
     note = (
         "Influence is how far the aggregate moves, in honest standard deviations, when a client's vector is "
-        "replaced by the mean of the others'. Chance is the probability that a client like all others stands out "
-        "as often. Who differs may have unusual data or a broken device: this is evidence, no verdict on anybody."
+        "replaced by the mean of the others'. Chance is the probability that a client like all others stands "
+        "out as often. Who differs may have unusual data or a broken device: this is evidence, no verdict on "
+        "anybody."
     )
-    return section("The clients", tag("p", note), tag("figure", scrolled(table, "The clients"), class_="plain"))
+    return section(
+        "The clients", tag("p", note), tag("figure", scrolled(table, "The clients"), class_="plain")
+    )
 
 
 def worst_attack(worst: Part | None) -> Markup | None:
@@ -148,7 +163,14 @@ def worst_attack(worst: Part | None) -> Markup | None:
     return section(
         "The worst attack found",
         tag("p", tag("strong", worst["attack"]), ": ", worst["words"], "."),
-        tag("p", "It comes to a ", worst["quantity"].replace("_", " "), " of ", number(worst["number"]), ". Play it again:"),
+        tag(
+            "p",
+            "It comes to a ",
+            worst["quantity"].replace("_", " "),
+            " of ",
+            number(worst["number"]),
+            ". Play it again:",
+        ),
         tag("pre", tag("code", f"varangian audit replay {worst['file']}")),
     )
 
@@ -167,7 +189,9 @@ def checks(conditions: Sequence[Part]) -> Markup | None:
         )
         for check in conditions
     ]
-    return section("Conditions", tag("p", "The audit fails if one of these holds:"), tag("ul", entries, class_="checks"))
+    return section(
+        "Conditions", tag("p", "The audit fails if one of these holds:"), tag("ul", entries, class_="checks")
+    )
 
 
 def provenance(report: Part) -> Markup:
@@ -200,7 +224,9 @@ def join_words(parts: Sequence[Any]) -> list[Any]:
 
 
 def _sentences(title: str, sentences: Sequence[str], extra: str | None = None) -> Markup:
-    return tag("div", tag("h3", title), tag("ul", [tag("li", sentence) for sentence in sentences]), class_=extra)
+    return tag(
+        "div", tag("h3", title), tag("ul", [tag("li", sentence) for sentence in sentences]), class_=extra
+    )
 
 
 def _flat(part: Part) -> Iterator[tuple[str, str]]:

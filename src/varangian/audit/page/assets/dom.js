@@ -13,7 +13,7 @@ const dress = (element, attributes, children = []) => {
 
 // A number for people, three digits long, and in full for who reads the page by a program.
 const told = (value) => {
-  if (value === null) return "none";
+  if (value === null) return "–";
   if (!Number.isFinite(value)) return "infinite";
   if (Number.isInteger(value)) return String(value);
   const size = Math.abs(value);
