@@ -61,7 +61,7 @@ def _range(series: Mapping[str, Any]) -> tuple[float, float, bool]:
     low, high = min(finite), max(finite)
     if is_share(series["unit"]) and low >= 0 and high <= 1:
         return 0.0, 1.0, False
-    return low, high, low > 0 and math.log10(high / low) > DECADES
+    return low, high, low > 0 and math.log10(high) - math.log10(low) > DECADES
 
 
 def _shades(series: Mapping[str, Any]) -> Callable[[Told], int | None]:
@@ -74,7 +74,11 @@ def _shades(series: Mapping[str, Any]) -> Callable[[Told], int | None]:
             return None if at is None else SHADES - 1
         if low == high:
             return 0
-        share = math.log(at / low) / math.log(high / low) if decades else (at - low) / (high - low)
+        share = (
+            (math.log(at) - math.log(low)) / (math.log(high) - math.log(low))
+            if decades
+            else (at - low) / (high - low)
+        )
         return round((SHADES - 1) * (1 - share if series["better"] == "high" else share))
 
     return shade

@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+HUGE = 1e100
+"""What is greater is drawn as if it were this."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -23,9 +26,9 @@ class Scale:
 
         Positive numbers that span more than so many powers of ten are drawn by their logarithm.
         """
-        finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+        finite = [min(max(value, -HUGE), HUGE) for value in values if math.isfinite(value)] or [0.0, 1.0]
         low, high = min(finite), max(finite)
-        if low > 0 and math.log10(high / low) > decades:
+        if low > 0 and math.log10(high) - math.log10(low) > decades:
             return cls(
                 10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)), start, end, True
             )
@@ -43,7 +46,7 @@ class Scale:
         """
         inside = min(max(value, self.low), self.high)
         if self.logarithmic:
-            share = math.log(inside / self.low) / math.log(self.high / self.low)
+            share = (math.log(inside) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
         else:
             share = (inside - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)

@@ -7,7 +7,8 @@ const barWidth = (value) => Math.min(100, Math.max(0, 20 * (Math.log10(value) + 
 const breakable = (name) => name.split(/(?<=[a-z])(?=[A-Z])/).flatMap((word) => [made("wbr"), word]).slice(1);
 
 const ruleRow = (rule, place, { onAttack, onToggle }) => {
-  const numbers = Object.fromEntries(["x", "y", "now", "worst", "proven"].map((part) => [part, made("data")]));
+  const parts = ["x", "y", "now", "worst", "proven"];
+  const numbers = Object.fromEntries(parts.map((part) => [part, made("data", { "data-number": part })]));
   const box = made("input", { type: "checkbox", checked: "" });
   const icon = drawn("svg", { viewBox: "-9 -9 18 18", "aria-hidden": "true" }, mark(place));
   const fill = drawn("rect", { height: 6, class: `style-${place % 6}` });
