@@ -180,6 +180,12 @@ def test_nothing_sticks_out_sideways(visit: Visit, width: int) -> None:
     assert here.page.evaluate("document.documentElement.scrollWidth") == width
 
 
+def test_on_a_phone_every_rule_can_be_attacked_without_scrolling(visit: Visit) -> None:
+    here = visit(whole(), **PHONE)
+    table = here.page.get_by_role("region", name="What every rule returns")
+    assert table.evaluate("(part) => part.scrollWidth <= part.clientWidth")
+
+
 def test_every_picture_gives_its_numbers_away(visit: Visit) -> None:
     here, series = visit(whole()), whole()["series"]
     buttons = here.page.get_by_role("button", name="the numbers as CSV")
@@ -241,7 +247,8 @@ def test_paper_shows_what_is_folded_and_no_buttons(visit: Visit) -> None:
     assert paper.startswith(b"%PDF")
     assert here.page.evaluate("window.seen") == here.page.locator("details").count() > 0
     assert here.page.locator("details[open]").count() == 0
-    here.page.emulate_media(media="print", color_scheme="light")
+    here.page.emulate_media(media="print", color_scheme="dark")
+    assert here.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert here.page.locator("button:visible").count() == 0
     assert here.page.locator("svg.curves:visible").count() > 0
 

@@ -47,7 +47,8 @@ def playground(plane: Mapping[str, Any] | None) -> Markup:
             " with n = ",
             tag("data", data_part="n"),
             ". What is proven holds against every attacker while no more lie than are declared. "
-            "CenteredClipping starts from the origin, and AdaptiveClipping measures lengths from it.",
+            "CenteredClipping starts from the origin, and AdaptiveClipping measures lengths from it: the "
+            "nearer it is to the honest mean, the better for them.",
         ),
         class_="playground",
         data_playground=True,

@@ -35,7 +35,8 @@ const answered = (rule, { honest, attacker, liars, declared }) => {
   return answer ? { answer, coefficient: coefficient(answer, honest) } : { why: "too many subsets" };
 };
 
-// The point of a grid, and then of ever finer steps around the best, that moves one rule furthest.
+// The point of a grid, and then of ever finer steps around the best, that moves one rule furthest. The more points
+// there are, the coarser the grid, so that nobody waits.
 const worstPlace = (rule, scene, view) => {
   const harm = (attacker) => answered(rule, { ...scene, attacker }).coefficient ?? -1;
   let best = { place: scene.attacker, harm: harm(scene.attacker) };
@@ -48,7 +49,8 @@ const worstPlace = (rule, scene, view) => {
     for (let i = -reach; i <= reach; i += 1)
       for (let j = -reach; j <= reach; j += 1) look(add(from, [i * step, j * step]));
   };
-  around(centre, unit / 3, 13);
-  for (let step = unit / 6; step > unit / 1000; step /= 2) around(best.place, step, 1);
+  const reach = Math.max(3, Math.round(13 * Math.min(1, 40 / scene.honest.length)));
+  around(centre, (4.5 * unit) / reach, reach);
+  for (let step = (2 * unit) / reach; step > unit / 1000; step /= 2) around(best.place, step, 1);
   return best.place;
 };

@@ -1,7 +1,8 @@
 // The rules, by the formulas of the library: (points, f) -> point.
 
-// How many parts of subsets are looked at before a search is given up.
+// A search among subsets is given up after so many parts of them, or for more points.
 const SUBSETS = 20_000;
+const SEARCHABLE = 64;
 
 const middle = (column) => {
   const half = column.length >> 1;
@@ -30,6 +31,7 @@ const multiKrum = (m) => (points, f) =>
 // The first subset, in lexicographic order, of n - f points with the least largest distance. What is wider than
 // the best so far is given up; the search starts from the best set of a point and its nearest.
 const leastDiameter = (points, f) => {
+  if (points.length > SEARCHABLE) return null;
   const distances = table(points);
   const size = points.length - f;
   const widthOf = (places) => Math.max(...places.map((a) => Math.max(...places.map((b) => distances[a][b]))));
