@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-VOID = {"br", "input", "link", "meta"}
+VOID = {"br", "input", "link", "meta", "wbr"}
 
 
 class Reading(HTMLParser):
@@ -41,8 +41,8 @@ class Reading(HTMLParser):
 
     @property
     def shape(self) -> list[tuple[str, list[str]]]:
-        """Return tags and the names of their attributes: what hostile text must not change."""
-        return [(tag, list(attributes)) for tag, attributes in self.tags]
+        """Return tags and the names of their attributes, which no text changes; a long one may break."""
+        return [(tag, list(attributes)) for tag, attributes in self.tags if tag != "wbr"]
 
     def all(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
         return [found for name, found in self.tags if name == tag and wanted.items() <= found.items()]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from varangian.audit.page import render
 from varangian.audit.page.curves import drawing
-from varangian.audit.page.heatmap import SHADES, coloured
+from varangian.audit.page.heatmap import coloured
 from varangian.audit.page.levels import Box
 from varangian.audit.page.numbers import told
 from varangian.audit.page.scales import Scale
@@ -229,16 +229,33 @@ def test_of_many_lines_those_that_reach_furthest_stand_out() -> None:
     assert any("worker 11: " in words for words in page.words)
 
 
-@pytest.mark.parametrize("better", ["high", "low"])
-def test_the_worst_number_has_the_deepest_shade(better: str) -> None:
-    series = whole()["series"]["attacks"] | {"better": better}
-    page = Reading(coloured(series))
-    flat = [
-        value for row, worst in zip(series["values"], series["worst"], strict=True) for value in [*row, worst]
-    ]
-    shades = {value: int(str(cell["class"])[6]) for value, cell in zip(flat, page.all("td"), strict=True)}
-    ends = {min(shades): 0, max(shades): SHADES - 1}
-    assert {value: shades[value] if better == "low" else SHADES - 1 - shades[value] for value in ends} == ends
+def shades(values: list[Any], unit: str, better: str) -> list[str]:
+    series = whole()["series"]["attacks"] | {"unit": unit, "better": better, "rows": ["one"]}
+    series |= {"columns": [f"attack {k}" for k in range(len(values))], "values": [values], "worst": [None]}
+    *cells, _ = Reading(coloured(series)).all("td")
+    return [str(cell["class"]) for cell in cells]
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "better", "told"),
+    [
+        ([0.0, 3.0, 6.0], "", "low", [0, 3, 6]),
+        ([0.0, 3.0, 6.0], "", "high", [6, 3, 0]),
+        ([2.0, 2.0], "", "high", [0, 0]),
+        ([1.0, "unbounded"], "", "low", [0, 6]),
+        ([0.0, 0.5, 1.0], "share", "high", [6, 3, 0]),
+        ([0.95, 0.94], "share", "high", [0, 0]),
+        ([0.0, 1e-9, 0.01, 1.0, 100.0, 1e40, "unbounded"], "kappa", "low", [0, 0, 0, 3, 6, 6, 6]),
+    ],
+)
+def test_the_worse_the_deeper_is_the_shade(
+    values: list[Any], unit: str, better: str, told: list[int]
+) -> None:
+    assert shades(values, unit, better) == [f"shade-{k}" for k in told]
+
+
+def test_what_was_not_measured_has_no_shade() -> None:
+    assert shades([None, 1.0], "kappa", "low") == ["unmeasured", "shade-3"]
 
 
 @settings(max_examples=40)
@@ -258,6 +275,17 @@ def test_a_scale_holds_its_numbers_between_its_ticks(values: list[float], decade
     assert places == sorted(places)
     assert places[0] >= 0
     assert places[-1] <= 100
+
+
+def test_between_whole_numbers_stands_no_tick() -> None:
+    assert Scale.over([0.0, 3.0], 0.0, 1.0).ticks() == [0.0, 1.0, 2.0, 3.0]
+    assert 0.5 in Scale.over([0.0, 2.5], 0.0, 1.0).ticks()
+
+
+def test_words_at_the_edge_turn_inwards() -> None:
+    series = curves(([0.0, 3.0], [1.0, 2.0]), marks=[{"axis": "x", "at": 3.0, "label": "declared f"}])
+    (note,) = (tag for tag in Reading(drawing(series, "it")).all("text") if "note" in str(tag["class"]))
+    assert note["class"] == "note end"
 
 
 def test_words_that_meet_are_known_to_meet() -> None:

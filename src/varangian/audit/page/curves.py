@@ -37,15 +37,11 @@ Points = list[tuple[float, float]]
 def drawing(series: Mapping[str, Any], name: str) -> Markup:
     """Return the curves of a report's series, with a title and a description for who cannot see them."""
     lines = series["lines"]
-    share = is_share(series["y"]["unit"])
     across = [float(x) for line in lines for x in line["x"]] + _levels(series, "x")
     up = [h for line in lines for y in line["y"] if (h := height(y)) is not None] + _levels(series, "y")
     x = Scale.over(across, LEFT, RIGHT)
-    y = (
-        Scale(0.0, 1.0, BOTTOM, TOP)
-        if share
-        else Scale.over(up, BOTTOM, TOP, decades=1.0 if series["y"]["unit"] == "kappa" else 2.0)
-    )
+    unit = series["y"]["unit"]
+    y = Scale.over([0.0, 1.0] if is_share(unit) else up, BOTTOM, TOP, 1.0 if unit == "kappa" else 2.0)
     parts = [_grid(x, y, series), levels(series["marks"], x, y, _inked(series, x, y)), _lines(series, x, y)]
     return tag(
         "svg",
@@ -60,15 +56,19 @@ def drawing(series: Mapping[str, Any], name: str) -> Markup:
 
 
 def legend(series: Mapping[str, Any]) -> Markup | None:
-    """Return the names of the lines, each beside a piece of it; none for one line alone."""
-    lines = series["lines"]
-    if len(lines) < 2:
-        return None
-    styles = _styles(series)
+    """Return what each line and sign is; None where there is nothing to tell apart."""
+    lines, styles = series["lines"], _styles(series)
     entries = [tag("li", _sample(style), lines[place]["name"]) for place, style in sorted(styles.items())]
     if len(styles) < len(lines):
         entries.append(tag("li", _sample(None), f"the other {len(lines) - len(styles)}"))
-    return tag("ul", entries, class_="legend")
+    if any(height(y) == math.inf for line in lines for y in line["y"]):
+        arrow = tag("svg", _arrow(16, 8), viewBox="0 0 32 16", aria_hidden="true")
+        entries.append(tag("li", arrow, "without bound"))
+    return tag("ul", entries, class_="legend") if len(entries) > 1 else None
+
+
+def _arrow(x: float, y: float) -> Markup:
+    return tag("path", d="M-5 4L0 -5L5 4z", transform=f"translate({x} {y})", class_="unbounded")
 
 
 def _styles(series: Mapping[str, Any]) -> dict[int, int]:
@@ -144,7 +144,7 @@ def _line(line: Mapping[str, Any], style: int | None, x: Scale, y: Scale) -> Ite
         every = max(1, len(places) // MARKS)
         for rank, ((at, value), (a, b)) in enumerate(zip(piece, places, strict=True)):
             if math.isinf(value):
-                yield tag("path", d="M-5 4L0 -5L5 4z", transform=f"translate({a} {b})", class_="unbounded")
+                yield _arrow(a, b)
             elif style is not None and rank % every == style % every:
                 yield _mark(style, a, b, tag("title", f"{line['name']}: {told(at)}, {told(value)}"))
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from varangian.audit.page.markup import Markup, tag
-from varangian.audit.page.numbers import Told, height, is_share, number, told
+from varangian.audit.page.markup import Markup, breakable, tag
+from varangian.audit.page.numbers import Told, height, number, told
 
-DECADES = 2.0
-"""Positive numbers that span more powers of ten than this are shaded by their logarithm."""
+ABSOLUTE = {"share": (0.0, 1.0), "accuracy": (0.0, 1.0), "kappa": (0.01, 100.0)}
+"""Units whose shades mean the same in every report; a coefficient is shaded by its powers of ten."""
 
 SHADES = 7
 """From the best number to the worst; what has no bound is the worst, too."""
@@ -23,8 +23,8 @@ def coloured(series: Mapping[str, Any]) -> Markup:
     head = tag(
         "tr",
         tag("th", series["rows_label"], scope="col", class_="corner"),
-        [tag("th", tag("span", name), scope="col") for name in series["columns"]],
-        tag("th", tag("span", "worst"), scope="col", class_="worst"),
+        [tag("th", breakable(name), scope="col") for name in series["columns"]],
+        tag("th", "worst", scope="col", class_="worst"),
     )
     rows = [
         tag(
@@ -40,7 +40,7 @@ def coloured(series: Mapping[str, Any]) -> Markup:
 
 def scale(series: Mapping[str, Any]) -> Markup:
     """Return the shades in a row, between the numbers that they stand for."""
-    low, high, _ = _range(series)
+    low, high = _range(series)
     best, worst = (high, low) if series["better"] == "high" else (low, high)
     shades = tag(
         "span", [tag("span", class_=f"shade-{k}") for k in range(SHADES)], class_="shades", aria_hidden="true"
@@ -54,19 +54,19 @@ def _cell(value: Told, unit: str, shade: int | None, extra: str = "") -> Markup:
     return tag("td", number(value, unit), class_=f"{kind} {extra}".rstrip())
 
 
-def _range(series: Mapping[str, Any]) -> tuple[float, float, bool]:
-    """Return the ends of the shades, and whether they go by decades: where numbers span many."""
+def _range(series: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the numbers at the ends of the shades."""
+    if series["unit"] in ABSOLUTE:
+        return ABSOLUTE[series["unit"]]
     heights = [h for row in series["values"] for value in row if (h := height(value)) is not None]
     finite = [h for h in heights if math.isfinite(h)] or [0.0]
-    low, high = min(finite), max(finite)
-    if is_share(series["unit"]) and low >= 0 and high <= 1:
-        return 0.0, 1.0, False
-    return low, high, low > 0 and math.log10(high) - math.log10(low) > DECADES
+    return min(finite), max(finite)
 
 
 def _shades(series: Mapping[str, Any]) -> Callable[[Told], int | None]:
     """Return what gives each number its shade."""
-    low, high, decades = _range(series)
+    low, high = _range(series)
+    bend: Callable[[float], float] = math.log if series["unit"] == "kappa" else float
 
     def shade(value: Told) -> int | None:
         at = height(value)
@@ -74,11 +74,7 @@ def _shades(series: Mapping[str, Any]) -> Callable[[Told], int | None]:
             return None if at is None else SHADES - 1
         if low == high:
             return 0
-        share = (
-            (math.log(at) - math.log(low)) / (math.log(high) - math.log(low))
-            if decades
-            else (at - low) / (high - low)
-        )
+        share = (bend(min(max(at, low), high)) - bend(low)) / (bend(high) - bend(low))
         return round((SHADES - 1) * (1 - share if series["better"] == "high" else share))
 
     return shade

@@ -60,6 +60,7 @@ def levels(
         def crowd(spot: Spot, words: str = words) -> float:
             box = Box.of(words, *spot)
             beyond = box.top < y.end - LINE / 2 or box.bottom > y.start
+            beyond |= box.left < x.start - LINE or box.right > x.end + LINE
             others = sum(box.meets(other) for other in taken)
             return sum(box.holds(*place) for place in inked) + 1000 * (beyond + others)
 

@@ -10,7 +10,8 @@ from typing import Any
 LONGEST = 5000
 """No text of a report is longer on the page."""
 
-VOID = {"br", "input", "link", "meta"}
+VOID = {"br", "input", "link", "meta", "wbr"}
+PIECE = re.compile(r".{1,16}?(?:(?<=[:+])|(?<=[a-z]-)|$)|.{16}", re.DOTALL)
 HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
@@ -49,6 +50,16 @@ def join(children: Any) -> Markup:
     if isinstance(children, Iterable) and not isinstance(children, str):
         return Markup("".join(join(child) for child in children))
     return Markup(escape(visible(str(children))))
+
+
+def breakable(name: str) -> list[str | Markup]:
+    """Return a name that may break between its parts, and anywhere if it is all one part.
+
+    >>> breakable("min-max:along=unit")
+    ['min-', '<wbr>', 'max:', '<wbr>', 'along=unit']
+    """
+    pieces: list[str] = PIECE.findall(name)
+    return [part for piece in pieces for part in (tag("wbr"), piece)][1:]
 
 
 def visible(text: str) -> str:

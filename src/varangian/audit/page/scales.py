@@ -19,12 +19,14 @@ class Scale:
     start: float
     end: float
     logarithmic: bool = False
+    finest: float = 0.0
 
     @classmethod
     def over(cls, values: Iterable[float], start: float, end: float, decades: float = math.inf) -> Scale:
         """Return a scale over the finite numbers among these, and zero, rounded to its ticks.
 
-        Positive numbers that span more than so many powers of ten are drawn by their logarithm.
+        Positive numbers that span more than so many powers of ten are drawn by their logarithm. Between whole
+        numbers stands no tick.
         """
         finite = [min(max(value, -HUGE), HUGE) for value in values if math.isfinite(value)] or [0.0, 1.0]
         low, high = min(finite), max(finite)
@@ -35,8 +37,10 @@ class Scale:
         low, high = min(low, 0.0), max(high, 0.0)
         if low == high:
             high = 1.0
-        step = _step(high - low)
-        return cls(step * math.floor(low / step + 1e-9), step * math.ceil(high / step - 1e-9), start, end)
+        finest = 1.0 if all(value == round(value) for value in finite) else 0.0
+        step = _step(high - low, finest)
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        return cls(step * first, step * last, start, end, finest=finest)
 
     def place(self, value: float) -> float:
         """Return where a number stands; one beyond the scale stands at its end.
@@ -60,12 +64,13 @@ class Scale:
         if self.logarithmic:
             first, last = round(math.log10(self.low)), round(math.log10(self.high))
             return [10.0**power for power in range(first, last + 1, 1 + (last - first) // 6)]
-        step = _step(self.high - self.low)
+        step = _step(self.high - self.low, self.finest)
         first = math.ceil(self.low / step - 1e-9)
         return [float(f"{step * k:.12g}") for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
-def _step(stretch: float) -> float:
+def _step(stretch: float, finest: float) -> float:
     """Return 1, 2 or 5 times a power of ten, of which about five make the stretch."""
     power = 10.0 ** math.floor(math.log10(stretch / 4))
-    return next(step for step in (power, 2 * power, 5 * power, 10 * power) if stretch / step <= 6)
+    steps = (power, 2 * power, 5 * power, 10 * power)
+    return max(finest, next(step for step in steps if stretch / step <= 6))
