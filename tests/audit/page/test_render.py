@@ -262,9 +262,12 @@ def test_what_was_not_measured_has_no_shade() -> None:
 @given(
     st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=8),
     st.sampled_from([1.0, 2.0, math.inf]),
+    st.booleans(),
 )
-def test_a_scale_holds_its_numbers_between_its_ticks(values: list[float], decades: float) -> None:
-    scale = Scale.over(values, 0.0, 100.0, decades)
+def test_a_scale_holds_its_numbers_between_its_ticks(
+    values: list[float], decades: float, counts: bool
+) -> None:
+    scale = Scale.over(values, 0.0, 100.0, decades=decades, counts=counts)
     ticks = scale.ticks()
     assert 2 <= len(ticks) <= 12
     assert ticks == sorted(set(ticks))
@@ -278,8 +281,9 @@ def test_a_scale_holds_its_numbers_between_its_ticks(values: list[float], decade
 
 
 def test_between_whole_numbers_stands_no_tick() -> None:
-    assert Scale.over([0.0, 3.0], 0.0, 1.0).ticks() == [0.0, 1.0, 2.0, 3.0]
-    assert 0.5 in Scale.over([0.0, 2.5], 0.0, 1.0).ticks()
+    assert Scale.over([0.0, 3.0], 0.0, 1.0, counts=True).ticks() == [0.0, 1.0, 2.0, 3.0]
+    assert 0.5 in Scale.over([0.0, 2.5], 0.0, 1.0, counts=True).ticks()
+    assert 0.5 in Scale.over([0.0, 3.0], 0.0, 1.0).ticks()
 
 
 def test_words_at_the_edge_turn_inwards() -> None:

@@ -39,9 +39,9 @@ def drawing(series: Mapping[str, Any], name: str) -> Markup:
     lines = series["lines"]
     across = [float(x) for line in lines for x in line["x"]] + _levels(series, "x")
     up = [h for line in lines for y in line["y"] if (h := height(y)) is not None] + _levels(series, "y")
-    x = Scale.over(across, LEFT, RIGHT)
+    x = Scale.over(across, LEFT, RIGHT, counts=True)
     unit = series["y"]["unit"]
-    y = Scale.over([0.0, 1.0] if is_share(unit) else up, BOTTOM, TOP, 1.0 if unit == "kappa" else 2.0)
+    y = Scale.over([0.0, 1.0] if is_share(unit) else up, BOTTOM, TOP, decades=1.0 if unit == "kappa" else 2.0)
     parts = [_grid(x, y, series), levels(series["marks"], x, y, _inked(series, x, y)), _lines(series, x, y)]
     return tag(
         "svg",

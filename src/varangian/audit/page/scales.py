@@ -22,11 +22,19 @@ class Scale:
     finest: float = 0.0
 
     @classmethod
-    def over(cls, values: Iterable[float], start: float, end: float, decades: float = math.inf) -> Scale:
+    def over(
+        cls,
+        values: Iterable[float],
+        start: float,
+        end: float,
+        *,
+        decades: float = math.inf,
+        counts: bool = False,
+    ) -> Scale:
         """Return a scale over the finite numbers among these, and zero, rounded to its ticks.
 
-        Positive numbers that span more than so many powers of ten are drawn by their logarithm. Between whole
-        numbers stands no tick.
+        Positive numbers that span more than so many powers of ten are drawn by their logarithm. Between
+        ``counts``, if they are whole, stands no tick.
         """
         finite = [min(max(value, -HUGE), HUGE) for value in values if math.isfinite(value)] or [0.0, 1.0]
         low, high = min(finite), max(finite)
@@ -37,7 +45,7 @@ class Scale:
         low, high = min(low, 0.0), max(high, 0.0)
         if low == high:
             high = 1.0
-        finest = 1.0 if all(value == round(value) for value in finite) else 0.0
+        finest = 1.0 if counts and all(value == round(value) for value in finite) else 0.0
         step = _step(high - low, finest)
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
         return cls(step * first, step * last, start, end, finest=finest)

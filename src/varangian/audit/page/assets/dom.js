@@ -17,7 +17,8 @@ const told = (value) => {
   if (!Number.isFinite(value)) return "infinite";
   if (Number.isInteger(value)) return String(value);
   const size = Math.abs(value);
-  if (size && (size < 1e-3 || size >= 1e5)) return value.toExponential(1).replace("e+", "e");
+  if (size < 1e-9) return "0";
+  if (size < 1e-3 || size >= 1e5) return value.toExponential(1).replace("e+", "e");
   return size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : value.toFixed(2);
 };
 const show = (data, value) => {
