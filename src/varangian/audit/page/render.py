@@ -14,7 +14,7 @@ from varangian.audit.page import sections
 from varangian.audit.page.markup import Markup, tag
 from varangian.audit.page.playground import playground
 
-STYLES = ("base.css", "parts.css", "figures.css", "playground.css", "paper.css")
+STYLES = ("base.css", "parts.css", "figures.css", "heatmap.css", "playground.css", "paper.css")
 SCRIPTS = (
     "geometry.js",
     "rules.js",

@@ -22,7 +22,6 @@ def verdict(report: Part) -> Markup:
     status, subject = report["verdict"]["status"], report["subject"]
     return tag(
         "section",
-        badge(status),
         tag("h1", VERDICTS.get(status, status)),
         tag("p", report["verdict"]["summary"], class_="lead"),
         tag(
