@@ -12,6 +12,9 @@ from audit.page.example import bare, whole
 
 from varangian.audit.page import render
 
+PATIENCE = 180_000
+"""Milliseconds: a busy machine is no bug."""
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 QUIET = [
     "--disable-gpu",
@@ -29,7 +32,7 @@ def browser() -> Iterator[Any]:
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     assert path, "There is no Chromium on the path; on Debian, apt-get install chromium."
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=QUIET)
+        chromium = playwright.chromium.launch(executable_path=path, args=QUIET, timeout=PATIENCE)
         yield chromium
         chromium.close()
 
@@ -44,7 +47,7 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     def visit(report: dict[str, Any] | None = None, **context: Any) -> Any:
         address = tmp_path / f"report-{len(visits)}.html"
         address.write_text(render(report or whole()), "utf-8")
-        visits.append(opened(browser, address.as_uri(), **context))
+        visits.append(opened(browser, address.as_uri(), PATIENCE, **context))
         return visits[-1]
 
     yield visit

@@ -61,8 +61,10 @@ class Opened:
             self.part(name).press("Tab")
 
 
-def opened(browser: Browser, address: str, **context: Any) -> Opened:
+def opened(browser: Browser, address: str, patience: int, **context: Any) -> Opened:
+    """Open a page, and wait so many milliseconds for whatever it is asked to do."""
     page = browser.new_context(offline=True, **(context or DESKTOP)).new_page()
+    page.set_default_timeout(patience)
     here = Opened(page)
     page.on("request", lambda request: here.requests.append(request.url))
     page.on("pageerror", lambda error: here.complaints.append(str(error)))
