@@ -19,11 +19,12 @@ PEERS := nvflare openfl
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test eager slow histories real-data wide netns flower flower-slow flower-made clean
+.PHONY: help demo test page eager slow histories real-data wide netns flower flower-slow flower-made clean
 
 help:
 	@echo "make demo       train with liars among the workers, with and without a robust rule; draws demo.png"
 	@echo "make test       the gate: format, lint, types, import contract, tests, doctests, README"
+	@echo "make page       the audit's page in Chromium, which has to be there; the gate, too, where it is"
 	@echo "make eager      the tests, as on a machine where no kernel can be compiled"
 	@echo "make slow       the tests that take longer"
 	@echo "make histories  a million seeded histories of the protocols, on two processes"
@@ -41,6 +42,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@./scripts/gate
+
+page: $(STAMP)
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+	    echo "There is no Chromium on the path; on Debian: apt-get install chromium"; exit 1; }
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet -m browser tests/audit/page
 
 eager: $(STAMP)
 	VARANGIAN_JIT=0 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --quiet

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
+from varangian.audit.page import render
 from varangian.audit.report import Report
 from varangian.audit.series import as_csv
 from varangian.errors import DataError
 
 REPORT = "report.json"
-PAGE = "varangian.audit.page"
 
 
 def files_of(report: Report) -> dict[str, bytes]:
     """Return every file of a report by name: the report, its page, the worst attack, the figures' numbers."""
     made = {REPORT: report.to_json().encode(), **report.attachments}
-    if find_spec(PAGE) is not None:
-        made["report.html"] = importlib.import_module(PAGE).render(json.loads(made[REPORT])).encode()
+    made["report.html"] = render(json.loads(made[REPORT])).encode()
     for name, series in report.series.items():
         made[f"{name}.csv"] = as_csv(series).encode()
     return made

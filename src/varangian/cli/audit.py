@@ -62,9 +62,9 @@ Examples:
   varangian audit --rounds recorded --rule arc+mean --f 1 --weights 5,3,1,1
   varangian audit --rule nnm+trmean --n 20 --f 4
   varangian audit replay audit/worst-attack.npz
-  varangian audit key auditor
-  varangian audit certify audit/report.json --key auditor.key
-  varangian audit verify audit/certificate.json --key auditor.pub
+  varangian audit key examiner
+  varangian audit certify audit --key examiner.key --issuer "Jane Doe, Examiners Ltd"
+  varangian audit verify audit --key examiner.pub
 
 \b
 Exit codes: 0 done, 1 a condition made it fail, 2 refused, 130 interrupted; then nothing is written.
