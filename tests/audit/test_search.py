@@ -143,7 +143,7 @@ def brute_force(rule: Stage, honest: Tensor, b: int) -> float:
 
 @pytest.mark.parametrize(("n", "b", "d"), [(5, 1, 1), (5, 1, 2), (7, 2, 1), (9, 2, 2)])
 def test_the_search_finds_the_worst_that_brute_force_finds(n: int, b: int, d: int) -> None:
-    """Of one liar 95 % for every rule; of two who are apart, one rule may fall short of that, of 90 % none."""
+    """One liar: 95 % for every rule. Two: one rule may fall short of that, none of 90 %."""
     shares = {}
     for place, make in enumerate(SMALL):
         rule = make(b)
