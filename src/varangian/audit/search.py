@@ -243,14 +243,13 @@ def _pairs(ground: Ground, starts: Sequence[Found], effort: Effort) -> list[Foun
     """Return the best of liars who are split between two of the places found, near or far, or honest."""
     generator = ground.stream.at("pairs").generator()
     lone = torch.cat([one.forged for one in starts if len(one.forged) == 1])
-    sizes = 2.0 ** (4.5 * torch.rand(effort.pairs, 2, 1, generator=generator, dtype=torch.float64) - 2)
-    sizes *= torch.where(torch.rand(sizes.shape, generator=generator) < 0.3, -1.0, 1.0)
+    sizes = 2.0 ** torch.randint(-2, 3, (effort.pairs, 2, 1), generator=generator).double()
     spots = torch.cat([lone, ground.rows])
     chosen = spots[torch.randint(len(spots), (effort.pairs, 2), generator=generator)]
     stretched = torch.rand(effort.pairs, 2, 1, generator=generator) < 0.5
     forged = torch.where(stretched, ground.centre + sizes * (chosen - ground.centre), chosen)
     reached = ground.ratios(forged)
-    best = reached.argsort(descending=True)[:5].tolist()
+    best = reached.argsort(descending=True)[:2].tolist()
     return [Found(ground, forged[i], float(reached[i]), "two places at once") for i in best]
 
 
