@@ -1,4 +1,4 @@
-"""Everything that README.md shows is run.
+"""Everything that README.md and the pages of docs/ show is run.
 
 Python blocks are executed, each in a namespace of its own (as doctests where they show a prompt); of
 console blocks, every `varangian` command must exit with 0. A block whose info string carries `no-run` is
@@ -22,7 +22,8 @@ import pytest
 
 from varangian.specification import from_strings
 
-README = Path(__file__).parent.parent / "README.md"
+HOME = Path(__file__).parent.parent
+PAGES = [HOME / "README.md", *sorted((HOME / "docs").glob("*.md"))]
 FENCE = re.compile(r"^(?P<fence>```+)(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=fence)[ \t]*$", re.M | re.S)
 PYTHON = {"python", "py", "pycon"}
 CONSOLE = {"console", "bash", "sh", "shell"}
@@ -32,11 +33,16 @@ SECONDS = 300
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: the words of its info string, its text, and the line it starts on."""
+    """A fenced block: the words of its info string, its text, and the page and line it starts on."""
 
     info: tuple[str, ...]
     text: str
     line: int
+    page: str = "page"
+
+    @property
+    def place(self) -> str:
+        return f"{self.page}:{self.line}"
 
     @property
     def language(self) -> str:
@@ -55,36 +61,34 @@ class Block:
         return [line for line in stripped if line]
 
 
-def blocks_of(text: str) -> list[Block]:
+def blocks_of(text: str, page: str = "page") -> list[Block]:
     """Return the fenced blocks of a page of Markdown."""
     return [
         Block(
             tuple(re.split(r"[\s,{}]+", found["info"].strip())),
             found["body"],
             text.count("\n", 0, found.start()) + 1,
+            page,
         )
         for found in FENCE.finditer(text)
     ]
 
 
-BLOCKS = blocks_of(README.read_text(encoding="utf-8")) if README.exists() else []
+BLOCKS = [block for page in PAGES for block in blocks_of(page.read_text(encoding="utf-8"), page.name)]
 
 
 def shown(languages: set[str]) -> list[object]:
     """Return the blocks to run in these languages, as named parameters."""
     return [
-        pytest.param(block, id=f"line-{block.line}")
-        for block in BLOCKS
-        if block.language in languages and block.runs
+        pytest.param(block, id=block.place) for block in BLOCKS if block.language in languages and block.runs
     ]
 
 
 def run_python(block: Block) -> None:
     """Execute a block; where it shows a prompt, its output must be the one shown."""
-    name = f"README.md:{block.line}"
     if re.search(r"^>>> ", block.text, re.M):
         example = doctest.DocTestParser().get_doctest(
-            block.text, {"__name__": "__main__"}, name, str(README), block.line
+            block.text, {"__name__": "__main__"}, block.place, block.page, block.line
         )
         runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
         report: list[str] = []
@@ -94,7 +98,7 @@ def run_python(block: Block) -> None:
     code = "\n" * block.line + block.text
     module = ModuleType("readme")
     sys.modules[module.__name__] = module  # so that a class defined in a block can be pickled
-    exec(compile(code, str(README), "exec"), vars(module))
+    exec(compile(code, block.page, "exec"), vars(module))
 
 
 def run_command(command: str, folder: Path) -> None:
@@ -115,14 +119,14 @@ def run_command(command: str, folder: Path) -> None:
     assert done.returncode == 0, f"$ {command}\n{done.stdout}"
 
 
-def test_readme_shows_python_and_commands() -> None:
-    assert shown(PYTHON), "README.md shows no Python that is run."
-    assert shown(CONSOLE), "README.md shows no command."
+def test_pages_show_python_and_commands() -> None:
+    assert shown(PYTHON), "No page shows Python that is run."
+    assert shown(CONSOLE), "No page shows a command."
 
 
 def test_nearly_every_block_runs() -> None:
-    left_out = [block.line for block in BLOCKS if not block.runs]
-    assert len(left_out) <= 1, f"README.md leaves out the blocks of lines {left_out}."
+    left_out = [block.place for block in BLOCKS if not block.runs]
+    assert len(left_out) <= 1, f"Blocks are left out: {left_out}."
 
 
 @pytest.mark.parametrize("block", shown(PYTHON))
@@ -133,11 +137,11 @@ def test_python(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("block", shown(CONSOLE))
 def test_commands(block: Block, tmp_path: Path) -> None:
-    shutil.copytree(README.parent / "examples", tmp_path / "examples")
+    shutil.copytree(HOME / "examples", tmp_path / "examples")
     for command in block.commands():
         if NOT_OURS.match(command):
             continue
-        assert re.match(r"varangian\b", command), f"README.md:{block.line}: who runs {command!r}?"
+        assert re.match(r"varangian\b", command), f"{block.place}: who runs {command!r}?"
         run_command(command, tmp_path)
 
 
@@ -149,9 +153,11 @@ def test_toml_is_an_experiment() -> None:
 
 
 def test_table_of_rules_is_made_from_their_fields() -> None:
-    script = README.parent / "scripts" / "choose"
+    script = HOME / "scripts" / "choose"
     done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
-    assert done.stdout in README.read_text(encoding="utf-8"), "Run scripts/choose --write."
+    assert done.stdout in (HOME / "docs" / "rules.md").read_text(encoding="utf-8"), (
+        "Run scripts/choose --write."
+    )
 
 
 PAGE = """
@@ -202,14 +208,12 @@ def test_a_command_that_fails_fails(tmp_path: Path) -> None:
         run_command("echo no such thing; exit 3", tmp_path)
 
 
-def test_every_link_to_a_file_leads_there() -> None:
-    text = README.read_text(encoding="utf-8")
-    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
-    assert targets, "README.md links to no file."
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=README.parent, capture_output=True, text=True, check=False
-    )
-    for target in targets:
-        assert (README.parent / target).is_file(), f"README.md links to {target}, which is not there."
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_there(page: Path) -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=HOME, capture_output=True, text=True, check=False)
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8")):
+        file = (page.parent / target).resolve()
+        assert file.is_file(), f"{page.name} links to {target}, which is not there."
         if tracked.returncode == 0:
-            assert target in tracked.stdout.splitlines(), f"{target} is linked to, and not kept."
+            kept = tracked.stdout.splitlines()
+            assert str(file.relative_to(HOME)) in kept, f"{target} is linked to, and not kept."
