@@ -11,6 +11,8 @@ import pytest
 from audit.recorded import honest, save
 from cli.running import Run, process
 
+from varangian.errors import ParameterError
+
 
 def test_a_rule_alone_is_audited_and_replayed(elsewhere: Path, run: Run) -> None:
     done = run("audit", "--rule", "krum", "--n", "7", "--f", "1", "--fail-if", "coefficient > 1000")
@@ -54,6 +56,7 @@ REFUSED = [
     (["--rounds", "empty", "--weights", "1,a"], "write numbers with commas"),
     (["--byzantine", "20"], "at least one worker must be honest"),
     (["--bizantine", "2"], "There is no flag"),
+    (["--n", "9", "--parts"], "only an experiment trains a model"),
     (["replay", "file"], "no .npy, .npz or .safetensors file"),
 ]
 
@@ -86,6 +89,19 @@ def test_ctrl_c_leaves_nothing_behind(elsewhere: Path, run: Run, monkeypatch: py
     done = run("audit", "--rule", "krum", "--n", "7")
     assert (done.code, done.out, done.err.strip()) == (130, "", "interrupted")
     assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize(("flags", "parts"), [([], None), (["--parts"], True), (["--no-parts"], False)])
+def test_a_flag_decides_whether_neurons_crash(
+    flags: list[str], parts: bool | None, elsewhere: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*given: Any, **options: Any) -> None:
+        assert options["parts"] is parts
+        raise ParameterError("as asked")
+
+    monkeypatch.setattr(import_module("varangian.cli.audit"), "audit", asked)
+    done = run("audit", *flags)
+    assert (done.code, done.err.strip()) == (2, "error: as asked")
 
 
 def test_help_tells_what_can_be_audited() -> None:

@@ -29,10 +29,21 @@ NUMBERS = {
     "cost_seconds": "seconds of one aggregation",
     "largest_share": "the largest weight of a party",
     "differing_clients": "clients that stand out",
+    "crashes_borne": "crashed neurons that every hidden layer was seen to bear",
+    "crashes_proven": "crashed neurons that every hidden layer is proven to bear",
 }
 """What a condition may name."""
 
-TRAINED = ("worst_accuracy", "calm_accuracy", "accuracy_loss", "breakdown", "cost_accuracy", "epsilon")
+TRAINED = (
+    "worst_accuracy",
+    "calm_accuracy",
+    "accuracy_loss",
+    "breakdown",
+    "cost_accuracy",
+    "epsilon",
+    "crashes_borne",
+    "crashes_proven",
+)
 """What only an experiment tells."""
 MEASURED = ("heterogeneity", "heterogeneity_limit", "condition_share", "differing_clients", "largest_share")
 """What a rule alone does not tell."""

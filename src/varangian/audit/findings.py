@@ -11,6 +11,7 @@ import torch
 from varangian.audit import breakdown, coefficient, costs, evidence
 from varangian.audit.examination import Examined, Job, Outline
 from varangian.audit.heterogeneity import estimate, heterogeneity
+from varangian.audit.parts import Chapter
 from varangian.audit.recording.rounds import Round
 from varangian.audit.report import Client, Finding, Plane
 from varangian.audit.search import Found
@@ -24,7 +25,7 @@ from varangian.specification.spell import spell_rule
 class Measurements:
     """All that an audit measured; ``exact`` is the worst coefficient on the vectors themselves.
 
-    ``alike`` are rounds from which to tell how alike the honest are.
+    ``alike`` are rounds from which to tell how alike the honest are; ``inside`` is the look into the model.
     """
 
     job: Job
@@ -37,6 +38,7 @@ class Measurements:
     trained: Trained | None = None
     allowed: float = 0.1
     alike: Sequence[Outline] = ()
+    inside: Chapter | None = None
 
     @property
     def worst(self) -> Examined:
@@ -119,6 +121,10 @@ def tell(made: Measurements) -> Told:
     numbers["condition_share"] = found[-1].value
     found.append(costs.privacy(made.spec, rule, made.d))
     numbers["epsilon"] = found[-1].value
+    if made.inside is not None:
+        found += made.inside.findings
+        series |= made.inside.series
+        numbers |= made.inside.numbers
     if clients:
         found.append(evidence.evidence(clients))
         numbers["differing_clients"] = found[-1].value

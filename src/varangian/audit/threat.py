@@ -12,14 +12,20 @@ NOT_COVERED = (
     "attacks that were not tried: a search finds what it finds, and only the proven coefficient is a bound",
 )
 
+NO_FAULTS = "neurons that crash or lie, and weights that lose bits"
+SOME_FAULTS = (
+    "neurons that crash in several layers at once, or lie; weights that lose bits; and liars beside them"
+)
+
 
 def threat_model(
-    subject: Subject, attacks: int, *, privacy: bool = False, trusts: bool = False
+    subject: Subject, attacks: int, *, privacy: bool = False, trusts: bool = False, crashes: bool = False
 ) -> ThreatModel:
-    """Return the card that stands before every number."""
+    """Return the card that stands before every number; ``crashes`` of neurons may have been measured."""
     n, b, kind = subject.n, subject.b, subject.kind
     lie = "1 of them lies" if b == 1 else f"{b} of them lie, together"
     covered = [line for line in NOT_COVERED if not (privacy and line.startswith("what the server"))]
+    covered.append(SOME_FAULTS if crashes else NO_FAULTS)
     if kind != "experiment":
         covered.append("accuracy: without the training job, only errors of the aggregate can be told")
     if kind == "rule":

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from torch import Tensor
+
 from varangian.aggregators import Average, GeometricMedian, Krum, Median
 from varangian.attacks import (
     ALittleIsEnough,
@@ -55,7 +57,8 @@ Watch = Callable[[int, int], None]
 class Trained:
     """What came of all runs: calm ones, the rule and others under each attack, and by the number of liars.
 
-    Accuracies are of the last evaluation, 0..1, and 0 for what diverged.
+    Accuracies are of the last evaluation, 0..1, and 0 for what diverged; ``parameters`` are the final ones of
+    the calm run.
     """
 
     averaged: float
@@ -66,6 +69,7 @@ class Trained:
     averaged_by_liars: Mapping[int, float]
     worst: Experiment
     condition: float | None
+    parameters: Tensor
 
 
 def trained(spec: Experiment, b: int, names: Callable[[Stage], str], watch: Watch | None = None) -> Trained:
@@ -113,6 +117,7 @@ def trained(spec: Experiment, b: int, names: Callable[[Stage], str], watch: Watc
         dict(sorted({0: averaged, **dict(zip(counts, means, strict=True))}.items())),
         worst,
         None if held is None else sum(held) / len(held),
+        results[1].parameters,
     )
 
 

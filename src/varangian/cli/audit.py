@@ -85,6 +85,11 @@ Exit codes: 0 done, 1 a condition made it fail, 2 refused, 130 interrupted; then
     "--allowed", type=float, default=0.1, show_default=True, help="Accuracy that an attack may cost."
 )
 @click.option("--fail-if", "fail_if", multiple=True, metavar="CONDITION", help="Exit with 1 if it is true.")
+@click.option(
+    "--parts/--no-parts",
+    default=None,
+    help="Crash neurons of the trained model, too; if not said, where quick.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default="audit", show_default=True, help="Where to.")
 @click.option("--seed", type=int, metavar="N", help="The root of all randomness.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr; the findings are still printed.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -99,12 +100,13 @@ class Report:
     def borne(self, layer: int) -> tuple[int, int]:
         """Return how many crashes of a layer cost no more than ``lost`` accuracy: at worst, and on average.
 
-        Both are measured, at the numbers of crashes that the curves show; 0 where the fewest cost more.
+        Both are measured, at the numbers of crashes that the curves show: up to so many, none costs more; 0
+        where the fewest do.
         """
         points = [point for point in self.curves if point.layer == layer]
         least = self.accuracy - self.lost - 1e-9
-        worst = [point.count for point in points if point.worst_accuracy >= least]
-        mean = [point.count for point in points if point.accuracy.value >= least]
+        worst = [point.count for point in takewhile(lambda point: point.worst_accuracy >= least, points)]
+        mean = [point.count for point in takewhile(lambda point: point.accuracy.value >= least, points)]
         return max(worst, default=0), max(mean, default=0)
 
     def to_dict(self) -> dict[str, Any]:
