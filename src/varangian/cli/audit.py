@@ -32,14 +32,14 @@ class Audits(Commands):
     """A group whose words are what is to be audited, unless they are a command of its own."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Return the arguments, with ``run`` before them where no command is named."""
-        known = bool(args) and args[0] in self.commands
-        return super().parse_args(ctx, args if known else ["run", *args])
+        """Return the arguments, with ``run`` before them where no command is named; a bare word is one."""
+        named = bool(args) and args[0].replace("-", "").isalpha() and not args[0].startswith("-")
+        return super().parse_args(ctx, args if named else ["run", *args])
 
 
 @click.group("audit", cls=Audits, commands=CERTIFICATES)
 def audits() -> None:
-    """Tell what a training job, recorded rounds, or a rule alone survive."""
+    """Tell what a training job, recorded rounds or a rule survive."""
 
 
 @audits.command(
