@@ -21,6 +21,7 @@ from varangian.core.parameters import FlatParameters
 from varangian.core.randomness import Stream
 from varangian.data import Dataset
 from varangian.errors import ParameterError
+from varangian.neurons import examine
 
 STREAM = Stream(5)
 SPEC = vg.Experiment(workers=5, byzantine=1, rule=vg.TrimmedMean(f=1), attack=vg.SignFlip(), steps=5)
@@ -59,11 +60,20 @@ def test_what_is_planted_is_found() -> None:
     error = found.findings[1]
     assert error.value == pytest.approx(10 * 0.5 * math.tanh(2.0), rel=1e-4)
     assert error.limit == pytest.approx(10 * 0.5)
+    assert error.shown.endswith("proven at most 5")
     lines = {line.name: line for line in found.series["crashes_1"].lines}
     assert lines["proven"].x == (1.0, 2.0, 5.0, 10.0)
     for lower, upper in (("mean", "worst found"), ("worst found", "proven"), ("mean, from", "mean, to")):
         for below, above in zip(lines[lower].y, lines[upper].y, strict=True):
             assert below <= above + 1e-6, (lower, upper)
+
+
+def test_up_to_so_many_crashes_none_costs_more() -> None:
+    model, data = voting(20, 0.5), signs()
+    report = examine(model, data.test_inputs, data.test_labels, lost=0.1)
+    assert report.borne(1) == (10, 10)
+    hurt = [replace(point, worst_accuracy=0.5) if point.count == 5 else point for point in report.curves]
+    assert replace(report, curves=tuple(hurt)).borne(1) == (2, 10)
 
 
 def test_a_neuron_that_decides_alone_is_a_reservation() -> None:

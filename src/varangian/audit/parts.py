@@ -107,7 +107,7 @@ def _borne(report: Report, borne: list[int], weakest: int) -> Finding:
         if min(borne)
         else f"A single neuron of layer {weakest} decides too much: train with dropout, or with "
         "varangian.neurons.CrashVariance as a regulariser.",
-        reference=str(NEURONS_FAIL),
+        reference=NEURONS_FAIL.short,
         series=(ACCURACY,),
     )
 
@@ -124,12 +124,12 @@ def _error(report: Report, layer: int, borne: int) -> Finding:
         point.worst,
         "",
         f"{point.worst:.3g} at worst, {point.mean.value:.3g} ({point.mean.low:.3g} to {point.mean.high:.3g}) "
-        "on average",
+        f"on average, proven at most {point.bound:.3g}",
         f"How far an output is off, of all outputs on all inputs, with {crashes} crashed: the worst that was "
         "found, and the mean over random draws with its 95 % interval. It is held against the proven bound, "
-        f"forward error propagation, for {' and '.join(report.assumptions)}.",
+        f"forward error propagation, which assumes: {'; '.join(report.assumptions)}.",
         point.bound,
-        reference=str(NEURONS_FAIL),
+        reference=NEURONS_FAIL.short,
         series=tuple(f"crashes_{number}" for number in range(1, len(report.neurons) + 1)),
     )
 
