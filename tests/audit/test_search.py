@@ -11,11 +11,12 @@ from torch import Tensor
 import varangian as vg
 from varangian.audit.battery import NAMES, battery
 from varangian.audit.clouds import clouds
+from varangian.audit.effort import BRIEF, QUICK
 from varangian.audit.examination import Job, examine
 from varangian.audit.ground import Ground
 from varangian.audit.measured import measure
 from varangian.audit.recording import Round
-from varangian.audit.search import QUICK, Found, search
+from varangian.audit.search import Found, search
 from varangian.core.parties import weigh
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
@@ -141,21 +142,35 @@ def brute_force(rule: Stage, honest: Tensor, b: int) -> float:
     return best
 
 
-@pytest.mark.parametrize(("n", "b", "d"), [(5, 1, 1), (5, 1, 2), (7, 2, 1), (9, 2, 2)])
-def test_the_search_finds_the_worst_that_brute_force_finds(n: int, b: int, d: int) -> None:
-    """One liar: 95 % for every rule. Two: one rule may fall short of that, none of 90 %."""
-    shares = {}
+def shares(n: int, b: int, d: int, seed: int) -> dict[Stage, float]:
+    """Return what the search finds of what brute force finds, by rule; never above what is proven."""
+    made = {}
     for place, make in enumerate(SMALL):
         rule = make(b)
-        honest = torch.randn(n - b, d, generator=torch.Generator().manual_seed(place), dtype=torch.float64)
+        generator = torch.Generator().manual_seed(100 * seed + place)
+        honest = torch.randn(n - b, d, generator=generator, dtype=torch.float64)
         found = search(ground_of(rule, honest, b))
         exact = found.ground.exactly(found.forged)
-        shares[rule] = exact / brute_force(rule, honest, b)
+        made[rule] = exact / brute_force(rule, honest, b)
         kappa = rule.kappa(n)
         assert kappa is None or exact <= kappa * (1 + 1e-6)
-    short = [share for share in shares.values() if share < 0.95]
-    assert len(short) <= b - 1, shares
-    assert min(shares.values()) >= 0.9, shares
+    return made
+
+
+@pytest.mark.parametrize(("n", "b", "d"), [(5, 1, 1), (5, 1, 2), (7, 2, 1), (9, 2, 2)])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
+def test_the_search_finds_the_worst_that_brute_force_finds(n: int, b: int, d: int, seed: int) -> None:
+    found = shares(n, b, d, seed)
+    assert min(found.values()) >= 0.95, found
+
+
+def test_much_is_tried_for_more_vectors_if_they_are_short() -> None:
+    """Krum's worst sits in a corner that a brief look misses."""
+    job = Job(vg.Krum(f=2), 11, 2, False)
+    rounds = clouds(9, 2, Stream(1))
+    brief, whole = (max(one.worst.ratio for one in examine(rounds, job, effort)) for effort in (BRIEF, None))
+    assert whole > 1.1 * brief
+    assert whole <= job.rule.kappa(11)
 
 
 def test_the_search_is_never_better_than_a_fixed_attack() -> None:

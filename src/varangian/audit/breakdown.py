@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from varangian.aggregators import Krum, Median, TrimmedMean
+from varangian.audit.effort import QUICK
 from varangian.audit.examination import Examined, Job
 from varangian.audit.measured import Measured, measure
 from varangian.audit.recording.rounds import Round
 from varangian.audit.report import Finding
-from varangian.audit.search import QUICK, search
+from varangian.audit.search import search
 from varangian.audit.series import Axis, Curves, Line, Mark
 from varangian.audit.training import largest_declared
 from varangian.core.guard import declare

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.audit.effort import QUICK, Effort
 from varangian.audit.ground import Ground
 from varangian.audit.measured import Measured, measure
 from varangian.audit.recording.rounds import Round
-from varangian.audit.search import QUICK, Effort, Found, fixed, search
+from varangian.audit.search import Found, fixed, search
 from varangian.audit.sets import honest_sets
 from varangian.core.parties import Parties
 from varangian.core.points import Pivot

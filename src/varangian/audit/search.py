@@ -8,63 +8,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from varangian.audit.battery import battery
+from varangian.audit.effort import Effort, effort_for
 from varangian.audit.ground import Ground
-from varangian.core.stages import CoordinateRule, IterativeRule
 
 OCTAVES = (-4.0, 7.0)
 """Of the furthest honest vector's distance: how far along a line a forgery is tried."""
 FAR, MANY = 1e3, 10.0
 """A factor as far as nobody honest is. If twice that moves the output twice as far again, and by many honest
 standard deviations, there is no bound."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How hard to look.
-
-    Axes of attack, factors on a line, rounds of refinement of how many lines, what is thrown at random,
-    pairs of places among which liars are split, and how many families wander for how many generations of how
-    many children.
-    """
-
-    axes: int = 8
-    factors: int = 9
-    rounds: int = 3
-    best: int = 4
-    scattered: int = 96
-    pairs: int = 2000
-    families: int = 8
-    children: int = 30
-    generations: int = 80
-    patience: int = 20
-
-
+MIXTURES = 400
+"""Mixtures of two honest vectors beside which, or among which, liars are split: ties are decided there."""
+ALIKE = 1e-3
+"""What two ratios differ by, relatively, at least, if they are of two families."""
 WORTH = 2e-3
 """What a generation must bring, relatively, not to be idle; ``patience`` many idle ones end the wandering."""
-FEW = 8
-"""Honest vectors up to which much is tried: tables are small, and the worst sits in sharp corners."""
-BRIEF = Effort(
-    axes=6,
-    factors=5,
-    rounds=2,
-    best=2,
-    scattered=8,
-    pairs=0,
-    families=2,
-    children=6,
-    generations=3,
-)
-"""What is worth its time where there are more: less than twenty aggregations of a long vector."""
 ONWARDS = ", and on from there"
-QUICK = Effort(axes=6, factors=6, rounds=1, best=2, scattered=8, pairs=0, generations=0)
-"""Enough to tell which honest set is worth a thorough look."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +106,7 @@ def search(ground: Ground, effort: Effort | None = None, *, beside: Sequence[Fou
                 distances, some hundred reads of the sketch for rules that decide by columns
     Randomness  from the ground's stream
     """
-    effort = effort or _effort_for(ground)
+    effort = effort or effort_for(ground)
     lines = lines_of(ground)[: 2 * effort.axes]
     if not ground.b or not lines:
         still = ground.centre[None]
@@ -155,19 +120,6 @@ def search(ground: Ground, effort: Effort | None = None, *, beside: Sequence[Fou
         starts += _pairs(ground, starts, effort)
     starts.sort(key=lambda found: -found.ratio)
     return _wander(starts, lines, effort) if effort.generations else starts[0]
-
-
-def _effort_for(ground: Ground) -> Effort:
-    """Return how hard to look: a rule that weighs smoothly has no corners to find."""
-    smooth = any(isinstance(stage, IterativeRule) for stage in ground.rule.stages())
-    if len(ground.honest) > FEW:
-        return replace(BRIEF, generations=1) if smooth else BRIEF
-    columns = isinstance(ground.rule.stages()[-1], CoordinateRule) and ground.seen.sketch.shape[-1] > FEW
-    if smooth:
-        return Effort(pairs=200, families=3, children=16, generations=40, patience=8)
-    if columns:
-        return Effort(scattered=48, pairs=48, families=3, children=10, generations=12, patience=4)
-    return Effort()
 
 
 def _far(ground: Ground, lines: Sequence[Line]) -> Found | None:
@@ -243,14 +195,30 @@ def _pairs(ground: Ground, starts: Sequence[Found], effort: Effort) -> list[Foun
     """Return the best of liars who are split between two of the places found, near or far, or honest."""
     generator = ground.stream.at("pairs").generator()
     lone = torch.cat([one.forged for one in starts if len(one.forged) == 1])
-    sizes = 2.0 ** torch.randint(-2, 3, (effort.pairs, 2, 1), generator=generator).double()
+    ends = ground.rows[torch.randint(len(ground.rows), (MIXTURES, 2), generator=generator)]
+    shares = 3 * torch.rand(MIXTURES, 1, generator=generator, dtype=torch.float64) - 1
+    mixtures = ends[:, 0] + shares * (ends[:, 1] - ends[:, 0])
     spots = torch.cat([lone, ground.rows])
+    spots = torch.cat([spots.repeat(-(-MIXTURES // len(spots)), 1), mixtures])
+    sizes = 2.0 ** torch.randint(-2, 3, (effort.pairs, 2, 1), generator=generator).double()
     chosen = spots[torch.randint(len(spots), (effort.pairs, 2), generator=generator)]
     stretched = torch.rand(effort.pairs, 2, 1, generator=generator) < 0.5
     forged = torch.where(stretched, ground.centre + sizes * (chosen - ground.centre), chosen)
     reached = ground.ratios(forged)
-    best = reached.argsort(descending=True)[:2].tolist()
-    return [Found(ground, forged[i], float(reached[i]), "two places at once") for i in best]
+    best = reached.argsort(descending=True).tolist()
+    found = [Found(ground, forged[i], float(reached[i]), "two places at once") for i in best]
+    return _distinct(found, max(2, effort.families // 2))
+
+
+def _distinct(found: Sequence[Found], most: int) -> list[Found]:
+    """Return the first of what is sorted that reach different ratios: a plateau needs one family."""
+    kept: list[Found] = []
+    for one in found:
+        if len(kept) == most:
+            break
+        if not kept or one.ratio < kept[-1].ratio * (1 - ALIKE):
+            kept.append(one)
+    return kept
 
 
 def _wander(starts: Sequence[Found], lines: Sequence[Line], effort: Effort) -> Found:
@@ -258,7 +226,7 @@ def _wander(starts: Sequence[Found], lines: Sequence[Line], effort: Effort) -> F
 
     Every other time, the liars are split between two vectors.
     """
-    ground, families = starts[0].ground, list(starts[: effort.families])
+    ground, families = starts[0].ground, _distinct(starts, effort.families)
     axes = torch.cat([torch.stack([line.direction for line in lines[::2]]), ground.rows - ground.centre])
     generator = ground.stream.at("wander").generator()
     sizes = 10 ** torch.linspace(-2.5, 0.3, effort.children, dtype=torch.float64)[:, None, None]
