@@ -157,13 +157,13 @@ def shares(n: int, b: int, d: int, seed: int) -> dict[Stage, float]:
     return made
 
 
-SMALL = [(5, 1, 1, 0), (9, 2, 2, 0)]
+AT_ONCE = [(5, 1, 1, 0), (9, 2, 2, 0)]
 MORE = [(*size, seed) for size in [(5, 1, 1), (5, 1, 2), (7, 2, 1), (9, 2, 2)] for seed in range(6)]
 
 
 @pytest.mark.parametrize(
     ("n", "b", "d", "seed"),
-    [*SMALL, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE if case not in SMALL)],
+    [*AT_ONCE, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE if case not in AT_ONCE)],
 )
 def test_the_search_finds_the_worst_that_brute_force_finds(n: int, b: int, d: int, seed: int) -> None:
     found = shares(n, b, d, seed)
