@@ -42,7 +42,7 @@ from varangian.protocols import Form, Kind, Message, Node, Output, Topic
 
 ASK, GRADIENT = "ask", "gradient"
 PIECE = 1 << 20
-LIMITS = Limits(messages_per_second=1e6)
+LIMITS = {bulk: Limits(messages_per_second=1e6, bulk=bulk) for bulk in (False, True)}
 METHOD = "/wire/Pull"
 KEY = bytes(32)
 NONCE, TAG = 12, 16
@@ -128,15 +128,17 @@ def work(party: int, workers: int, numbers: int, ports: list[int], files: str, o
     ways = ((plain, lambda piece: piece), (tls, lambda piece: piece), (aes, Sealing(party).seal))
     for way in ways:
         threading.Thread(target=serve, args=way, daemon=True).start()
-    threading.Thread(target=stream, args=(party, data, ports[4]), daemon=True).start()
-    host = Host(
-        Answerer(party, kinds_of(numbers, workers), vector),
-        Peer(party, f"worker{party}"),
-        [Peer(0, "server0", f"127.0.0.1:{ports[3]}")],
-        own,
-        limits=LIMITS,
-    )
-    asyncio.run(host.run(lambda: False))
+    threading.Thread(target=stream, args=(party, data, ports[5]), daemon=True).start()
+
+    def host(port: int, limits: Limits) -> Host:
+        node, server = Answerer(party, kinds_of(numbers, workers), vector), f"127.0.0.1:{port}"
+        return Host(node, Peer(party, f"worker{party}"), [Peer(0, "server0", server)], own, limits=limits)
+
+    async def hosts() -> None:
+        both = [host(port, limits) for port, limits in zip(ports[3:5], LIMITS.values(), strict=True)]
+        await asyncio.gather(*(one.run(lambda: False) for one in both))
+
+    asyncio.run(hosts())
 
 
 class Sealing:
@@ -264,11 +266,16 @@ def sockets(
 class Hosted:
     """The library's server, in a thread of its own."""
 
-    def __init__(self, workers: int, numbers: int, port: int, credentials: Credentials) -> None:
+    def __init__(
+        self, workers: int, numbers: int, port: int, credentials: Credentials, *, bulk: bool
+    ) -> None:
+        self.bulk = bulk
         self.node = Puller(kinds_of(numbers, workers), range(1, workers + 1))
         peers = [Peer(party, f"worker{party}") for party in range(1, workers + 1)]
         address = f"127.0.0.1:{port}"
-        self.host = Host(self.node, Peer(0, "server0"), peers, credentials, listen=address, limits=LIMITS)
+        self.host = Host(
+            self.node, Peer(0, "server0"), peers, credentials, listen=address, limits=LIMITS[bulk]
+        )
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(
             target=lambda: self.loop.run_until_complete(self.host.run(lambda: False)), daemon=True
@@ -277,7 +284,8 @@ class Hosted:
 
     def ready(self) -> bool:
         """Tell whether all workers are there."""
-        return all(peer["alive"] for peer in self.host.status()["peers"].values())
+        peers = self.host.status()["peers"].values()
+        return all(peer["alive"] and peer["bulk"] == self.bulk for peer in peers)
 
     def pull(self) -> None:
         """Pull all vectors once."""
@@ -306,10 +314,14 @@ def measure(workers: int, megabytes: float, rounds: int, folder: str) -> dict[st
     numbers = int(megabytes * 1e6 / 4)
     names = ["server0", *(f"worker{party}" for party in range(1, workers + 1))]
     known = certificates(Path(folder), names)
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
     ports = [listener.getsockname()[1] for listener in listeners]
-    listeners[3].close()
-    hosted = Hosted(workers, numbers, ports[3], known["server0"])
+    for listener in listeners[3:]:
+        listener.close()
+    hosted = [
+        Hosted(workers, numbers, port, known["server0"], bulk=bulk)
+        for port, bulk in zip(ports[3:], LIMITS, strict=True)
+    ]
     rows = np.zeros((workers, numbers), np.float32)
     streams = Streams(workers, rows)
     ports.append(streams.port)
@@ -334,10 +346,10 @@ def measure(workers: int, megabytes: float, rounds: int, folder: str) -> dict[st
     with ThreadPoolExecutor() as pool:
         made = {way: pool.submit(accept) for way, accept in accepted.items()}
         ways = {way: future.result() for way, future in made.items()}
-    while not (hosted.ready() and len(streams.calls) == workers):
+    while not (all(one.ready() for one in hosted) and len(streams.calls) == workers):
         time.sleep(0.05)
     ways["gRPC, plain"] = streams.pull
-    ways["varangian"] = hosted.pull
+    ways["varangian, gRPC"], ways["varangian"] = (one.pull for one in hosted)
     source = np.ones(workers * numbers, np.float32)
     target = np.zeros_like(source)
     ways["copy"] = lambda: np.copyto(target, source)
@@ -350,7 +362,7 @@ def measure(workers: int, megabytes: float, rounds: int, folder: str) -> dict[st
             if turn >= 2:
                 seconds[way].append(time.perf_counter() - start)
                 used[way].append(cpu() - before)
-    assert hosted.node.sums == workers * (workers + 1) / 2
+    assert all(one.node.sums == workers * (workers + 1) / 2 for one in hosted)
     assert (rows[:, -1] == np.arange(1, workers + 1)).all()
     for process in processes:
         process.kill()
@@ -379,7 +391,7 @@ def main() -> None:
     }
     total = asked.workers * asked.megabytes
     print(f"{asked.workers} workers, {asked.megabytes:g} MB each; {machine}")
-    print(f"{'':14} {'seconds':>9} {'best':>9} {'GB/s':>6} {'cpu':>6} {'of plain':>9} {'of TLS':>7}")
+    print(f"{'':16} {'seconds':>9} {'best':>9} {'GB/s':>6} {'cpu':>6} {'of plain':>9} {'of TLS':>7}")
     seconds = found["seconds"]
     for way, times in seconds.items():
         ratios = [
@@ -388,7 +400,7 @@ def main() -> None:
         ]
         middle = statistics.median(times)
         print(
-            f"{way:14} {middle:9.3f} {min(times):9.3f} {total / 1e3 / middle:6.2f} "
+            f"{way:16} {middle:9.3f} {min(times):9.3f} {total / 1e3 / middle:6.2f} "
             f"{statistics.median(found['cpu'][way]):6.2f} {ratios[0]:9.2f} {ratios[1]:7.2f}"
         )
     if asked.json:

@@ -15,3 +15,12 @@ def split_address(text: object) -> tuple[str, int]:
     if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
         raise ParameterError(f'{text!r} is no address: write "host:port", "127.0.0.1:7001" for instance.')
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def host_of(text: str) -> str:
+    """Return the host of an address, whatever its port.
+
+    >>> host_of("[::]:0")
+    '::'
+    """
+    return text.rpartition(":")[0].removeprefix("[").removesuffix("]")

@@ -13,7 +13,9 @@ from typing import Any
 
 from varangian.core.randomness import Stream as Randomness
 from varangian.engines.multiparty import quicsetup
+from varangian.engines.multiparty.address import host_of
 from varangian.engines.multiparty.budget import Budget
+from varangian.engines.multiparty.bulk import Door
 from varangian.engines.multiparty.identity import Credentials, Equivocation
 from varangian.engines.multiparty.inbox import Inbox
 from varangian.engines.multiparty.lane import Lane, welcome
@@ -70,6 +72,7 @@ class Host:
             schema=Schema(node.mailbox.kinds, self.limits, run_id),
             notary=Notary(credentials, run_id, names, me.party),
             inbox=Inbox(self.peers, self.limits.waiting),
+            door=Door(len(self.peers)),
             judge=node.mailbox.refusal,
             rows=node.mailbox.window + 2,
             randomness=randomness or Randomness(),
@@ -91,6 +94,8 @@ class Host:
         """
         done = done or (lambda: self.node.finished)
         server = datagrams = None
+        if self.address is not None and self._common.schema.has_bulky:
+            await self._common.door.open(host_of(self.address), self.limits.bulk_port)
         if self.address is not None:
             server, self.port = await listen(
                 self._common.credentials,
@@ -120,6 +125,7 @@ class Host:
                 datagrams.close()
             if server is not None:
                 await server.stop(GRACE)
+            await self._common.door.close()
             self._common.notary.close()
             self._thread.shutdown(wait=False)
 
@@ -140,6 +146,7 @@ class Host:
             self.peers[party].name: {
                 "alive": party in self._talks,
                 "datagrams": self._by_datagrams(party),
+                "bulk": party in self._talks and self._talks[party].aside.channel is not None,
                 "step": tally.step,
                 "links": tally.links,
                 "taken": tally.taken,
@@ -161,6 +168,7 @@ class Host:
             "seconds": self.watch.split(),
             "peers": peers,
             "strangers": dict(self.strangers),
+            "turned_away": self._common.door.turned_away,
             "equivocated": sorted(self.evidence),
         }
 

@@ -110,25 +110,27 @@ class Intake:
             return []
         chunk = self.schema.parse(message)
         cut = self.expire()
-        refusal = self._refusal(chunk.head)
-        if refusal is None:
+        row = self.admit(chunk.head)
+        if row is not None:
             self._refused = None
-            return [*cut, *self._fill(self._begin(chunk), chunk.number, chunk.data)]
-        self.tally.refuse(refusal)
+            return [*cut, *self._fill(self._begin(chunk, row), chunk.number, chunk.data)]
         self.tally.wasted += 1
         self._refused = chunk.prefix
         return cut
 
-    def _refusal(self, head: Head) -> Refusal | None:
+    def admit(self, head: Head) -> Body | None:
+        """Return memory for a value, or None, and count why, if it is not wanted."""
         form = form_of(self.schema, head.topic)
-        if form is not None and head.total != form.size:
-            return Refusal.MALFORMED
-        return self.judge(head.topic)
+        wrong = form is not None and head.total != form.size
+        refusal = Refusal.MALFORMED if wrong else self.judge(head.topic)
+        if refusal is None:
+            return self._rows[head.topic.kind].get()
+        self.tally.refuse(refusal)
+        return None
 
-    def _begin(self, chunk: Chunk) -> _Value:
-        head = chunk.head
-        count = self.schema.chunks(head.topic.kind, head.total)
-        self._value = _Value(head, chunk.prefix, self._rows[head.topic.kind].get(), count, bytearray(count))
+    def _begin(self, chunk: Chunk, row: Body) -> _Value:
+        count = self.schema.chunks(chunk.head.topic.kind, chunk.head.total)
+        self._value = _Value(chunk.head, chunk.prefix, row, count, bytearray(count))
         return self._value
 
     def _fill(self, value: _Value, index: int, data: memoryview) -> list[Arrived]:

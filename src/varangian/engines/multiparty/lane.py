@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from varangian.core.randomness import Stream
-from varangian.engines.multiparty.address import split_address
+from varangian.engines.multiparty.address import host_of, split_address
 from varangian.engines.multiparty.budget import Budget
 from varangian.engines.multiparty.datagrams import Arrived, Assembly, Waste
 from varangian.engines.multiparty.identity import Credentials
@@ -30,7 +30,7 @@ async def welcome(
 
     Raises      ParameterError where nobody can listen
     """
-    host, _ = split_address(address)
+    host = host_of(address)
 
     def meet(channel: Channel) -> tuple[Receiver, Handler] | None:
         lane = None if channel.peer is None else lanes(channel.peer)
@@ -59,7 +59,8 @@ class Lane:
         oust: Callable[[], None],
         repeat: Callable[[], None],
     ) -> None:
-        self.limits, self.wire, self.tally = schema.limits, schema.datagrams, tally
+        self.schema, self.tally = schema, tally
+        self.limits, self.wire = schema.limits, schema.datagrams
         self.taken, self.oust, self.repeat = taken, oust, repeat
         self.channel: Channel | None = None
         self._assembly = Assembly(self.wire, judge, self.limits.frame_seconds, self._wasted)
@@ -88,7 +89,11 @@ class Lane:
             await asyncio.sleep(pause)
             pause = min(2 * pause, self.limits.backoff_seconds)
 
-    async def send(self, topic: Topic, body: Body, stream: Stream) -> bool:
+    def carries(self, kind: str) -> bool:
+        """Tell whether values of a kind may lose something."""
+        return self.schema.lossy(kind)
+
+    async def send(self, topic: Topic, body: Body, proof: bytes, stream: Stream) -> bool:
         """Send a value, no longer than it may take; return False where there is no channel."""
         channel, limits = self.channel, self.limits
         if channel is None:

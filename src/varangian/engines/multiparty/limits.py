@@ -16,7 +16,9 @@ class Limits:
 
     With ``partial``, gradients travel in pieces in a random order, and what of one is there at its deadline
     is taken, NaN for the rest. With ``lossy`` they travel in QUIC datagrams instead, to the same address, and
-    what is lost on the way is missing; where no datagram comes through, they go as everything else does.
+    what is lost on the way is missing; where no datagram comes through, they go as everything else does. With
+    ``bulk``, what is large goes over a TCP connection of its own, encrypted as gRPC is and several times as
+    fast; where none can be made, or one end wants none, it goes as everything else does.
 
     Units       bytes, seconds, counts; rates per second, ``breaches`` per minute, ``lost`` a share
     Raises      ParameterError for what is not positive, or chunks that do not hold whole numbers
@@ -34,6 +36,11 @@ class Limits:
     """How long datagrams may come later than the word that all were sent: more on links that reorder."""
     lost: float = 0.0
     """The share of its datagrams that a party throws away itself, to try out what a bad link does."""
+    bulk: bool = True
+    bulk_bytes: int = 1 << 20
+    """From how many bytes on a value is large."""
+    bulk_port: int = 0
+    """Where a party that listens takes these connections: 0 for any port that is free."""
     frame_seconds: float = 30.0
     """How long a value may take from its first chunk to its last."""
     hello_seconds: float = 10.0
@@ -64,9 +71,11 @@ class Limits:
     def __post_init__(self) -> None:
         if not 0 <= self.lost < 1:
             raise ParameterError(f"Limits(lost={self.lost!r}): lost must be at least 0 and below 1.")
+        if not 0 <= self.bulk_port < 1 << 16:
+            raise ParameterError(f"Limits(bulk_port={self.bulk_port!r}): bulk_port must be 0, or a port.")
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "lost" and not isinstance(value, bool) and not value > 0:
+            if field.name not in ("lost", "bulk_port") and not isinstance(value, bool) and not value > 0:
                 raise ParameterError(f"Limits({field.name}={value!r}): {field.name} must be above 0.")
         for name in ("chunk_bytes", "piece_bytes"):
             if getattr(self, name) % ALIGNMENT:

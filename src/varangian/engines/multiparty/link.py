@@ -34,6 +34,7 @@ class Stream:
 
     def __init__(self, call: Any, close: Callable[[], Any], finish: Callable[[], Awaitable[Any]]) -> None:
         self._call, self.close, self._finish = call, close, finish
+        self._turn = asyncio.Lock()
 
     async def read(self) -> bytes:
         """Return the next message. Raises ClosedError."""
@@ -48,7 +49,8 @@ class Stream:
     async def write(self, message: bytes) -> None:
         """Send a message, once there is room for it on the way. Raises ClosedError."""
         try:
-            await self._call.write(message)
+            async with self._turn:
+                await self._call.write(message)
         except _broken() as error:
             raise ClosedError(str(error)) from error
 

@@ -54,7 +54,12 @@ class _Collector:
         yield family(gauge, "quorum_seconds", "Median wait for a quorum", [], [([], told["quorum_seconds"])])
         seconds = [([purpose], value) for purpose, value in told["seconds"].items()]
         yield family(counter, "seconds", "Where the time went", ["purpose"], seconds)
-        for name, about in (("alive", "Whether a peer is connected"), ("step", "A peer's last step")):
+        states = {
+            "alive": "Whether a peer is connected",
+            "bulk": "Whether large vectors have a connection of their own",
+            "step": "A peer's last step",
+        }
+        for name, about in states.items():
             rows = [([peer], float(one[name])) for peer, one in peers.items()]
             yield family(gauge, f"peer_{name}", about, ["peer"], rows)
         for name in ("taken", "sent", "dropped", "bytes_in", "bytes_out", "links"):

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from varangian.core.randomness import Stream as Randomness
+from varangian.engines.multiparty.aside import SAID, Aside
 from varangian.engines.multiparty.budget import Budget
+from varangian.engines.multiparty.bulk import Door
 from varangian.engines.multiparty.datagrams import Arrived as Datagrams
 from varangian.engines.multiparty.identity import Credentials, IdentityError
 from varangian.engines.multiparty.inbox import Inbox
@@ -18,6 +20,7 @@ from varangian.engines.multiparty.link import ClosedError, Peer, Stream
 from varangian.engines.multiparty.notary import Notary
 from varangian.engines.multiparty.outbox import Outbox
 from varangian.engines.multiparty.tally import Breach, Tally
+from varangian.engines.multiparty.ways import Way
 from varangian.engines.multiparty.wire import HELLO, SEEN, GarbageError, Schema
 from varangian.protocols import Message, Refusal, Topic
 
@@ -31,6 +34,7 @@ class Common:
     schema: Schema
     notary: Notary
     inbox: Inbox
+    door: Door
     judge: Callable[[int, Topic], Refusal | None]
     rows: int
     randomness: Randomness
@@ -45,6 +49,8 @@ class Conversation:
         self.outbox = Outbox(self.limits.outgoing)
         self.intake = Intake(common.schema, lambda topic: common.judge(peer.party, topic), tally, common.rows)
         self.lane = self._made_lane() if self.limits.lossy else None
+        self.aside = Aside(common.schema, self.intake, tally, common.door, write=self._send, pays=self._pays)
+        self.ways: list[Way] = [way for way in (self.lane, self.aside) if way is not None]
         self._bytes = Budget(self.limits.bytes_per_second, self.limits.burst_seconds)
         self._chunks = Budget(self.limits.messages_per_second, self.limits.burst_seconds)
         self._wasted = Budget(self.limits.wasted_per_second, self.limits.burst_seconds)
@@ -75,15 +81,16 @@ class Conversation:
     async def run(self) -> None:
         """Talk until one of both hangs up. Raises ClosedError."""
         tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write())]
-        if self.lane is not None and self.peer.party < self.common.me:
-            tasks.append(asyncio.ensure_future(self.lane.keep(self.peer, self.common.credentials)))
+        if self.peer.party < self.common.me:
+            own = self.common.credentials
+            tasks += [asyncio.ensure_future(way.keep(self.peer, own)) for way in self.ways]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            if self.lane is not None:
-                self.lane.close()
+            for way in self.ways:
+                way.close()
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
@@ -98,7 +105,8 @@ class Conversation:
             if message[:1] == bytes([SEEN]):
                 await self._hear(message)
             else:
-                for arrived in self.intake.take(message):
+                aside = message[:1] in SAID
+                for arrived in await self.aside.take(message) if aside else self.intake.take(message):
                     await self._arrived(arrived)
                 self._watch()
             if self.tally.breaches() > self.limits.breaches:
@@ -107,11 +115,11 @@ class Conversation:
             if pause := self._pays(len(message), self.tally.wasted - before):
                 await asyncio.sleep(pause)
 
-    def _pays(self, size: int, wasted: int) -> float:
-        """Return how long nothing more is read from the peer: gRPC stops it meanwhile."""
+    def _pays(self, size: int, wasted: int, chunks: int = 1) -> float:
+        """Return how long nothing more is read from the peer: gRPC, or TCP, stops it meanwhile."""
         self.tally.bytes_in += size
-        self.tally.chunks_in += 1
-        return max(self._bytes.take(size), self._chunks.take(1), self._wasted.take(wasted))
+        self.tally.chunks_in += chunks
+        return max(self._bytes.take(size), self._chunks.take(chunks), self._wasted.take(wasted))
 
     async def _hear(self, message: bytes) -> None:
         try:
@@ -188,13 +196,10 @@ class Conversation:
         proof = await self.common.notary.prove(message)
         schema, kind = self.common.schema, message.topic.kind
         randomness = self.common.randomness.at("to", party=message.receiver)
-        if (
-            self.lane is not None
-            and schema.lossy(kind)
-            and await self.lane.send(message.topic, message.body, randomness)
-        ):
-            self.tally.sent += 1
-            return
+        for way in self.ways:
+            if way.carries(kind) and await way.send(message.topic, message.body, proof, randomness):
+                self.tally.sent += 1
+                return
         end = time.monotonic() + self.limits.frame_seconds
         for chunk in schema.messages(message.topic, message.body, proof, randomness):
             await self._send(chunk)

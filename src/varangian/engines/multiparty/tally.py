@@ -21,6 +21,7 @@ class Breach(Enum):
     OUSTED = "cut off, and back too early"
     CROWDED = "no room left for it"
     FLOOD = "faster than agreed"
+    BROKEN = "a record that nobody of this connection has sealed"
 
 
 Reason = Breach | Refusal
@@ -32,8 +33,9 @@ HONEST = {
     Breach.UNFINISHED,
     Breach.CROWDED,
     Breach.OUSTED,
+    Breach.BROKEN,
 }
-"""What is refused of an honest party too: of one that is slow, or repeats itself to who was away."""
+"""What is refused of an honest party too: of one that is slow, repeats itself, or has an enemy on its way."""
 
 
 @dataclass

@@ -23,6 +23,8 @@ IN_PART = frozenset({GRADIENT})
 """Kinds of which a part may do: a rule can leave out what is missing of them."""
 
 HELLO, VALUE, SEEN = 1, 2, 3
+ASK, OFFER, ASIDE, TAKEN, GONE = 4, 5, 6, 7, 8
+"""Of a connection for large vectors: may I, here it is, this comes there, it came, it is no more."""
 UNKNOWN = "?"
 SLACK = 4096
 """What a gRPC message may take beside a chunk."""
@@ -80,6 +82,16 @@ class Schema:
         """Return the kinds that go in datagrams."""
         return Wire({name: kind for name, kind in self.kinds.items() if self.lossy(name)})
 
+    def bulky(self, kind: str) -> bool:
+        """Tell whether values of a kind go beside the stream, where there is a connection for them."""
+        large = self.limits.bulk and self.kinds[kind].form.size >= self.limits.bulk_bytes
+        return large and not self.partial(kind)
+
+    @cached_property
+    def has_bulky(self) -> bool:
+        """Tell whether there are such values at all."""
+        return any(map(self.bulky, self.kinds))
+
     def _may_lack(self, kind: str) -> bool:
         return kind in IN_PART and kind in self.kinds and self.kinds[kind].form.dtype.kind == "f"
 
@@ -100,16 +112,20 @@ class Schema:
 
     def parse(self, message: bytes) -> Chunk:
         """Return the chunk that a message holds. Raises GarbageError."""
+        head, end = self.head(message)
+        return Chunk(head, message[:end], *self.rest(message, end))
+
+    def head(self, message: bytes) -> tuple[Head, int]:
+        """Return what a message says of a value, and where that ends. Raises GarbageError."""
         start = _HEAD.size
-        if len(message) < start + _INDEX.size or message[0] != VALUE:
+        if len(message) < start or message[0] != VALUE:
             raise GarbageError
         _, number, step, round, subject, total, proof = _HEAD.unpack_from(message)
         end = start + proof
-        if len(message) < end + _INDEX.size:
+        if len(message) < end:
             raise GarbageError
         kind = self.names[number] if number < len(self.names) else UNKNOWN
-        head = Head(Topic(step, kind, round, subject), total, message[start:end])
-        return Chunk(head, message[:end], *self.rest(message, end))
+        return Head(Topic(step, kind, round, subject), total, message[start:end]), end
 
     def rest(self, message: bytes, end: int) -> tuple[int, memoryview]:
         """Return a chunk's index and its data, which follow its prefix. Raises GarbageError."""
@@ -122,7 +138,7 @@ class Schema:
 
         Randomness  from the stream, by topic
         """
-        data = memoryview(np.ascontiguousarray(body).reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+        data = raw(body)
         size, count = self.chunk(topic.kind), self.chunks(topic.kind, len(data))
         prefix = self.prefix(Head(topic, len(data), proof))
         order = range(count)
@@ -131,6 +147,11 @@ class Schema:
             order = rng.permutation(count).tolist()
         for index in order:
             yield b"".join((prefix, _INDEX.pack(index), data[index * size : (index + 1) * size]))
+
+
+def raw(body: Body) -> memoryview:
+    """Return the bytes of a value."""
+    return memoryview(np.ascontiguousarray(body).reshape(-1).view(np.uint8))  # type: ignore[arg-type]
 
 
 def form_of(schema: Schema, topic: Topic) -> Form | None:
