@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import varangian as vg
+from varangian.engines.multiparty import Limits
 from varangian.engines.multiparty.cluster import Cluster
 from varangian.engines.multiparty.course import Course
 from varangian.engines.multiparty.directory import Directory
@@ -112,11 +113,9 @@ KILLED = [
 ]
 
 
-@pytest.mark.parametrize(("spec", "topology", "killed"), KILLED)
-def test_killed_parties_are_not_missed_and_catch_up_when_they_come_back(
-    spec: vg.Experiment, topology: Topology, killed: list[str]
-) -> None:
-    with Cluster(Directory(spec, topology)) as cluster:
+def kill_and_start_again(spec: vg.Experiment, topology: Topology, killed: list[str], limits: Limits) -> None:
+    """Train while some are killed and come back, and make sure that all end as if nothing had happened."""
+    with Cluster(Directory(spec, topology, limits=limits)) as cluster:
         course = Course(cluster)
         first = course.holders[0]
         until(course, lambda: course.standing[first].step > 8)
@@ -136,6 +135,19 @@ def test_killed_parties_are_not_missed_and_catch_up_when_they_come_back(
     assert all(course.standing[name].step == spec.steps for name in killed)
     assert sorted(gathered.accuracies) == sorted(course.holders)
     assert min(gathered.accuracies.values()) > vg.run(spec).accuracy - 0.01
+
+
+@pytest.mark.parametrize(("spec", "topology", "killed"), KILLED)
+def test_killed_parties_are_not_missed_and_catch_up_when_they_come_back(
+    spec: vg.Experiment, topology: Topology, killed: list[str]
+) -> None:
+    kill_and_start_again(spec, topology, killed, Limits())
+
+
+@pytest.mark.slow
+def test_so_it_is_where_vectors_go_beside_the_streams() -> None:
+    topology = Replicated(workers=4, byzantine_workers=1)
+    kill_and_start_again(HONEST, topology, ["server3", "worker2"], Limits(bulk_bytes=1000))
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Large vectors beside a conversation: heads and decisions in the stream, bytes on a connection of their own."""
+"""Large vectors beside a conversation: the stream has their heads and decides, a connection has their bytes."""
 
 from __future__ import annotations
 
@@ -203,8 +203,8 @@ class Aside:
         if peer.party not in self.door.unreachable:
             self.door.unreachable.add(peer.party)
             logger.warning(
-                "Large vectors go to %s and back over gRPC, which is slower: its port for them cannot be reached "
-                "(%s). Let a port through and write it as [limits] bulk_port, or write bulk = false.",
+                "Large vectors go to %s and back over gRPC, which is slower: its port for them cannot be "
+                "reached (%s). Let a port through and write it as [limits] bulk_port, or write bulk = false.",
                 peer.name,
                 str(error) or "no answer",
             )
