@@ -1,4 +1,4 @@
-"""Pull a gradient from every worker: gRPC with mutual TLS against plain and encrypted sockets.
+"""Pull a gradient from every worker: this library's two ways against plain and encrypted sockets.
 
     python benchmarks/wire.py [--workers 8] [--megabytes 40] [--rounds 9] [--json FILE]
 
@@ -7,8 +7,8 @@ them alike. ``sockets`` is TCP with one thread for each worker and ``recv_into``
 ``sockets, TLS`` is the same under TLS 1.3, both ends certified. ``sockets, AES`` is the floor of any
 encryption here: the same in pieces of 1 MiB, each under AES-256-GCM with a key that all have from the start.
 ``gRPC, plain`` is gRPC alone, without encryption and without this library. ``varangian`` is ``Host``s and all
-they do: budgets, schema, rows, the mailbox. ``copy`` is what the bytes take in memory, once. Times are
-medians; ratios are medians within a round.
+they do: budgets, schema, rows, the mailbox; vectors go beside gRPC, and with ``varangian, gRPC`` they do not.
+``copy`` is what the bytes take in memory, once. Times are medians; ratios are medians within a round.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def cpu() -> float:
 
 
 def work(party: int, workers: int, numbers: int, ports: list[int], files: str, own: Credentials) -> None:
-    """Serve all three ways until killed."""
+    """Serve all ways until killed."""
     vector = np.full(numbers, party, np.float32)
     data = memoryview(vector).cast("B")
 

@@ -17,8 +17,8 @@ class Limits:
     With ``partial``, gradients travel in pieces in a random order, and what of one is there at its deadline
     is taken, NaN for the rest. With ``lossy`` they travel in QUIC datagrams instead, to the same address, and
     what is lost on the way is missing; where no datagram comes through, they go as everything else does. With
-    ``bulk``, what is large goes over a TCP connection of its own, encrypted as gRPC is and several times as
-    fast; where none can be made, or one end wants none, it goes as everything else does.
+    ``bulk``, large vectors go over a TCP connection of their own, as private as gRPC and more than twice as
+    fast; where none can be made, or one end wants none, and with ``partial`` for gradients, they do not.
 
     Units       bytes, seconds, counts; rates per second, ``breaches`` per minute, ``lost`` a share
     Raises      ParameterError for what is not positive, or chunks that do not hold whole numbers
