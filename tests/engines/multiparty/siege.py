@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
+import socket
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 from varangian.engines.multiparty import Credentials, Limits, Peer
-from varangian.engines.multiparty.link import ClosedError, Stream, dial
-from varangian.engines.multiparty.wire import HELLO, Head, Schema
+from varangian.engines.multiparty.bulk import Channel
+from varangian.engines.multiparty.bulk import dial as dial_door
+from varangian.engines.multiparty.link import Stream, dial
+from varangian.engines.multiparty.sealed import derive
+from varangian.engines.multiparty.wire import ASIDE, ASK, HELLO, OFFER, Head, Schema
 from varangian.protocols import Kind, Topic
 from varangian.protocols.server import GRADIENT
 
-WAYS = ("10 000 messages a second", "late vectors", "vectors of later steps", "garbage", "connections")
+BESIDE = ("late vectors beside the stream", "connections beside the stream")
+WAYS = (
+    "10 000 messages a second",
+    "late vectors",
+    "vectors of later steps",
+    "garbage",
+    "connections",
+    *BESIDE,
+)
 
 
 def siege(
@@ -41,6 +55,8 @@ def siege(
         await stream.write(bytes([HELLO]) + schema.fingerprint + own.certificate)
         if way == "connections":
             return
+        if way in BESIDE:
+            await beside(stream, schema.prefix(Head(Topic(0, GRADIENT), size)), size, way)
         start = time.monotonic()
         for number in range(10**9):
             await stream.write(message(number))
@@ -51,7 +67,7 @@ def siege(
         with suppress(TimeoutError):
             async with asyncio.timeout(period):
                 while True:
-                    with suppress(ClosedError):
+                    with suppress(OSError):
                         await dial(own, Peer(0, "server0", address), Limits(), talk)
                     await asyncio.sleep(0.001)
 
@@ -61,3 +77,31 @@ def siege(
         asyncio.run(attack())
         times.put((start, time.monotonic()))
         time.sleep(period)
+
+
+async def beside(stream: Stream, head: bytes, size: int, way: str) -> None:
+    """Attack where large vectors go."""
+    secret, threads = secrets.token_bytes(32), ThreadPoolExecutor(1)
+    await stream.write(bytes([ASK]) + secret)
+    while (offer := await stream.read())[0] != OFFER:
+        pass
+    _, port, token, listener = struct.unpack("<BH32s32s", offer)
+    while way == BESIDE[1]:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.01) as one:
+            one.sendall(token[:-1])
+        await asyncio.sleep(0)
+
+    async def deaf() -> None:
+        while True:
+            await stream.read()
+
+    seals = derive(secret, listener, token, dialled=True)
+    channel: Channel = await dial_door("127.0.0.1", port, token, seals, threads)
+    listening = asyncio.ensure_future(deaf())
+    try:
+        while not listening.done():
+            await stream.write(struct.pack("<B8sQ", ASIDE, channel.name, channel.sent) + head)
+            await channel.send(memoryview(bytes(size)))
+    finally:
+        listening.cancel()
+        channel.close()

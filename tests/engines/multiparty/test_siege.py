@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from engines.multiparty.parties import AUTHORITY, Town
-from engines.multiparty.siege import WAYS, siege
+from engines.multiparty.siege import BESIDE, WAYS, siege
 from engines.multiparty.toy import Sayer, toy
 
+from varangian.engines.multiparty import Limits
 from varangian.protocols import Body, Single
 
 D = 79_510
@@ -40,7 +41,8 @@ def memory() -> float:
 def besieged(way: str, found: Any) -> None:
     """Find a step's median seconds without and with the attack, what memory grew, and the liar's account."""
     task = replace(toy(D, 10**6), learner=Slow)
-    town = Town(TOPOLOGY, lambda party: TOPOLOGY.node(party, task))
+    limits = Limits(bulk_bytes=1000) if way in BESIDE else Limits()
+    town = Town(TOPOLOGY, lambda party: TOPOLOGY.node(party, task), limits)
     moments: list[float] = []
     spawn = multiprocessing.get_context("spawn")
     times = spawn.Queue()
