@@ -398,7 +398,7 @@ def test_a_rate_holds_beside_the_stream_too() -> None:
             assert await liar.sends(Topic(step, GRADIENT)) == TAKEN
         assert time.monotonic() - start > 2 * 4 * D / rate
 
-    rate = 8e6
+    rate = 4e7
     besieged(behaviour, replace(LIMITS, bytes_per_second=rate, burst_seconds=0.01))
 
 

@@ -33,7 +33,9 @@ class Channel:
     Threads wait for the bytes, one for each direction that is in use.
     """
 
-    def __init__(self, connection: socket.socket, seals: Seals, token: bytes, threads: ThreadPoolExecutor):
+    def __init__(
+        self, connection: socket.socket, seals: Seals, token: bytes, threads: ThreadPoolExecutor
+    ) -> None:
         self.name, self.ended = token[:NAME], asyncio.Event()
         self._connection, self._seals, self._threads = connection, seals, threads
         self._jobs: set[Future[None]] = set()
