@@ -1,4 +1,4 @@
-"""Large vectors beside a conversation: the stream has their heads and decides, a connection has their bytes."""
+"""Large vectors beside a conversation: the stream has their heads and decides, a connection their bytes."""
 
 from __future__ import annotations
 
