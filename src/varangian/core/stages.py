@@ -19,6 +19,7 @@ from varangian.core.points import Pivot, Points, Reads
 from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation, Call, aggregate
 from varangian.core.spans import Drawing, Span
+from varangian.core.swift import at_once
 from varangian.core.values import Value
 from varangian.errors import ParameterError, WeightsError
 from varangian.kernels.columns import reduced
@@ -113,6 +114,10 @@ class Stage(Value, ABC):
         Randomness  from ``stream`` alone; without one, the same numbers every time
         Raises      InputError, WeightsError, ToleranceError: what arrived, what is needed, what to change
         """
+        if state is weights is cap is mass is pivot is stream is out is None:
+            made = at_once(self, x)
+            if made is not None:
+                return made
         return aggregate(
             self,
             x,

@@ -15,6 +15,7 @@ from varangian.kernels.compiled.columns import column_code, tile_columns
 from varangian.kernels.compiled.jit import Compiler, available
 from varangian.kernels.compiled.radix import selection_code, selection_columns, span_of
 from varangian.kernels.compiled.tasks import (
+    STRETCH,
     Stretch,
     addresses,
     begins,
@@ -26,6 +27,8 @@ from varangian.kernels.compiled.tasks import (
 )
 from varangian.kernels.cuda import columns as on_cuda
 from varangian.kernels.cuda.written import serves
+from varangian.kernels.compiled.tiles import address_of
+from varangian.kernels.parts import Line, Place, over_lines, over_matrix
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows, Segment, sound
 
@@ -54,27 +57,49 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
         on_cuda.reduce(program, rows, outputs)
         return
     rows.reads += 1
-    past = rows.batch_size * rows.n * rows.d * rows.segments[0].sample.itemsize >= LARGE
+    past = is_large(rows.batch_size * rows.n * rows.d * rows.segments[0].sample.itemsize)
     kernels = [kernel_of(program, rows.n, name_of(segment.sample.dtype), past) for segment in rows.segments]
     tables = [addresses(segment.vectors) for segment in rows.segments]
     targets = [begins(output) for output in outputs]
     sources = [range(first := table.ctypes.data, first + table.nbytes, 8 * rows.n) for table in tables]
+    lines, owners, left = list[Line](), list[tuple[int, int]](), set[int]()
+    few = rows.batch_size * rows.n * rows.d <= STRETCH
+    for segment, (kernel, part) in enumerate(zip(kernels, rows.segments, strict=True)):
+        if few or kernel is None or not kernel.code or part.width < kernel.tile:
+            left.add(segment)
+            continue
+        for run, (source, target) in enumerate(zip(sources[segment], targets[segment], strict=True)):
+            lines.append(Line(kernel.code, source, *kernel.told, target, part.width, kernel.tile))
+            owners.append((segment, run))
+    lost = [Stretch(*owners[line], start, stop) for line, start, stop in over_lines(lines, rows.n)]
 
     def work(stretch: Stretch) -> Tensor | None:
         segment, run, start, stop = stretch
-        kernel = kernels[segment]
+        kernel = kernels[segment] if segment in left else None
         if kernel is not None and kernel.cover(sources[segment][run], start, stop, targets[segment][run]):
             return None
         out = outputs[segment].view(rows.batch_size, -1)[run]
-        return _repaired(program, rows.segments[segment].of_run(run), start, stop, out)
+        return repaired(program, rows.segments[segment].of_run(run), start, stop, out)
 
-    parts = list(stretches(rows, [kernel.tile if kernel else 1 for kernel in kernels]))
-    for part, counts in zip(parts, carry_out(work, parts, rows.n), strict=True):
+    if left:
+        tiles = [kernel.tile if kernel else 1 for kernel in kernels]
+        lost += [part for part in stretches(rows, tiles) if part.segment in left]
+    for part, counts in zip(lost, carry_out(work, lost, rows.n), strict=True):
         if counts is not None:
             rows.count(part.run, counts)
 
 
-def _repaired(program: Program, segment: Segment, start: int, stop: int, out: Tensor) -> Tensor | None:
+def reduce_matrix(kernel: Kernel, x: Float[Tensor, "n d"], out: Float[Tensor, "d"]) -> list[Place] | None:
+    """Do the same with a matrix in one piece, no narrower than a tile, in as few words as possible.
+
+    Return where a value was not finite, so that ``repaired`` must be done; or None, if nothing is done.
+    """
+    n, d = x.shape
+    line = Line(kernel.code, x.data_ptr(), *kernel.told, out.data_ptr(), d, kernel.tile)
+    return over_matrix(line, d * x.itemsize, n)
+
+
+def repaired(program: Program, segment: Segment, start: int, stop: int, out: Tensor) -> Tensor | None:
     """Do the same where values may not be finite, a few columns at a time; return how many each row has."""
     counts = None
     for begin, end in few_columns(start, stop, segment.rows):
@@ -109,6 +134,7 @@ class Kernel:
 
     def __init__(self, call: Callable[..., int], n: int, tile: int, *told: int) -> None:
         self.call, self.tile, self.told = call, tile, told
+        self.code = address_of(call) if len(told) == 1 else 0
         self.room = 8 * n * tile
 
     def cover(self, rows: int, start: int, stop: int, out: int) -> bool:
@@ -123,6 +149,11 @@ class Kernel:
         bad = self.call(rows, *self.told, start, whole, out, room) if whole > start else 0
         bad += self.call(rows, *self.told, stop - self.tile, stop, out, room) if whole < stop else 0
         return not bad
+
+
+def is_large(size: int) -> bool:
+    """Tell whether no cache holds so many bytes of rows."""
+    return size >= LARGE
 
 
 @cache

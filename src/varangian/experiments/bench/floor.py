@@ -18,21 +18,17 @@ from torch import Tensor
 
 from varangian.kernels.compiled.jit import Compiler, available
 from varangian.kernels.compiled.processor import processor
-from varangian.kernels.compiled.reading import reading_code, strip_bytes
-from varangian.kernels.lanes import shared
+from varangian.kernels.compiled.reading import reading_code, reading_part_code, strip_bytes
+from varangian.kernels.compiled.tiles import address_of
+from varangian.kernels.helpers import together
+from varangian.kernels.lanes import lanes, shared
 
 PIECE = 2**21
 """Bytes that a lane reads at a time: as many as it aggregates in float32."""
 
-_compiled = Compiler(
-    reading_code,
-    ctypes.c_int32,
-    ctypes.c_void_p,
-    ctypes.c_int64,
-    ctypes.c_int64,
-    ctypes.c_int64,
-    ctypes.c_void_p,
-)
+_P, _N = ctypes.c_void_p, ctypes.c_int64
+_reading = Compiler(reading_code, ctypes.c_int32, _P, *[_N] * 3, _P)
+_part = Compiler(reading_part_code, _N, _P, _N, _P)
 
 
 def ways(x: Float[Tensor, "n d"]) -> dict[str, Callable[[], object]]:
@@ -54,24 +50,15 @@ def read_in_strips(x: Float[Tensor, "n d"], wide: bool) -> int:
     Where strips do not come out even, the last one is counted twice.
     """
     n, width, strip = len(x), x.shape[1] * x.element_size(), strip_bytes(wide)
-    call = _compiled(wide)
     table = x.data_ptr() + np.arange(n, dtype=np.uint64) * np.uint64(x.stride(0) * x.element_size())
     step = max(1, PIECE // (n * strip)) * strip
-
-    def read(first: int) -> int:
-        sink = np.zeros((2, processor().register_bytes), np.uint8)
-        last = min(first + step, width)
-        whole = first + (last - first) // strip * strip
-        if whole > first:
-            call(table.ctypes.data, n, first, whole, sink[0].ctypes.data)
-        if last > whole:
-            call(table.ctypes.data, n, width - strip, width, sink[1].ctypes.data)
-        return int(np.bitwise_xor.reduce(sink, axis=None))
-
-    found = 0
-    for one in shared(read, range(0, width, step)):
-        found ^= one
-    return found
+    count = -(-width // step)
+    sinks = np.zeros((2 * count, processor().register_bytes), np.uint8)
+    args = np.array(
+        [address_of(_reading(wide)), table.ctypes.data, n, step, width, strip, sinks.ctypes.data], dtype=np.int64
+    )
+    together(_part(), args.ctypes.data, count, min(lanes(), count) - 1)
+    return int(np.bitwise_xor.reduce(sinks, axis=None))
 
 
 def _sum(x: Tensor) -> Tensor:

@@ -93,6 +93,14 @@ class Assembly:
         self.enter(after)
 
 
+def read_words(array: str, *names: str) -> str:
+    """Return the lines that read words of eight bytes, one after the other, each under its name."""
+    return "\n  ".join(
+        f"%{name}.at = getelementptr i64, ptr %{array}, i64 {place}\n  %{name} = load i64, ptr %{name}.at"
+        for place, name in enumerate(names)
+    )
+
+
 def constant(number: float, kind: str) -> str:
     """Return a number as LLVM writes it: the bits of the float64."""
     if kind == "float":

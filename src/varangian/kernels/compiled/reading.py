@@ -5,7 +5,7 @@ No aggregation can be faster than its bytes can be loaded, so this is what other
 
 from __future__ import annotations
 
-from varangian.kernels.compiled.assembly import ASKS, Assembly
+from varangian.kernels.compiled.assembly import ASKS, Assembly, read_words
 from varangian.kernels.compiled.processor import processor
 
 LINE = 64
@@ -60,3 +60,44 @@ def reading_code(wide: bool) -> str:
             chip.attributes,
         ]
     )
+
+
+def reading_part_code() -> str:
+    """Return ``i64 kernel(ptr args, i64 place, ptr room)``, which reads a part of the rows.
+
+    ``args`` are the function ``reading_code``, the rows, how many, the bytes of a part, of a row, and of a
+    strip, and where check sums go: two registers full for each part. Where strips do not come out even, the
+    last one is read twice.
+    """
+    size = processor().register_bytes
+    return f"""
+define i64 @kernel(ptr %args, i64 %place, ptr %room) {{
+  {read_words("args", "code", "rows", "n", "step", "width", "strip", "sinks")}
+  %read = inttoptr i64 %code to ptr
+  %table = inttoptr i64 %rows to ptr
+  %start = mul i64 %place, %step
+  %after = add i64 %start, %step
+  %stop = call i64 @llvm.umin.i64(i64 %after, i64 %width)
+  %size = sub i64 %stop, %start
+  %odd = urem i64 %size, %strip
+  %whole = sub i64 %stop, %odd
+  %far = mul i64 %place, {2 * size}
+  %all = inttoptr i64 %sinks to ptr
+  %sink = getelementptr i8, ptr %all, i64 %far
+  %some = icmp ugt i64 %whole, %start
+  br i1 %some, label %most, label %rest
+most:
+  call i32 %read(ptr %table, i64 %n, i64 %start, i64 %whole, ptr %sink)
+  br label %rest
+rest:
+  %even = icmp eq i64 %odd, 0
+  br i1 %even, label %end, label %last
+last:
+  %from = sub i64 %width, %strip
+  %other = getelementptr i8, ptr %sink, i64 {size}
+  call i32 %read(ptr %table, i64 %n, i64 %from, i64 %width, ptr %other)
+  br label %end
+end:
+  ret i64 0
+}}
+declare i64 @llvm.umin.i64(i64, i64)"""

@@ -41,9 +41,8 @@ def stretches(
     No stretch is shorter than a tile, unless the segment is: what is done again to fill the last tile lies in
     the same stretch. Where stretches are cut depends on the lanes, and so no result may depend on that.
     """
-    share = each * lanes()
     for segment, (part, tile) in enumerate(zip(rows.segments, tiles, strict=True)):
-        step = max(1, STRETCH // (rows.n * tile), -(-part.width // (share * tile))) * tile
+        step = step_of(part.width, rows.n, tile, lanes(), each)
         if part.width <= step:
             ends = [0, part.width][: 2 * part.width]
         else:
@@ -51,6 +50,11 @@ def stretches(
         for run in range(rows.batch_size) if runs is None else runs:
             for start, stop in pairwise(ends):
                 yield Stretch(segment, run, start, stop)
+
+
+def step_of(width: int, n: int, tile: int, lanes: int, each: int = EACH) -> int:
+    """Return how many columns of a segment are a stretch, as many tiles."""
+    return max(1, STRETCH // (n * tile), -(-width // (each * lanes * tile))) * tile
 
 
 def few_columns(start: int, stop: int, n: int) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,119 @@
+"""Column kernels on whole rows, shared out in compiled code: one call, however many parts and threads."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from varangian.kernels.compiled.jit import Compiler
+from varangian.kernels.compiled.lines import WORDS, matrix_code, part_code
+from varangian.kernels.compiled.tasks import STRETCH, scratch, step_of
+from varangian.kernels.compiled.tiles import address_of
+from varangian.kernels.helpers import ROOM, crew, together
+from varangian.kernels.lanes import lanes
+
+AT_ONCE = 2**28
+"""Numbers after which Python looks whether it is interrupted."""
+
+_POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
+_part = Compiler(part_code, _NUMBER, _POINTER, _NUMBER, _POINTER)
+_matrix = Compiler(matrix_code, _NUMBER, _POINTER)
+_Told = _NUMBER * (WORDS + 10)
+
+
+class Line(NamedTuple):
+    """A kernel (its address, and whether it writes past the caches) on the rows of one problem, a table of n."""
+
+    code: int
+    rows: int
+    past: int
+    out: int
+    width: int
+    tile: int
+
+
+class Place(NamedTuple):
+    """Columns of a line."""
+
+    line: int
+    start: int
+    stop: int
+
+
+def over_matrix(line: Line, pitch: int, n: int) -> list[Place] | None:
+    """Run a kernel on a matrix, whose first row is at ``rows`` and each ``pitch`` bytes from the one before.
+
+    Return where a value was not finite; or None if somebody else has the helpers, and nothing is done.
+    """
+    if n * line.width > AT_ONCE:
+        return None
+    step, count = _cut(line.width, n, line.tile, lanes())
+    room = scratch(ROOM + count)
+    told = (*line[:5], step, line.tile, 0, line.rows, pitch, n, room + ROOM, _part_address(), count)
+    team = crew() if (helpers := _helpers(n * line.width, count)) else None
+    if team is None:
+        lost = _matrix()(_Told(*told, 0, room, 0, 0)) if not helpers else None
+    elif team.free.acquire(blocking=False):
+        try:
+            lost = _matrix()(_Told(*told, team.grow(helpers), room, team.board, team.share_address))
+        finally:
+            team.free.release()
+    else:
+        lost = None
+    if lost:
+        marks = ctypes.string_at(room + ROOM, count)
+        return [_place(0, line, step, place) for place in range(count) if marks[place]]
+    return None if lost is None else []
+
+
+def over_lines(lines: Sequence[Line], n: int) -> list[Place]:
+    """Run kernels on lines of n rows each, and return where a value was not finite."""
+    if not lines:
+        return []
+    cuts = [_cut(line.width, n, line.tile, lanes()) for line in lines]
+    ends = np.cumsum([count for _, count in cuts])
+    firsts = ends - [count for _, count in cuts]
+    words = np.array(
+        [
+            (*line[:5], step, line.tile, first)
+            for line, (step, _), first in zip(lines, cuts, firsts, strict=True)
+        ],
+        dtype=np.int64,
+    )
+    total = int(ends[-1])
+    owners = np.repeat(np.arange(len(lines)), np.diff(ends, prepend=0))
+    marks = np.zeros(total, np.uint8)
+    args = np.array([words.ctypes.data, owners.ctypes.data, marks.ctypes.data], dtype=np.int64)
+    numbers = n * sum(line.width for line in lines)
+    if not together(_part(), args.ctypes.data, total, _helpers(numbers, total), -(-numbers // AT_ONCE)):
+        return []
+    return [
+        _place(which, lines[which], cuts[which][0], place - int(firsts[which]))
+        for place in np.flatnonzero(marks).tolist()
+        for which in [int(owners[place])]
+    ]
+
+
+def _helpers(numbers: int, count: int) -> int:
+    """Return how many threads beside this one are worth waking for so many numbers in so many parts."""
+    return 0 if numbers <= STRETCH else min(lanes(), count) - 1
+
+
+@lru_cache(maxsize=4096)
+def _cut(width: int, n: int, tile: int, lanes: int) -> tuple[int, int]:
+    """Return how many columns a part has, and how many parts there are."""
+    step = step_of(width, n, tile, lanes)
+    return step, len(range(0, width - tile + 1, step))
+
+
+def _place(which: int, line: Line, step: int, part: int) -> Place:
+    start = part * step
+    return Place(which, start, start + step if start + step <= line.width - line.tile else line.width)
+
+
+def _part_address() -> int:
+    return address_of(_part())
