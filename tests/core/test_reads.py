@@ -14,10 +14,14 @@ import torch
 
 import varangian as vg
 from varangian import kernels
+from varangian.core import swift
 from varangian.core.stages import Stage
 from varangian.errors import ToleranceError
+from varangian.kernels import columns
+from varangian.kernels.columns import repaired
 from varangian.kernels.compiled import tasks
 from varangian.kernels.compiled.tasks import Stretch
+from varangian.kernels.parts import Line, Place, over_lines, over_one
 from varangian.kernels.rows import Segment
 
 N, D, F = 15, 400, 2
@@ -55,7 +59,7 @@ PLANNED = [
 
 
 class Counter:
-    """The columns of the vectors that were loaded: as blocks, or in stretches by compiled code.
+    """The columns of the vectors that were loaded: as blocks, or in lines or stretches by compiled code.
 
     A stretch counts once. Within it, columns may be looked at again to repair what is not finite.
     """
@@ -71,16 +75,28 @@ class Counter:
             with self._lock:
                 self.columns += width
 
+    def lines(self, lines: Sequence[Line], lost: Sequence[Place] = ()) -> None:
+        """Count what compiled code did, less what is then done again in stretches."""
+        done = sum(line.width for line in lines) - sum(stop - start for _, start, stop in lost)
+        self.columns += done
+        self.compiled += done
+
     @contextmanager
-    def stretch(self, part: Stretch) -> Iterator[None]:
-        with self._lock:
-            self.columns += part.stop - part.start
-            self.compiled += part.stop - part.start
+    def again(self) -> Iterator[None]:
+        """Count nothing meanwhile."""
         self._here.in_stretch = True
         try:
             yield
         finally:
             self._here.in_stretch = False
+
+    @contextmanager
+    def stretch(self, part: Stretch) -> Iterator[None]:
+        with self._lock:
+            self.columns += part.stop - part.start
+            self.compiled += part.stop - part.start
+        with self.again():
+            yield
 
 
 @pytest.fixture
@@ -99,7 +115,23 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Counter:
 
         return carry_out(counted_work, parts, n)
 
+    def lines(all_: Sequence[Line], n: int) -> Any:
+        lost = over_lines(all_, n)
+        counter.lines(all_, lost)
+        return lost
+
+    def one(line: Line, n: int, pitch: int = 0) -> Any:
+        counter.lines([line])
+        return over_one(line, n, pitch)
+
+    def again(*given: Any) -> Any:
+        with counter.again():
+            return repaired(*given)
+
     monkeypatch.setattr(Segment, "columns", counted)
+    monkeypatch.setattr(columns, "over_lines", lines)
+    monkeypatch.setattr(columns, "over_one", one)
+    monkeypatch.setattr(swift, "repaired", again)
     for found in pkgutil.iter_modules(kernels.__path__, f"{kernels.__name__}."):
         module = importlib.import_module(found.name)
         if getattr(module, "carry_out", None) is carry_out:

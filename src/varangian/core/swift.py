@@ -1,4 +1,4 @@
-"""The short way for the most common call: a coordinate rule, on one matrix in memory, and nothing else asked.
+"""The short way for the most common call: a coordinate rule, on vectors in memory, and nothing else asked.
 
 What a call costs besides reading the vectors is mostly fetching code and data that the vectors of the last call
 pushed out of the caches. So what does not depend on the numbers is found out once, and few words are left.
@@ -6,9 +6,11 @@ pushed out of the caches. So what does not depend on the numbers is found out on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Parameter
@@ -16,7 +18,7 @@ from torch.nn import Parameter
 from varangian.core.guard import admit
 from varangian.core.points import Points, Reads
 from varangian.core.run import Aggregation, Call
-from varangian.kernels.columns import Kernel, is_large, kernel_of, reduce_matrix, repaired
+from varangian.kernels.columns import Kernel, is_large, kernel_of, reduce_one, repaired
 from varangian.kernels.compiled.jit import available
 from varangian.kernels.compiled.tasks import name_of
 from varangian.kernels.programs import Program
@@ -25,34 +27,59 @@ from varangian.kernels.rows import AXES_OF_ONE, WORKING_DTYPES, Segment
 if TYPE_CHECKING:
     from varangian.core.stages import Stage
 
+TENSORS = (Tensor, Parameter)
+"""What is certain to lie in memory as it says: a subclass may be anything."""
+
+USUAL = {np.dtype(kind) for kind in ("float16", "float32", "float64")}
+"""What NumPy and PyTorch both know."""
+
 
 def at_once(stage: Stage, x: Any) -> Aggregation | None:
     """Return the result, or None if this is not such a call.
 
     Raises ToleranceError.
     """
-    if type(x) not in (Tensor, Parameter) or not x.is_cpu or x.ndim != AXES_OF_ONE or not available():
+    if type(x) is np.ndarray:
+        usual = x.dtype in USUAL and x.flags.writeable and x.flags.c_contiguous
+        made = at_once(stage, torch.from_numpy(x)) if usual else None
+        return made and replace(made, value=made.value.numpy())
+    vectors = x if isinstance(x, (list, tuple)) else (x,)
+    if not vectors or not available():
         return None
-    n, d = x.shape
-    if not n or x.layout is not torch.strided or not x.is_contiguous():
+    first, axes = vectors[0], 1 if vectors is x else AXES_OF_ONE
+    if type(first) not in TENSORS or first.ndim != axes or not all(_alike(one, first) for one in vectors):
         return None
+    n, d, size = len(vectors) if axes == 1 else first.shape[0], first.shape[-1], len(vectors) * first.nbytes
     try:
-        plan = _plan(stage, n, x.dtype, is_large(x.nbytes))
+        plan = _plan(stage, n, first.dtype, is_large(size)) if n else None
     except TypeError:  # a stage that has no hash
         return None
     if plan is None or d < plan[1].tile:
         return None
     program, kernel = plan
-    out = torch.empty(d, dtype=x.dtype)
-    lost = reduce_matrix(kernel, x, out)
+    out = first.new_empty(d)
+    lost = reduce_one(kernel, x, out)
     if lost is None:
         return None
-    nonfinite = torch.zeros(n, dtype=torch.int64)
+    nonfinite = torch.zeros(n, dtype=torch.int64, device="cpu")
     for _, start, stop in lost:
-        counts = repaired(program, Segment(x.detach()), start, stop, out)
+        segment = Segment(tuple(one.detach() for one in vectors))
+        counts = repaired(program, segment, start, stop, out)
         if counts is not None:
             nonfinite += counts
     return Aggregation(out, None, nonfinite, None, 1)
+
+
+def _alike(one: Any, first: Tensor) -> bool:
+    """Tell whether a tensor lies in this process's memory in one piece, and is like the first."""
+    return (
+        type(one) in TENSORS
+        and one.is_cpu
+        and one.dtype is first.dtype
+        and one.shape == first.shape
+        and one.layout is torch.strided
+        and one.is_contiguous()
+    )
 
 
 @lru_cache(maxsize=1024)

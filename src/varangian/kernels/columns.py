@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from varangian.kernels import eager
+from varangian.kernels.compiled import tasks
 from varangian.kernels.compiled.columns import column_code, tile_columns
 from varangian.kernels.compiled.jit import Compiler, available
 from varangian.kernels.compiled.radix import selection_code, selection_columns, span_of
 from varangian.kernels.compiled.tasks import (
-    STRETCH,
     Stretch,
     addresses,
     begins,
@@ -28,7 +28,7 @@ from varangian.kernels.compiled.tasks import (
 from varangian.kernels.cuda import columns as on_cuda
 from varangian.kernels.cuda.written import serves
 from varangian.kernels.compiled.tiles import address_of
-from varangian.kernels.parts import Line, Place, over_lines, over_matrix
+from varangian.kernels.parts import Line, Place, over_lines, over_one
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows, Segment, sound
 
@@ -63,7 +63,7 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     targets = [begins(output) for output in outputs]
     sources = [range(first := table.ctypes.data, first + table.nbytes, 8 * rows.n) for table in tables]
     lines, owners, left = list[Line](), list[tuple[int, int]](), set[int]()
-    few = rows.batch_size * rows.n * rows.d <= STRETCH
+    few = rows.batch_size * rows.n * rows.d <= tasks.STRETCH
     for segment, (kernel, part) in enumerate(zip(kernels, rows.segments, strict=True)):
         if few or kernel is None or not kernel.code or part.width < kernel.tile:
             left.add(segment)
@@ -89,14 +89,19 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
             rows.count(part.run, counts)
 
 
-def reduce_matrix(kernel: Kernel, x: Float[Tensor, "n d"], out: Float[Tensor, "d"]) -> list[Place] | None:
-    """Do the same with a matrix in one piece, no narrower than a tile, in as few words as possible.
+def reduce_one(kernel: Kernel, x: Tensor | Sequence[Tensor], out: Float[Tensor, "d"]) -> list[Place] | None:
+    """Do the same with a matrix in one piece, or vectors each in one, in as few words as possible.
 
-    Return where a value was not finite, so that ``repaired`` must be done; or None, if nothing is done.
+    They are no narrower than a tile. Return where a value was not finite, so that ``repaired`` must be done; or
+    None, if nothing is done.
     """
-    n, d = x.shape
-    line = Line(kernel.code, x.data_ptr(), *kernel.told, out.data_ptr(), d, kernel.tile)
-    return over_matrix(line, d * x.itemsize, n)
+    d = out.shape[0]
+    if isinstance(x, Tensor):
+        line = Line(kernel.code, x.data_ptr(), *kernel.told, out.data_ptr(), d, kernel.tile)
+        return over_one(line, x.shape[0], d * x.itemsize)
+    table = (_NUMBER * len(x))(*[vector.data_ptr() for vector in x])
+    line = Line(kernel.code, ctypes.addressof(table), *kernel.told, out.data_ptr(), d, kernel.tile)
+    return over_one(line, len(x))
 
 
 def repaired(program: Program, segment: Segment, start: int, stop: int, out: Tensor) -> Tensor | None:

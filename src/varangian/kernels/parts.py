@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from varangian.kernels.compiled import tasks
 from varangian.kernels.compiled.jit import Compiler
-from varangian.kernels.compiled.lines import WORDS, matrix_code, part_code
-from varangian.kernels.compiled.tasks import STRETCH, scratch, step_of
+from varangian.kernels.compiled.lines import WORDS, one_line_code, part_code
+from varangian.kernels.compiled.tasks import scratch, step_of
 from varangian.kernels.compiled.tiles import address_of
 from varangian.kernels.helpers import ROOM, crew, together
 from varangian.kernels.lanes import lanes
@@ -21,7 +21,7 @@ AT_ONCE = 2**28
 
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 _part = Compiler(part_code, _NUMBER, _POINTER, _NUMBER, _POINTER)
-_matrix = Compiler(matrix_code, _NUMBER, _POINTER)
+_one_line = Compiler(one_line_code, _NUMBER, _POINTER)
 _Told = _NUMBER * (WORDS + 10)
 
 
@@ -44,8 +44,8 @@ class Place(NamedTuple):
     stop: int
 
 
-def over_matrix(line: Line, pitch: int, n: int) -> list[Place] | None:
-    """Run a kernel on a matrix, whose first row is at ``rows`` and each ``pitch`` bytes from the one before.
+def over_one(line: Line, n: int, pitch: int = 0) -> list[Place] | None:
+    """Run a kernel on one line; its ``rows`` are a matrix if each is ``pitch`` bytes from the one before.
 
     Return where a value was not finite; or None if somebody else has the helpers, and nothing is done.
     """
@@ -56,10 +56,10 @@ def over_matrix(line: Line, pitch: int, n: int) -> list[Place] | None:
     told = (*line[:5], step, line.tile, 0, line.rows, pitch, n, room + ROOM, _part_address(), count)
     team = crew() if (helpers := _helpers(n * line.width, count)) else None
     if team is None:
-        lost = _matrix()(_Told(*told, 0, room, 0, 0)) if not helpers else None
+        lost = _one_line()(_Told(*told, 0, room, 0, 0)) if not helpers else None
     elif team.free.acquire(blocking=False):
         try:
-            lost = _matrix()(_Told(*told, team.grow(helpers), room, team.board, team.share_address))
+            lost = _one_line()(_Told(*told, team.grow(helpers), room, team.board, team.share_address))
         finally:
             team.free.release()
     else:
@@ -100,10 +100,9 @@ def over_lines(lines: Sequence[Line], n: int) -> list[Place]:
 
 def _helpers(numbers: int, count: int) -> int:
     """Return how many threads beside this one are worth waking for so many numbers in so many parts."""
-    return 0 if numbers <= STRETCH else min(lanes(), count) - 1
+    return 0 if numbers <= tasks.STRETCH else min(lanes(), count) - 1
 
 
-@lru_cache(maxsize=4096)
 def _cut(width: int, n: int, tile: int, lanes: int) -> tuple[int, int]:
     """Return how many columns a part has, and how many parts there are."""
     step = step_of(width, n, tile, lanes)

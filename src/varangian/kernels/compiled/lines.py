@@ -68,11 +68,11 @@ end:
 }}"""
 
 
-def matrix_code() -> str:
-    """Return ``i64 kernel(ptr told)``: do all parts of one line, whose rows are those of a matrix.
+def one_line_code() -> str:
+    """Return ``i64 kernel(ptr told)``: do all parts of one line.
 
-    ``told`` are words: the line's; where the first row is, how far it is from one to the next, and how many
-    there are; the marks; the function ``part_code``, how many parts, for how many helpers, a room; and the
+    ``told`` are words: the line's; if the rows are those of a matrix, where the first is, how far it is from one
+    to the next (or else 0), and how many there are; the marks; the function ``part_code``, how many parts, for how many helpers, a room; and the
     board and the function ``share_code`` of the helpers.
     """
     names = ("base", "pitch", "n", "marks", "work", "count", "helpers", "free", "board", "share")
@@ -90,11 +90,14 @@ entry:
   store ptr null, ptr %a1
   %a2 = getelementptr i64, ptr %args, i64 2
   store i64 %marks, ptr %a2
+  %apart = icmp eq i64 %pitch, 0
+  br i1 %apart, label %filled, label %matrix
+matrix:
   %w1 = getelementptr i64, ptr %told, i64 1
   store ptr %table, ptr %w1
   br label %row
 row:
-  %i = phi i64 [0, %entry], [%next, %row]
+  %i = phi i64 [0, %matrix], [%next, %row]
   %far = mul i64 %i, %pitch
   %place = add i64 %base, %far
   %slot = getelementptr i64, ptr %table, i64 %i
