@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from varangian.kernels.compiled.assembly import ASKS, Assembly
+from varangian.kernels.compiled.assembly import ASKS, Assembly, splat
 from varangian.kernels.compiled.blocks import Block, partition
 from varangian.kernels.compiled.elements import ELEMENTS, PAST, Element
 from varangian.kernels.compiled.orders import order_of
@@ -56,7 +56,10 @@ class _Shape:
         registers = n if self.straight else min(chip.registers - SPARE, BLOCK)
         self.blocks = partition(network, n, registers)
         self.width = tile_columns(n, element.name)
-        self.read = {rank for rank, label in enumerate(program.labels(n)) if label is not None}
+        labels = program.labels(n)
+        self.read = {rank for rank, label in enumerate(labels) if label is not None}
+        ends = {0, n - 1}
+        self.ends = ends if all(labels[end] is not None and labels.count(labels[end]) == 1 for end in ends) else set()
 
 
 def _straight(n: int, chip: Processor) -> bool:
@@ -84,6 +87,8 @@ class _Writer:
         at.do(f"%seen = alloca {self.vector}, align 64")
         at.do(f"store {self.vector} zeroinitializer, ptr %seen, align 64")
         self.order.begin()
+        if shape.chip.whole:
+            self._hide_one()
         if shape.straight:
             self.starts = [self._start(row) for row in range(shape.n)]
         if shape.straight:
@@ -117,21 +122,38 @@ class _Writer:
         """Do as many columns as a register holds, without a look at the cache."""
         at, shape, (block,) = self.at, self.shape, self.shape.blocks
         values = {row: self._loaded(row, "%c", asks=True) for row in range(shape.n)}
-        self._watch()
-        self._network(block, values)
-        results = self._results(values, "%c")
+        if self.order.total and shape.ends:
+            self._network(block, values)
+            self.fresh = [self.order.bits(values[rank]) for rank in shape.ends]
+            self._watch()
+        else:
+            self._watch()
+            self._network(block, values)
+        results = self._results(values)
         at.do("br i1 %whole, label %away, label %kept")
         for name in ("away", "kept"):
             at.enter(name)
-            self._store(results, past=name == "away")
+            self._store(results, "%c", past=name == "away")
             at.do("br label %tileend")
         at.enter("tileend")
+
+    def _hide_one(self) -> None:
+        """Let every other sum be made by the units that multiply; LLVM would rather add, if it saw the one."""
+        at, lanes = self.at, self.shape.chip.lanes(8)
+        at.do(f"%hidden.one = alloca <{lanes} x double>, align 64")
+        at.do(f"store volatile <{lanes} x double> {splat(1.0, 'double', lanes)}, ptr %hidden.one, align 64")
+        seen = at.get(f"load volatile <{lanes} x double>, ptr %hidden.one, align 64")
+        places = ", ".join(f"i32 {place % lanes}" for place in range(self.wide.lanes))
+        self.wide.one = at.get(
+            f"shufflevector <{lanes} x double> {seen}, <{lanes} x double> poison, "
+            f"<{self.wide.lanes} x i32> <{places}>"
+        )
 
     def _look_where_to(self) -> None:
         """Find out whether results shall go past the caches, and fill whole pieces of memory at a time."""
         at = self.at
         start = at.get(f"ptrtoint ptr {at.index('%out', '%first', self.shape.element.memory)} to i64")
-        odd = at.get(f"and i64 {start}, {self.order.working * self.shape.element.bytes - 1}")
+        odd = at.get(f"and i64 {start}, {self.order.piece - 1}")
         even = at.get(f"icmp eq i64 {odd}, 0")
         at.do(f"%whole = and i1 {even}, {at.get('icmp ne i64 %past, 0')}")
 
@@ -161,7 +183,7 @@ class _Writer:
         for wire in set(range(shape.n)) - self.stored:
             values[wire]
         self._watch()
-        self._store(self._results(values, column))
+        self._store(self._results(values), column)
         at.next_of(f"%k{place}", self.lanes, str(shape.width), f"block{place}", f"block{place}end")
         at.label("tileend")
 
@@ -214,23 +236,19 @@ class _Writer:
             if high:
                 values[j] = self.order.most(one, other)
 
-    def _results(self, values: Mapping[int, str], column: str) -> list[tuple[str, str]]:
-        """Return what a vector of columns comes to, part by part, and where it goes."""
-        shape = self.shape
-        target = self.at.index("%out", column, shape.element.memory)
-        made = []
-        for part in self.order.parts:
-            ranks = _Lazily(partial(self._number, values, part))
-            result = shape.program.value(ranks, shape.n, self.wide)
-            made.append((result, self.at.index(target, str(part), shape.element.memory)))
-        return made
+    def _results(self, values: Mapping[int, str]) -> list[str]:
+        """Return what a vector of columns comes to, part by part."""
+        n = self.shape.n
+        return [
+            self.shape.program.value(_Lazily(partial(self._number, values, part)), n, self.wide)
+            for part in self.order.parts
+        ]
 
     def _number(self, values: Mapping[int, str], part: int, wire: int) -> str:
         return self.order.number(values[wire], part)
 
-    def _store(self, results: list[tuple[str, str]], *, past: bool = False) -> None:
-        for result, address in results:
-            self.shape.element.store(self.at, result, address, self.order.working, past=past)
+    def _store(self, results: list[str], column: str, *, past: bool = False) -> None:
+        self.order.give(results, self.at.index("%out", column, self.shape.element.memory), past=past)
 
 
 class _Lazily(dict[int, str]):

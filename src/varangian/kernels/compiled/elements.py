@@ -41,27 +41,31 @@ class Element:
             return at.get(f"fpext <{lanes} x half> {stored} to {working}")
         return stored
 
+    def narrowed(self, at: Assembly, value: str, lanes: int) -> str:
+        """Return numbers in working precision, given in float64."""
+        if self.working == "double":
+            return value
+        return at.get(f"fptrunc <{lanes} x double> {value} to <{lanes} x float>")
+
     def store(self, at: Assembly, value: str, address: str, lanes: int, *, past: bool = False) -> None:
         """Write ``lanes`` numbers that are given in float64; past the caches only where all fit evenly."""
-        if self.working == "float":
-            value = at.get(f"fptrunc <{lanes} x double> {value} to <{lanes} x float>")
+        value = self.narrowed(at, value, lanes)
         if self.name == "bfloat16":
-            value = _rounded_to_bfloat16(at, value, lanes)
+            cut = at.get(f"lshr <{lanes} x i32> {rounded_to_bfloat16(at, value, lanes)}, splat (i32 16)")
+            value = at.get(f"trunc <{lanes} x i32> {cut} to <{lanes} x i16>")
         elif self.name == "float16":
             value = at.get(f"fptrunc <{lanes} x float> {value} to <{lanes} x half>")
         how = f"align {lanes * self.bytes}, !nontemporal !0" if past else f"align {self.bytes}"
         at.do(f"store <{lanes} x {self.memory}> {value}, ptr {address}, {how}")
 
 
-def _rounded_to_bfloat16(at: Assembly, value: str, lanes: int) -> str:
-    """Round to nearest, ties to even, in whole numbers; NaN must not arrive."""
+def rounded_to_bfloat16(at: Assembly, value: str, lanes: int) -> str:
+    """Return the bits of numbers, rounded to nearest, ties to even, in the upper half; NaN must not arrive."""
     bits = at.get(f"bitcast <{lanes} x float> {value} to <{lanes} x i32>")
     high = at.get(f"lshr <{lanes} x i32> {bits}, splat (i32 16)")
     odd = at.get(f"and <{lanes} x i32> {high}, splat (i32 1)")
     half = at.get(f"add <{lanes} x i32> {odd}, splat (i32 32767)")
-    up = at.get(f"add <{lanes} x i32> {bits}, {half}")
-    cut = at.get(f"lshr <{lanes} x i32> {up}, splat (i32 16)")
-    return at.get(f"trunc <{lanes} x i32> {cut} to <{lanes} x i16>")
+    return at.get(f"add <{lanes} x i32> {bits}, {half}")
 
 
 ELEMENTS = {

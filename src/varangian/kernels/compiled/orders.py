@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from varangian.kernels.compiled.assembly import Assembly
-from varangian.kernels.compiled.elements import Element
+from varangian.kernels.compiled.elements import Element, rounded_to_bfloat16
 from varangian.kernels.compiled.processor import Processor
 from varangian.kernels.compiled.registers import Registers
 from varangian.kernels.rows import LARGEST
@@ -22,7 +22,12 @@ HALF = 2
 
 
 class Order(ABC):
-    """Loads numbers as what is sorted, ``<lanes x kind>``, sorts two of it, and gives numbers back."""
+    """Loads numbers as what is sorted, ``<lanes x kind>``, sorts two of it, and gives numbers back.
+
+    If it is ``total``, what is not finite is sorted to the ends, and not lost.
+    """
+
+    total = False
 
     def __init__(self, at: Assembly, element: Element, chip: Processor, kind: str, lanes: int) -> None:
         self.at, self.element = at, element
@@ -30,6 +35,7 @@ class Order(ABC):
         self.vector = f"<{lanes} x {kind}>"
         self.working = chip.lanes(element.working_bytes)
         self.parts = range(0, lanes, self.working)
+        self.piece = self.working * element.bytes
         self.on = Registers(at, element.working, self.working)
 
     def begin(self) -> None:
@@ -43,6 +49,10 @@ class Order(ABC):
         """Return what is sorted of such numbers."""
         return stored
 
+    def bits(self, key: str) -> str:
+        """Return what was stored of what is sorted."""
+        return key
+
     @abstractmethod
     def least(self, x: str, y: str) -> str:
         """Return the lesser."""
@@ -54,6 +64,12 @@ class Order(ABC):
     @abstractmethod
     def number(self, x: str, part: int) -> str:
         """Return the numbers from a part on, as many as are worked with at a time."""
+
+    def give(self, results: Sequence[str], address: str, *, past: bool) -> None:
+        """Write the results of all parts, given in float64; past the caches only where pieces fit evenly."""
+        for part, result in zip(self.parts, results, strict=True):
+            place = self.at.index(address, str(part), self.element.memory)
+            self.element.store(self.at, result, place, self.working, past=past)
 
     @abstractmethod
     def watched(self, stored: Sequence[str], seen: str) -> str:
@@ -102,6 +118,8 @@ class Numbers(Order):
 class Wholes(Order):
     """Whole numbers of as many bytes."""
 
+    total = True
+
     def __init__(self, at: Assembly, element: Element, chip: Processor) -> None:
         self.size = 8 * element.bytes
         super().__init__(at, element, chip, f"i{self.size}", chip.lanes(element.bytes))
@@ -121,6 +139,10 @@ class Wholes(Order):
     def key(self, stored: str) -> str:
         """Return the places of numbers in the order of all."""
         return self._turned(stored)
+
+    def bits(self, key: str) -> str:
+        """Return the bits of numbers at such places."""
+        return self._turned(key)
 
     def least(self, x: str, y: str) -> str:
         """Return the lesser; a NaN is beyond the infinity of its sign."""
@@ -177,6 +199,31 @@ class Wholes(Order):
         return f"splat ({self.kind} {number})"
 
 
+class Brains(Wholes):
+    """Whole numbers of two bytes that are halves of a float32: of every second column, and of those between."""
+
+    def __init__(self, at: Assembly, element: Element, chip: Processor) -> None:
+        super().__init__(at, element, chip)
+        self.pairs = f"<{self.working} x i32>"
+        self.piece = self.lanes * element.bytes
+
+    def number(self, x: str, part: int) -> str:
+        """Return the numbers of every second column, from the first or from the second on."""
+        pairs = self.at.get(f"bitcast {self.vector} {self._turned(x)} to {self.pairs}")
+        step = f"and {self.pairs} {pairs}, splat (i32 -65536)" if part else f"shl {self.pairs} {pairs}, splat (i32 16)"
+        return self.at.get(f"bitcast {self.pairs} {self.at.get(step)} to {self.on.vector}")
+
+    def give(self, results: Sequence[str], address: str, *, past: bool) -> None:
+        """Write both, one beside the other."""
+        at, pairs = self.at, self.pairs
+        first, second = (rounded_to_bfloat16(at, self.element.narrowed(at, x, self.working), self.working) for x in results)
+        low = at.get(f"lshr {pairs} {first}, splat (i32 16)")
+        high = at.get(f"and {pairs} {second}, splat (i32 -65536)")
+        both = at.get(f"or {pairs} {low}, {high}")
+        how = f"align {self.piece}, !nontemporal !0" if past else f"align {self.element.bytes}"
+        at.do(f"store {pairs} {both}, ptr {address}, {how}")
+
+
 class WholesOfFour(Wholes):
     """Of four bytes, where a sum of numbers, which other units make, tells at once whether all are finite."""
 
@@ -196,7 +243,7 @@ class WholesOfFour(Wholes):
 def order_of(at: Assembly, element: Element, chip: Processor, few: bool) -> Order:
     """Return what sorts numbers fastest; of many rows memory, and not comparing, takes the time."""
     if element.bytes == HALF:
-        return Wholes(at, element, chip)
+        return (Brains if element.name == "bfloat16" else Wholes)(at, element, chip)
     return (WholesOfFour if chip.whole and few and element.name == "float32" else Numbers)(at, element, chip)
 
 

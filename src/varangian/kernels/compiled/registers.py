@@ -7,10 +7,16 @@ from varangian.kernels.programs import Arithmetic
 
 
 class Registers(Arithmetic[str]):
-    """Vectors of ``lanes`` numbers of one kind; what is widened comes as ``narrow``."""
+    """Vectors of ``lanes`` numbers of one kind; what is widened comes as ``narrow``.
+
+    Where ``one`` is set, a vector of ones that LLVM does not see through, every other sum is made by the units
+    that multiply: x times 1 plus y is rounded once, as x + y is.
+    """
 
     def __init__(self, at: Assembly, kind: str, lanes: int, narrow: str | None = None) -> None:
         self.at, self.kind, self.lanes = at, kind, lanes
+        self.one: str | None = None
+        self._sums = 0
         self.vector = f"<{lanes} x {kind}>"
         self.narrow = narrow or kind
 
@@ -22,6 +28,9 @@ class Registers(Arithmetic[str]):
 
     def add(self, x: str, y: str) -> str:
         """Return x + y."""
+        self._sums += 1
+        if self.one and self._sums % 2:
+            return self._called("fma", x, self.one, y)
         return self.at.get(f"fadd {self.vector} {x}, {y}")
 
     def sub(self, x: str, y: str) -> str:
@@ -63,8 +72,7 @@ class Registers(Arithmetic[str]):
 
     def fused(self, x: str, y: str, z: str) -> str:
         """Return x y + z, rounded once where the processor can."""
-        given = ", ".join(f"{self.vector} {value}" for value in (x, y, z))
-        return self.at.get(f"call {self.vector} @llvm.fmuladd.v{self.lanes}{self._letters}({given})")
+        return self._called("fmuladd", x, y, z)
 
     def least(self, x: str, y: str) -> str:
         """Return the lesser, by one instruction: a NaN may be lost."""
@@ -73,6 +81,10 @@ class Registers(Arithmetic[str]):
     def most(self, x: str, y: str) -> str:
         """Return the larger, likewise."""
         return self._chosen("ogt", x, y)
+
+    def _called(self, name: str, *values: str) -> str:
+        given = ", ".join(f"{self.vector} {value}" for value in values)
+        return self.at.get(f"call {self.vector} @llvm.{name}.v{self.lanes}{self._letters}({given})")
 
     def _chosen(self, order: str, x: str, y: str) -> str:
         held = self.at.get(f"fcmp nnan nsz {order} {self.vector} {x}, {y}")
@@ -100,6 +112,7 @@ class Registers(Arithmetic[str]):
         vector, place = self.vector, f"v{self.lanes}{self._letters}"
         return [
             f"declare {vector} @llvm.fabs.{place}({vector})",
+            f"declare {vector} @llvm.fma.{place}({vector}, {vector}, {vector})",
             f"declare {vector} @llvm.fmuladd.{place}({vector}, {vector}, {vector})",
             f"declare i1 @llvm.vector.reduce.or.v{self.lanes}i1(<{self.lanes} x i1>)",
         ]
