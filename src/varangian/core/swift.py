@@ -1,6 +1,6 @@
 """The short way for the most common call: a coordinate rule, on vectors in memory, and nothing else asked.
 
-What a call costs besides reading the vectors is mostly fetching code and data that the vectors of the last call
+What a call costs besides reading the vectors is mostly fetching code and data that the last call's vectors
 pushed out of the caches. So what does not depend on the numbers is found out once, and few words are left.
 """
 
@@ -18,7 +18,7 @@ from torch.nn import Parameter
 from varangian.core.guard import admit
 from varangian.core.points import Points, Reads
 from varangian.core.run import Aggregation, Call
-from varangian.kernels.columns import Kernel, is_large, kernel_of, reduce_one, repaired
+from varangian.kernels.columns import Network, is_large, kernel_of, reduce_one, repaired
 from varangian.kernels.compiled.jit import available
 from varangian.kernels.compiled.tasks import name_of
 from varangian.kernels.programs import Program
@@ -83,8 +83,8 @@ def _alike(one: Any, first: Tensor) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _plan(stage: Stage, n: int, dtype: torch.dtype, large: bool) -> tuple[Program, Kernel] | None:
-    """Return what is made of every column of n, and how; None if there is more to it, or it is not compiled."""
+def _plan(stage: Stage, n: int, dtype: torch.dtype, large: bool) -> tuple[Program, Network] | None:
+    """Return what is made of a column of n, and how; None if there is more to it, or it is not compiled."""
     parts = stage.stages()
     if dtype not in WORKING_DTYPES or any(part.reads is not Reads.NOTHING or part.missing for part in parts):
         return None
@@ -95,4 +95,4 @@ def _plan(stage: Stage, n: int, dtype: torch.dtype, large: bool) -> tuple[Progra
     if points.program is None or points.mix is not None:
         return None
     kernel = kernel_of(points.program, n, name_of(dtype), large)
-    return (points.program, kernel) if kernel is not None and kernel.code else None
+    return (points.program, kernel) if isinstance(kernel, Network) else None

@@ -25,9 +25,9 @@ from varangian.kernels.compiled.tasks import (
     scratch,
     stretches,
 )
+from varangian.kernels.compiled.tiles import address_of
 from varangian.kernels.cuda import columns as on_cuda
 from varangian.kernels.cuda.written import serves
-from varangian.kernels.compiled.tiles import address_of
 from varangian.kernels.parts import Line, Place, over_lines, over_one
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows, Segment, sound
@@ -62,46 +62,44 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     tables = [addresses(segment.vectors) for segment in rows.segments]
     targets = [begins(output) for output in outputs]
     sources = [range(first := table.ctypes.data, first + table.nbytes, 8 * rows.n) for table in tables]
+    many = rows.batch_size * rows.n * rows.d > tasks.STRETCH
     lines, owners, left = list[Line](), list[tuple[int, int]](), set[int]()
-    few = rows.batch_size * rows.n * rows.d <= tasks.STRETCH
-    for segment, (kernel, part) in enumerate(zip(kernels, rows.segments, strict=True)):
-        if few or kernel is None or not kernel.code or part.width < kernel.tile:
-            left.add(segment)
+    for place, (kernel, segment) in enumerate(zip(kernels, rows.segments, strict=True)):
+        if not many or not isinstance(kernel, Network) or segment.width < kernel.tile:
+            left.add(place)
             continue
-        for run, (source, target) in enumerate(zip(sources[segment], targets[segment], strict=True)):
-            lines.append(Line(kernel.code, source, *kernel.told, target, part.width, kernel.tile))
-            owners.append((segment, run))
-    lost = [Stretch(*owners[line], start, stop) for line, start, stop in over_lines(lines, rows.n)]
+        for run, (source, target) in enumerate(zip(sources[place], targets[place], strict=True)):
+            lines.append(kernel.line(source, target, segment.width))
+            owners.append((place, run))
+    again = [Stretch(*owners[line], start, stop) for line, start, stop in over_lines(lines, rows.n)]
 
     def work(stretch: Stretch) -> Tensor | None:
-        segment, run, start, stop = stretch
-        kernel = kernels[segment] if segment in left else None
-        if kernel is not None and kernel.cover(sources[segment][run], start, stop, targets[segment][run]):
+        place, run, start, stop = stretch
+        kernel = kernels[place] if place in left else None
+        if kernel is not None and kernel.cover(sources[place][run], start, stop, targets[place][run]):
             return None
-        out = outputs[segment].view(rows.batch_size, -1)[run]
-        return repaired(program, rows.segments[segment].of_run(run), start, stop, out)
+        out = outputs[place].view(rows.batch_size, -1)[run]
+        return repaired(program, rows.segments[place].of_run(run), start, stop, out)
 
     if left:
         tiles = [kernel.tile if kernel else 1 for kernel in kernels]
-        lost += [part for part in stretches(rows, tiles) if part.segment in left]
-    for part, counts in zip(lost, carry_out(work, lost, rows.n), strict=True):
+        again += [stretch for stretch in stretches(rows, tiles) if stretch.segment in left]
+    for stretch, counts in zip(again, carry_out(work, again, rows.n), strict=True):
         if counts is not None:
-            rows.count(part.run, counts)
+            rows.count(stretch.run, counts)
 
 
-def reduce_one(kernel: Kernel, x: Tensor | Sequence[Tensor], out: Float[Tensor, "d"]) -> list[Place] | None:
+def reduce_one(kernel: Network, x: Tensor | Sequence[Tensor], out: Float[Tensor, "d"]) -> list[Place] | None:
     """Do the same with a matrix in one piece, or vectors each in one, in as few words as possible.
 
-    They are no narrower than a tile. Return where a value was not finite, so that ``repaired`` must be done; or
-    None, if nothing is done.
+    They are no narrower than a tile. Return where a value was not finite, so that ``repaired`` must be done;
+    or None, if nothing is done.
     """
     d = out.shape[0]
     if isinstance(x, Tensor):
-        line = Line(kernel.code, x.data_ptr(), *kernel.told, out.data_ptr(), d, kernel.tile)
-        return over_one(line, x.shape[0], d * x.itemsize)
+        return over_one(kernel.line(x.data_ptr(), out.data_ptr(), d), x.shape[0], d * x.itemsize)
     table = (_NUMBER * len(x))(*[vector.data_ptr() for vector in x])
-    line = Line(kernel.code, ctypes.addressof(table), *kernel.told, out.data_ptr(), d, kernel.tile)
-    return over_one(line, len(x))
+    return over_one(kernel.line(ctypes.addressof(table), out.data_ptr(), d), len(x))
 
 
 def repaired(program: Program, segment: Segment, start: int, stop: int, out: Tensor) -> Tensor | None:
@@ -139,7 +137,6 @@ class Kernel:
 
     def __init__(self, call: Callable[..., int], n: int, tile: int, *told: int) -> None:
         self.call, self.tile, self.told = call, tile, told
-        self.code = address_of(call) if len(told) == 1 else 0
         self.room = 8 * n * tile
 
     def cover(self, rows: int, start: int, stop: int, out: int) -> bool:
@@ -154,6 +151,18 @@ class Kernel:
         bad = self.call(rows, *self.told, start, whole, out, room) if whole > start else 0
         bad += self.call(rows, *self.told, stop - self.tile, stop, out, room) if whole < stop else 0
         return not bad
+
+
+class Network(Kernel):
+    """A kernel that is told only whether it writes past the caches: such take part in lines."""
+
+    def __init__(self, call: Callable[..., int], n: int, tile: int, past: bool) -> None:
+        super().__init__(call, n, tile, int(past))
+        self.code, self.past = address_of(call), int(past)
+
+    def line(self, rows: int, out: int, width: int) -> Line:
+        """Return the work on so many columns of the rows in a table, or of a matrix."""
+        return Line(self.code, rows, self.past, out, width, self.tile)
 
 
 def is_large(size: int) -> bool:
@@ -174,6 +183,6 @@ def kernel_of(program: Program, n: int, element: str, past: bool = False) -> Ker
 
 
 @cache
-def network_of(program: Program, n: int, element: str, past: bool = False) -> Kernel:
+def network_of(program: Program, n: int, element: str, past: bool = False) -> Network:
     """Return the network for so few rows that one will do."""
-    return Kernel(_network(program, n, element), n, tile_columns(n, element), int(past))
+    return Network(_network(program, n, element), n, tile_columns(n, element), past)

@@ -1,7 +1,7 @@
 """Threads that wait in compiled code for a share of somebody's work, and never ask for Python again.
 
-Waking a lane of ``kernels.lanes`` takes a queue, two locks and Python itself, of which only one thread has hold at
-a time. A helper needs one call of the system.
+Waking a lane of ``kernels.lanes`` takes a queue, two locks, and Python itself, which only one thread has hold
+of at a time. Waking a helper takes one call of the system.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Crew:
 def together(part: Part, args: int, total: int, helpers: int, calls: int = 1) -> int:
     """Return the sum of what compiled work makes of all parts; this thread, and so many helpers, take them.
 
-    In so many calls: between two, Python looks whether it is interrupted. Where somebody else has the helpers,
-    or there are none, lanes do their share.
+    In so many calls: between two, Python looks whether it is interrupted. Where somebody else has the
+    helpers, or there are none, lanes do their share.
     """
     team = crew() if helpers else None
     if team is None or not team.free.acquire(blocking=False):

@@ -26,7 +26,7 @@ _Told = _NUMBER * (WORDS + 10)
 
 
 class Line(NamedTuple):
-    """A kernel (its address, and whether it writes past the caches) on the rows of one problem, a table of n."""
+    """A kernel (where it is, and whether it writes past the caches) on one problem's rows, a table of n."""
 
     code: int
     rows: int

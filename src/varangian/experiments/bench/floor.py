@@ -55,7 +55,8 @@ def read_in_strips(x: Float[Tensor, "n d"], wide: bool) -> int:
     count = -(-width // step)
     sinks = np.zeros((2 * count, processor().register_bytes), np.uint8)
     args = np.array(
-        [address_of(_reading(wide)), table.ctypes.data, n, step, width, strip, sinks.ctypes.data], dtype=np.int64
+        [address_of(_reading(wide)), table.ctypes.data, n, step, width, strip, sinks.ctypes.data],
+        dtype=np.int64,
     )
     together(_part(), args.ctypes.data, count, min(lanes(), count) - 1)
     return int(np.bitwise_xor.reduce(sinks, axis=None))

@@ -59,7 +59,9 @@ class _Shape:
         labels = program.labels(n)
         self.read = {rank for rank, label in enumerate(labels) if label is not None}
         ends = {0, n - 1}
-        self.ends = ends if all(labels[end] is not None and labels.count(labels[end]) == 1 for end in ends) else set()
+        self.ends = (
+            ends if all(labels[end] is not None and labels.count(labels[end]) == 1 for end in ends) else set()
+        )
 
 
 def _straight(n: int, chip: Processor) -> bool:
@@ -138,7 +140,7 @@ class _Writer:
         at.enter("tileend")
 
     def _hide_one(self) -> None:
-        """Let every other sum be made by the units that multiply; LLVM would rather add, if it saw the one."""
+        """Let every other sum be made by the units that multiply; LLVM would add, if it saw the one."""
         at, lanes = self.at, self.shape.chip.lanes(8)
         at.do(f"%hidden.one = alloca <{lanes} x double>, align 64")
         at.do(f"store volatile <{lanes} x double> {splat(1.0, 'double', lanes)}, ptr %hidden.one, align 64")

@@ -60,7 +60,7 @@ class Element:
 
 
 def rounded_to_bfloat16(at: Assembly, value: str, lanes: int) -> str:
-    """Return the bits of numbers, rounded to nearest, ties to even, in the upper half; NaN must not arrive."""
+    """Return bits, rounded to nearest, ties to even, in the upper half; NaN must not arrive."""
     bits = at.get(f"bitcast <{lanes} x float> {value} to <{lanes} x i32>")
     high = at.get(f"lshr <{lanes} x i32> {bits}, splat (i32 16)")
     odd = at.get(f"and <{lanes} x i32> {high}, splat (i32 1)")

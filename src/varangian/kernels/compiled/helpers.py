@@ -1,7 +1,7 @@
 """Sharing out work among threads that wait in compiled code, so that none of them has to ask for Python.
 
-Work is a function ``i64 part(ptr args, i64 place, ptr room)``. Whoever is there takes the next part, so that a
-thread that comes late costs no more than its share. Helpers sleep on semaphores of the system. One that was
+Work is a function ``i64 part(ptr args, i64 place, ptr room)``. Whoever is there takes the next part, so that
+a thread that comes late costs no more than its share. Helpers sleep on semaphores of the system. One that was
 woken looks out for work for a while: it can be woken before there is any.
 
 All meet at a board of words of eight bytes, in lines of which no two are written for different reasons.
@@ -15,9 +15,9 @@ LINE = 8
 """Words in a line."""
 
 DOOR, NEXT, TOTAL, TURN, CALLS, BEDS = (LINE * line for line in range(6))
-"""Lines: how many are at work; the next part; what parts came to; which work this is, and what it is (function,
-arguments, end, helpers); functions of the system (wait, post, yield); and a line for each helper: whether it is
-awake, or will be, and half a line on its semaphore."""
+"""Lines: how many are at work; the next part; what parts came to; which work this is, and what it is
+(function, arguments, end, helpers); functions of the system (wait, post, yield); and a line for each helper:
+whether it is awake, or will be, and half a line on its semaphore."""
 
 LOOKS = 4000
 """How often a helper that was woken looks for work before it sleeps again: about a tenth of a millisecond."""

@@ -71,9 +71,9 @@ end:
 def one_line_code() -> str:
     """Return ``i64 kernel(ptr told)``: do all parts of one line.
 
-    ``told`` are words: the line's; if the rows are those of a matrix, where the first is, how far it is from one
-    to the next (or else 0), and how many there are; the marks; the function ``part_code``, how many parts, for how many helpers, a room; and the
-    board and the function ``share_code`` of the helpers.
+    ``told`` are words: the line's; if the rows are those of a matrix, where the first is, and how far it is
+    from one to the next (or else 0); how many rows there are; the marks; the function ``part_code``, how many
+    parts, for how many helpers, a room; and the board and the function ``share_code`` of the helpers.
     """
     names = ("base", "pitch", "n", "marks", "work", "count", "helpers", "free", "board", "share")
     return f"""
@@ -125,4 +125,3 @@ done:
   %result = phi i64 [%grown, %one], [%lost, %all]
   ret i64 %result
 }}"""
-

@@ -200,7 +200,7 @@ class Wholes(Order):
 
 
 class Brains(Wholes):
-    """Whole numbers of two bytes that are halves of a float32: of every second column, and of those between."""
+    """Of two bytes, the upper half of a float32 each: every second column, and those between, make a pair."""
 
     def __init__(self, at: Assembly, element: Element, chip: Processor) -> None:
         super().__init__(at, element, chip)
@@ -210,13 +210,19 @@ class Brains(Wholes):
     def number(self, x: str, part: int) -> str:
         """Return the numbers of every second column, from the first or from the second on."""
         pairs = self.at.get(f"bitcast {self.vector} {self._turned(x)} to {self.pairs}")
-        step = f"and {self.pairs} {pairs}, splat (i32 -65536)" if part else f"shl {self.pairs} {pairs}, splat (i32 16)"
+        step = (
+            f"and {self.pairs} {pairs}, splat (i32 -65536)"
+            if part
+            else f"shl {self.pairs} {pairs}, splat (i32 16)"
+        )
         return self.at.get(f"bitcast {self.pairs} {self.at.get(step)} to {self.on.vector}")
 
     def give(self, results: Sequence[str], address: str, *, past: bool) -> None:
         """Write both, one beside the other."""
         at, pairs = self.at, self.pairs
-        first, second = (rounded_to_bfloat16(at, self.element.narrowed(at, x, self.working), self.working) for x in results)
+        first, second = (
+            rounded_to_bfloat16(at, self.element.narrowed(at, x, self.working), self.working) for x in results
+        )
         low = at.get(f"lshr {pairs} {first}, splat (i32 16)")
         high = at.get(f"and {pairs} {second}, splat (i32 -65536)")
         both = at.get(f"or {pairs} {low}, {high}")

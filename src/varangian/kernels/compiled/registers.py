@@ -9,8 +9,8 @@ from varangian.kernels.programs import Arithmetic
 class Registers(Arithmetic[str]):
     """Vectors of ``lanes`` numbers of one kind; what is widened comes as ``narrow``.
 
-    Where ``one`` is set, a vector of ones that LLVM does not see through, every other sum is made by the units
-    that multiply: x times 1 plus y is rounded once, as x + y is.
+    Where ``one`` is set, a vector of ones that LLVM does not see through, every other sum is made by the
+    units that multiply: x times 1 plus y is rounded once, as x + y is.
     """
 
     def __init__(self, at: Assembly, kind: str, lanes: int, narrow: str | None = None) -> None:
