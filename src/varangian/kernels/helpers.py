@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from varangian.kernels.compiled import helpers as written
 from varangian.kernels.compiled.jit import Compiler
@@ -34,40 +35,36 @@ _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 
 _help = Compiler(written.help_code, _NUMBER, _POINTER, _NUMBER, _POINTER)
 _share = Compiler(written.share_code, _NUMBER, *[_POINTER] * 3, *[_NUMBER] * 3, _POINTER)
-_wake = Compiler(written.wake_code, _NUMBER, _POINTER, _NUMBER)
 
 
 class Crew:
-    """Some helpers and their board, which one caller uses at a time: who has ``free``."""
+    """Some helpers and their board, which one caller uses at a time: who holds ``free``."""
 
     def __init__(self, system: ctypes.CDLL) -> None:
-        size = written.BEDS + written.LINE * MOST
-        self._memory = np.zeros(size + written.LINE, np.int64)
-        start = -(-self._memory.ctypes.data // 64) * 64
-        self.board, self.free = start, threading.Lock()
-        self.share, self.wake = _share(), _wake()
+        self._memory = np.zeros(written.BEDS + written.LINE * (MOST + 1), np.int64)
+        self.board, self.free = -(-self._memory.ctypes.data // 64) * 64, threading.Lock()
+        self.share = _share()
         self.share_address = address_of(self.share)
-        self._system, self._rooms, self._growing = system, list[np.ndarray](), threading.Lock()
+        self._system, self._rooms = system, list[NDArray[np.uint8]]()
         for place, name in enumerate(("sem_wait", "sem_post", "sched_yield")):
-            self._write(written.CALLS + place, address_of(getattr(system, name)))
+            word = ctypes.c_int64.from_address(self.board + 8 * (written.CALLS + place))
+            word.value = address_of(getattr(system, name))
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))  # helpers sleep on this memory until the very end
 
     def grow(self, count: int) -> int:
-        """See to it that there are so many helpers, but no more than can be; return how many may be asked."""
-        count = min(count, MOST)
-        if len(self._rooms) < count:
-            with self._growing:
-                for me in range(len(self._rooms), count):
-                    bed = self.board + 8 * (written.BEDS + written.LINE * me + written.LINE // 2)
-                    if self._system.sem_init(_POINTER(bed), 0, 0):
-                        return me
-                    room = np.empty(ROOM + 64, np.uint8)
-                    given = self.board, me, -(-room.ctypes.data // 64) * 64
-                    threading.Thread(target=_help(), args=given, name="helper", daemon=True).start()
-                    self._rooms.append(room)
-        return count
-
-    def _write(self, word: int, value: int) -> None:
-        ctypes.c_int64.from_address(self.board + 8 * word).value = value
+        """See to it that there are so many helpers, or as many as there can be; return how many."""
+        for me in range(len(self._rooms), min(count, MOST)):
+            bed = self.board + 8 * (written.BEDS + written.LINE * me + written.LINE // 2)
+            room = np.empty(ROOM + 64, np.uint8)
+            given = self.board, me, -(-room.ctypes.data // 64) * 64
+            if self._system.sem_init(_POINTER(bed), 0, 0):
+                break
+            try:
+                threading.Thread(target=_help(), args=given, name="helper", daemon=True).start()
+            except RuntimeError:  # no more threads, or Python is about to end
+                break
+            self._rooms.append(room)
+        return min(count, len(self._rooms))
 
 
 def together(part: Part, args: int, total: int, helpers: int, calls: int = 1) -> int:

@@ -1,8 +1,7 @@
 """Sharing out work among threads that wait in compiled code, so that none of them has to ask for Python.
 
 Work is a function ``i64 part(ptr args, i64 place, ptr room)``. Whoever is there takes the next part, so that
-a thread that comes late costs no more than its share. Helpers sleep on semaphores of the system. One that was
-woken looks out for work for a while: it can be woken before there is any.
+a thread that comes late costs no more than its share. Between, helpers sleep on semaphores of the system.
 
 All meet at a board of words of eight bytes, in lines of which no two are written for different reasons.
 """
@@ -18,9 +17,6 @@ DOOR, NEXT, TOTAL, TURN, CALLS, BEDS = (LINE * line for line in range(6))
 """Lines: how many are at work; the next part; what parts came to; which work this is, and what it is
 (function, arguments, end, helpers); functions of the system (wait, post, yield); and a line for each helper:
 whether it is awake, or will be, and half a line on its semaphore."""
-
-LOOKS = 4000
-"""How often a helper that was woken looks for work before it sleeps again: about a tenth of a millisecond."""
 
 PATIENCE = 1000
 """How often one looks whether the others are done before other threads may have the processor."""
@@ -39,7 +35,7 @@ entry:
   %wait = load ptr, ptr %calls
   br label %rest
 rest:
-  %last = phi i64 [0, %entry], [%last, %again], [%now, %out]
+  %last = phi i64 [0, %entry], [%now, %out]
   store atomic i64 0, ptr %awake seq_cst, align 8
   %early = load atomic i64, ptr %turn seq_cst, align 8
   %none = icmp eq i64 %early, %last
@@ -50,17 +46,7 @@ rise:  ; who has the work may have begun to wake this helper meanwhile
   br i1 %free, label %come, label %sleep
 sleep:
   call i32 %wait(ptr %bed)
-  br label %watch
-watch:
-  %looks = phi i64 [0, %sleep], [%looked, %again]
-  %found = load atomic i64, ptr %turn acquire, align 8
-  %idle = icmp eq i64 %found, %last
-  br i1 %idle, label %again, label %come
-again:
-  {_pause()}
-  %looked = add i64 %looks, 1
-  %patient = icmp ult i64 %looked, {LOOKS}
-  br i1 %patient, label %watch, label %rest
+  br label %come
 come:
   %now = load atomic i64, ptr %turn acquire, align 8
   br label %knock
@@ -87,8 +73,7 @@ leave:
   br label %out
 out:
   br label %rest
-}}
-{_declarations()}"""
+}}"""
 
 
 def share_code() -> str:
@@ -115,7 +100,27 @@ entry:
   store i64 %helpers, ptr %w4
   store atomic i64 1, ptr %door seq_cst, align 8
   atomicrmw add ptr %turn, i64 1 seq_cst
-  {_wake("open")}
+  %c1 = getelementptr i64, ptr %calls, i64 1
+  %post = load ptr, ptr %c1
+  %beds = getelementptr i64, ptr %board, i64 {BEDS}
+  br label %each
+each:
+  %who = phi i64 [0, %entry], [%following, %called]
+  %more = icmp ult i64 %who, %helpers
+  br i1 %more, label %look, label %open
+look:
+  %place = mul i64 %who, {LINE}
+  %awake = getelementptr i64, ptr %beds, i64 %place
+  %was = atomicrmw xchg ptr %awake, i64 1 seq_cst
+  %asleep = icmp eq i64 %was, 0
+  br i1 %asleep, label %call, label %called
+call:
+  %bed = getelementptr i64, ptr %awake, i64 {LINE // 2}
+  call i32 %post(ptr %bed)
+  br label %called
+called:
+  %following = add i64 %who, 1
+  br label %each
 open:
   {_work()}
   br label %take
@@ -143,18 +148,6 @@ done:
   ret i64 %all
 }}
 {_declarations()}"""
-
-
-def wake_code() -> str:
-    """Return ``i64 kernel(ptr board, i64 helpers)``: wake so many helpers, for whom there will be work soon."""
-    return f"""
-define i64 @kernel(ptr %board, i64 %helpers) {{
-entry:
-  {_words()}
-  {_wake("done")}
-done:
-  ret i64 0
-}}"""
 
 
 def _words() -> str:
@@ -185,31 +178,6 @@ part:
   %one = call i64 %code(ptr %args, i64 %at, ptr %room)
   %grown = add i64 %sum, %one
   br label %take"""
-
-
-def _wake(after: str) -> str:
-    """Return the lines that wake the helpers who are asleep."""
-    return f"""%c1 = getelementptr i64, ptr %calls, i64 1
-  %post = load ptr, ptr %c1
-  %beds = getelementptr i64, ptr %board, i64 {BEDS}
-  br label %each
-each:
-  %who = phi i64 [0, %entry], [%following, %called]
-  %left.to.wake = icmp ult i64 %who, %helpers
-  br i1 %left.to.wake, label %look, label %{after}
-look:
-  %place = mul i64 %who, {LINE}
-  %awake = getelementptr i64, ptr %beds, i64 %place
-  %was = atomicrmw xchg ptr %awake, i64 1 seq_cst
-  %asleep = icmp eq i64 %was, 0
-  br i1 %asleep, label %call, label %called
-call:
-  %bed = getelementptr i64, ptr %awake, i64 {LINE // 2}
-  call i32 %post(ptr %bed)
-  br label %called
-called:
-  %following = add i64 %who, 1
-  br label %each"""
 
 
 def _pause() -> str:
