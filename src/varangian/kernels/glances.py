@@ -34,24 +34,17 @@ def glance(
     >>> vector
     tensor([1.5000, 2.0000, 1.0000])
     """
-    block = len(signs)
-    count = len(vector) // block
-    rest = vector[count * block :].float()
     if _compiles(vector) and _fits(signs):
-        squares, sums = vector.new_empty(2, count + 1, dtype=torch.float32)
+        # A hook that runs between products of matrices finds its code in no cache: every operation counts.
+        norms, sums = vector.new_empty(2, len(vector) // len(signs) + 1, dtype=torch.float32)
         scales = factor != 1 and vector.dtype == torch.float32
-        to = squares.data_ptr(), sums.data_ptr()
-        _glance(name_of(vector.dtype), block, scales)(vector.data_ptr(), signs.data_ptr(), count, factor, *to)
-        squares[-1], sums[-1] = rest @ rest, rest @ signs[: len(rest)]
-        norms = squares.sqrt_()
-        left = vector[count * block :] if scales else vector
+        look = _glance(name_of(vector.dtype), len(signs), scales)
+        look(vector.data_ptr(), signs.data_ptr(), len(vector), factor, norms.data_ptr(), sums.data_ptr())
     else:
-        norms, sums = _eagerly(vector[: count * block].view(-1, block), signs)
-        norms = torch.cat([norms, rest.norm()[None]])
-        sums = torch.cat([sums, (rest @ signs[: len(rest)])[None]])
-        left = vector
-    if factor != 1:
-        left.mul_(factor)
+        norms, sums = _eagerly(vector, signs)
+        scales = False
+    if factor != 1 and not scales:
+        vector.mul_(factor)
     return norms, sums
 
 
@@ -64,11 +57,15 @@ def _fits(signs: Tensor) -> bool:
     return len(signs) % WHOLE == 0 and signs.dtype == torch.float32 and signs.is_contiguous()
 
 
-def _eagerly(blocks: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+def _eagerly(vector: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
     """Do the same with one operation of PyTorch at a time."""
+    whole = len(vector) // len(signs) * len(signs)
+    rest = vector[whole:].float()
     norms, sums = [], []
-    for slab in blocks.split(max(1, SLAB // len(signs))):
+    for slab in vector[:whole].view(-1, len(signs)).split(max(1, SLAB // len(signs))):
         wide = slab.float()
         norms.append(torch.linalg.vector_norm(wide, dim=1))
         sums.append(wide @ signs)
+    norms.append(rest.norm()[None])
+    sums.append((rest @ signs[: len(rest)])[None])
     return torch.cat(norms), torch.cat(sums)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch.distributed as dist
 from torch import Tensor
@@ -18,6 +18,14 @@ from varangian.errors import FaultError, ParameterError, ToleranceError
 
 Policy = Literal["log", "drop", "raise"]
 logger = logging.getLogger("varangian")
+
+
+class Begun(NamedTuple):
+    """A bucket: its buffer, the sum that goes on, if it does, and the promise made to DDP."""
+
+    flat: Tensor
+    work: Any
+    promise: Future[Tensor]
 
 
 class FaultWatch:
@@ -56,8 +64,7 @@ class FaultWatch:
         self._group: Group = None
         self._detector: Detector | None = None
         self._lasting: set[int] = set()
-        self._asked: tuple[Tensor, Any] | None = None
-        self._kept: list[tuple[Tensor, Future[Tensor]]] = []
+        self._begun: list[Begun] = []
 
     def __repr__(self) -> str:
         return f"FaultWatch({self.policy!r}, rate={self.rate:g})"
@@ -84,7 +91,7 @@ class FaultWatch:
 
     def look(self, flat: Tensor, place: int, factor: float = 1.0) -> None:
         """Sketch a bucket before anything is sent; then multiply it by the factor, in the same pass."""
-        self._sketch.add(flat.detach(), place, factor)
+        self._sketch.add(flat, place, factor)
 
     def conclude(self) -> list[Fault]:
         """Exchange the sketches of a step, all buckets of which were looked at; return its faults.
@@ -105,28 +112,30 @@ class FaultWatch:
             raise FaultError("; ".join(map(str, faults)))
         return faults
 
-    # DDP would refuse an annotation of what its own all-reduce returns.
-    def hook(self, state: object, bucket: dist.GradBucket):  # type: ignore[no-untyped-def, name-defined]
-        """Average a bucket, as DDP does, and look at it before."""
-        flat = bucket.buffer()
-        if self.policy != "drop":
-            self.look(
-                flat, bucket.index(), 1 / dist.get_world_size(self._group)
-            )  # as DDP does, to the same bits
-            mean = self._summed(flat)
-            if bucket.is_last():
-                self.conclude()
-            return mean
-        self.look(flat, bucket.index())
+    def hook(self, state: object, bucket: dist.GradBucket) -> Future[Tensor]:  # type: ignore[name-defined]
+        """Average a bucket, as DDP does, and look at it before; all promises are kept with the last."""
+        flat, n = bucket.buffer(), dist.get_world_size(self._group)
         promise: Future[Tensor] = Future(devices=[flat.device] if flat.is_cuda else None)
-        self._kept.append((flat, promise))
+        if self.policy == "drop":
+            self.look(flat, bucket.index())
+            work = None
+        else:
+            self.look(flat, bucket.index(), 1 / n)  # as DDP does, to the same bits
+            work = self._summed(flat)
+        self._begun.append(Begun(flat, work, promise))
         if bucket.is_last():
-            kept, self._kept = self._kept, []
-            wrong = [fault.rank for fault in self.conclude()]
-            works = [self._among(one, wrong) for one, _ in kept]
-            for work, (_, one) in zip(works, kept, strict=True):
-                one.set_result(work.wait())
+            self._end()
         return promise
+
+    def _end(self) -> None:
+        """Conclude, and keep the promises here: a thread of gloo would have to wait for Python's lock."""
+        begun, self._begun = self._begun, []
+        wrong = [fault.rank for fault in self.conclude()]
+        works = [one.work or self._among(one.flat, wrong) for one in begun]
+        with heard(self._group):
+            for work, one in zip(works, begun, strict=True):
+                work.wait()
+                one.promise.set_result(one.flat)
 
     def _among(self, flat: Tensor, wrong: Sequence[int]) -> Any:
         """Begin the mean over the ranks that are not wrong, if these are more than half."""
@@ -139,5 +148,4 @@ class FaultWatch:
         return self._summed(flat)
 
     def _summed(self, flat: Tensor) -> Any:
-        work = dist.all_reduce(flat, group=self._group, async_op=True)
-        return work.get_future().then(lent(lambda future: future.value()[0]))
+        return dist.all_reduce(lent(flat), group=self._group, async_op=True)
