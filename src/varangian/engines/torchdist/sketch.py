@@ -51,9 +51,9 @@ class Sketch:
         signs, order = self._tables(tuple(zip(places, map(len, every_sum), strict=True)), sums.device)
         norms = torch.cat(every_norm).cpu().numpy()  # on few numbers, NumPy takes less time
         made = np.empty(NUMBERS)
-        made[BROKEN] = len(norms) - np.count_nonzero(np.isfinite(norms))
-        made[NORM] = np.sqrt(np.square(norms, dtype=np.float64).sum())
         made[PEAK] = norms.max()
+        made[BROKEN] = 0 if np.isfinite(made[PEAK]) else np.count_nonzero(~np.isfinite(norms))
+        made[NORM] = np.sqrt(np.square(norms, dtype=np.float64).sum())
         made[PRINT] = (norms.view(np.int32) * order).sum() & EXACT
         made[PRINT + 1 :] = torch.mv(signs, sums).cpu().numpy()
         return torch.from_numpy(made)

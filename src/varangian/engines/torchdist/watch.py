@@ -62,6 +62,7 @@ class FaultWatch:
         self.sent = 0
         self._sketch = Sketch(Stream(seed))
         self._group: Group = None
+        self._n = 0
         self._detector: Detector | None = None
         self._lasting: set[int] = set()
         self._begun: list[Begun] = []
@@ -87,7 +88,7 @@ class FaultWatch:
                 f"FaultWatch received n = {n} ranks; where two differ, nobody knows who is wrong. "
                 "Run at least 3 ranks."
             )
-        self._group, self._detector = group, Detector(n, self.rate)
+        self._group, self._n, self._detector = group, n, Detector(n, self.rate)
 
     def look(self, flat: Tensor, place: int, factor: float = 1.0) -> None:
         """Sketch a bucket before anything is sent; then multiply it by the factor, in the same pass."""
@@ -99,7 +100,7 @@ class FaultWatch:
         Raises FaultError for a fault if that is the policy; RankError.
         """
         own = self._sketch.taken()
-        self.sent += own.numel() * own.element_size() * (dist.get_world_size(self._group) - 1)
+        self.sent += own.numel() * own.element_size() * (self._n - 1)
         assert self._detector is not None
         with heard(self._group):
             faults = self._detector.judge(everyones(own, self._group).numpy())
@@ -114,13 +115,13 @@ class FaultWatch:
 
     def hook(self, state: object, bucket: dist.GradBucket) -> Future[Tensor]:  # type: ignore[name-defined]
         """Average a bucket, as DDP does, and look at it before; all promises are kept with the last."""
-        flat, n = bucket.buffer(), dist.get_world_size(self._group)
+        flat = bucket.buffer()
         promise: Future[Tensor] = Future(devices=[flat.device] if flat.is_cuda else None)
         if self.policy == "drop":
             self.look(flat, bucket.index())
             work = None
         else:
-            self.look(flat, bucket.index(), 1 / n)  # as DDP does, to the same bits
+            self.look(flat, bucket.index(), 1 / self._n)  # as DDP does, to the same bits
             work = self._summed(flat)
         self._begun.append(Begun(flat, work, promise))
         if bucket.is_last():
@@ -139,9 +140,8 @@ class FaultWatch:
 
     def _among(self, flat: Tensor, wrong: Sequence[int]) -> Any:
         """Begin the mean over the ranks that are not wrong, if these are more than half."""
-        n = dist.get_world_size(self._group)
-        left = n - len(wrong) if 2 * len(wrong) < n else n
-        if left < n and dist.get_rank(self._group) in wrong:
+        left = self._n - len(wrong) if 2 * len(wrong) < self._n else self._n
+        if left < self._n and dist.get_rank(self._group) in wrong:
             flat.zero_()
         else:
             flat.mul_(1 / left)

@@ -21,9 +21,9 @@ SUM, ROOT = "@llvm.vector.reduce.fadd", "@llvm.sqrt.f32"
 def glance_code(element: str, block: int, scales: bool) -> str:
     """Return ``void kernel(values, signs, length, factor, norms, sums)`` in LLVM's language.
 
-    Of every block of so many values it writes the norm, and the sum of the values times the signs, in float32;
-    the last block is shorter, and may be empty. It ``scales`` the values by the factor, too, after it has looked
-    at them: float32 only.
+    Of every block of so many values it writes the norm, and the sum of the values times the signs, both in
+    float32; the last block is shorter, and may be empty. It ``scales`` the values by the factor, too, after
+    it has looked at them: float32 only.
     """
     at, chip, stored = Assembly(), processor(), ELEMENTS[element]
     wide, single = Registers(at, "float", chip.lanes(4)), Registers(at, "float", 1)
