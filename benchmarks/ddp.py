@@ -2,13 +2,19 @@
 
     python benchmarks/ddp.py [ranks] [million parameters] [rounds] [FILE.json] [batch] [way, way, ...]
 
-One process per rank, one thread each, on this machine. All ways take turns on the same ranks. As root, the
+One process per rank, one thread each, on this machine. All ways take turns on the same ranks, in an order
+drawn anew for each round; a step clears the gradients, and runs the model forward and backward. As root, the
 ranks run in a network of their own, and the bytes are those that its loopback device carried, headers and
 acknowledgements included; otherwise no bytes are shown.
+
+"Views" are DDP's gradient_as_bucket_view=True, with zero_grad(set_to_none=False): DDP then divides in a pass
+of its own. What a watch costs is the processor time of a rank, all its threads, beyond that of DDP in the
+same mode: the mean over rounds, the fifths at both ends left out.
 """
 
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -16,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -32,27 +38,12 @@ Hook = Callable[[DistributedDataParallel], object]
 INSIDE = "VARANGIAN_BENCH_NETWORK"
 
 
-class Timed(FaultWatch):
-    """Counts the seconds of CPU that this rank's watch takes."""
+class Way(NamedTuple):
+    """How a model is made ready, the bytes in units of the gradient's, and whether gradients are views."""
 
-    spent = 0.0
-
-    def look(self, *bucket: Any) -> None:
-        """Look, against the clock."""
-        self.timed(super().look, *bucket)
-
-    def conclude(self) -> list[Any]:
-        """Conclude, against the clock."""
-        found: list[Any] = self.timed(super().conclude)
-        return found
-
-    def timed(self, call: Callable[..., Any], *given: Any) -> Any:
-        """Call, against the clock."""
-        start = time.thread_time()
-        try:
-            return call(*given)
-        finally:
-            Timed.spent += time.thread_time() - start
+    ready: Hook
+    formula: float
+    views: bool = False
 
 
 def gathered(model: DistributedDataParallel) -> None:
@@ -70,8 +61,8 @@ def gathered(model: DistributedDataParallel) -> None:
     model.register_comm_hook(None, hook)
 
 
-def ways(n: int) -> dict[str, tuple[Hook, float]]:
-    """Return what is compared: how a model is made ready, and the bytes in units of the gradient's."""
+def ways(n: int) -> dict[str, Way]:
+    """Return what is compared."""
     ring, f = 2 * (n - 1) / n, (n - 1) // 2
     robust = vg.chain(vg.NearestNeighborMixing(f=f), vg.TrimmedMean(f=f))
     rules = {"Average": vg.Average(), "Median": vg.Median(f=f), "NNM + TrimmedMean": robust}
@@ -80,10 +71,12 @@ def ways(n: int) -> dict[str, tuple[Hook, float]]:
     else:
         rules["Krum(f=0)"] = vg.Krum(f=0)
     return {
-        "DDP": (lambda model: None, ring),
-        "DDP + FaultWatch": (lambda model: Timed().register(model), ring),
-        **{name: (lambda model, rule=rule: register(model, rule), ring) for name, rule in rules.items()},  # type: ignore[misc]
-        "all-gather + Median": (gathered, n - 1),
+        "DDP": Way(lambda model: None, ring),
+        "DDP + FaultWatch": Way(FaultWatch().register, ring),
+        "views": Way(lambda model: None, ring, views=True),
+        "views + FaultWatch": Way(FaultWatch().register, ring, views=True),
+        **{name: Way(lambda model, rule=rule: register(model, rule), ring) for name, rule in rules.items()},  # type: ignore[misc]
+        "all-gather + Median": Way(gathered, n - 1),
     }
 
 
@@ -111,35 +104,45 @@ def rank_of(
     dist.init_process_group("gloo", store=store, rank=rank, world_size=n)
     x = torch.randn(batch, 1024, generator=torch.Generator().manual_seed(rank))
     table = {name: ways(n)[name] for name in chosen}
-    seconds: dict[str, list[float]] = {name: [] for name in table}
-    moved: dict[str, list[float]] = {name: [] for name in table}
-    watched: list[float] = []
     d = 4 * sum(p.numel() for p in network(size).parameters())
     models = {}
-    for name, (ready, _) in table.items():
-        models[name] = DistributedDataParallel(network(size))
-        ready(models[name])
+    for name, way in table.items():
+        models[name] = DistributedDataParallel(network(size), gradient_as_bucket_view=way.views)
+        way.ready(models[name])
+    found: dict[str, dict[str, list[float]]] = {
+        of: {name: [] for name in table} for of in ("seconds", "processor", "moved")
+    }
     for turn in range(rounds + 2):
-        for name, model in models.items():
-            model.zero_grad()
+        for name in random.Random(turn).sample(chosen, len(chosen)):
             dist.barrier()
-            Timed.spent = 0.0
-            before, start = carried(), time.perf_counter()
-            model(x).square().mean().backward()
+            carried_before, busy, start = carried(), time.process_time(), time.perf_counter()
+            models[name].zero_grad(set_to_none=not table[name].views)
+            models[name](x).square().mean().backward()
+            own = torch.tensor([time.process_time() - busy], dtype=torch.float64)
             dist.barrier()
+            seconds, moved = time.perf_counter() - start, (carried() - carried_before) / n / d
+            dist.all_reduce(own)
             if turn > 1:  # DDP rebuilds its buckets after the first
-                seconds[name].append(time.perf_counter() - start)
-                moved[name].append((carried() - before) / n / d)
-                watched += [Timed.spent] * (name == "DDP + FaultWatch")
+                found["seconds"][name].append(seconds)
+                found["processor"][name].append(float(own) / n)
+                found["moved"][name].append(moved)
     if rank == 0:
-        found = {"seconds": seconds, "moved": moved, "bytes": d, "sketch": watched, "read": read_once(d)}
-        out.write_text(json.dumps(found))
+        out.write_text(json.dumps({**found, "bytes": d, "read": read_once(d)}))
     dist.barrier()
     dist.destroy_process_group()
 
 
+def cost(watched: list[float], plain: list[float]) -> dict[str, float]:
+    """Return what a watch takes of a rank's processor in a step, in seconds and as a share, and its error."""
+    more = sorted(one - other for one, other in zip(watched, plain, strict=True))
+    kept = more[len(more) // 5 : len(more) - len(more) // 5]
+    mean, step = statistics.fmean(kept), statistics.median(plain)
+    error = statistics.pstdev(kept) / len(kept) ** 0.5
+    return {"seconds": mean, "share": mean / step, "standard error of the share": error / step}
+
+
 def read_once(d: int) -> float:
-    """Return the seconds in which a core, left alone, adds up as many bytes: no watch can look faster."""
+    """Return the seconds in which a core, left alone, adds up as many bytes: no watch looks faster."""
     flat = torch.ones(d // 4)
     start = time.thread_time()
     flat.sum()
@@ -163,49 +166,44 @@ def main(
         out = Path(folder, "found.json")
         processes.spawn(rank_of, (n, size, rounds, batch, 29517, out, chosen), nprocs=n)
         found = json.loads(out.read_text())
-    base = statistics.median(found["seconds"]["DDP"])
     rows = []
     for name in chosen:
-        formula = ways(n)[name][1]
-        median = statistics.median(found["seconds"][name])
-        pairs = zip(found["seconds"][name], found["seconds"]["DDP"], strict=True)
+        plain = found["seconds"]["views" if ways(n)[name].views else "DDP"]
+        pairs = zip(found["seconds"][name], plain, strict=True)
         rows.append(
             {
                 "way": name,
-                "seconds": round(median, 3),
+                "seconds": round(statistics.median(found["seconds"][name]), 3),
                 "times DDP": round(statistics.median(one / other for one, other in pairs), 2),
+                "processor": round(statistics.median(found["processor"][name]), 4),
                 "bytes / gradient": round(statistics.median(found["moved"][name]), 3)
                 if INSIDE in os.environ
                 else None,
-                "formula": round(formula, 3),
+                "formula": round(ways(n)[name].formula, 3),
             }
         )
-    sketch = statistics.median(found["sketch"] or [0.0])
     print(f"{n} ranks of gloo, {found['bytes'] / 4e6:.1f} M parameters, batch {batch}, {rounds} rounds")
-    print(f"{'':22}{'seconds':>9}{'x DDP':>8}{'bytes/d':>9}{'formula':>9}")
+    print(f"{'':22}{'seconds':>9}{'x DDP':>8}{'processor':>11}{'bytes/d':>9}{'formula':>9}")
     for row in rows:
         print(
-            f"{row['way']:22}{row['seconds']:9}{row['times DDP']:8}"
+            f"{row['way']:22}{row['seconds']:9}{row['times DDP']:8}{row['processor']:11}"
             f"{row['bytes / gradient']!s:>9}{row['formula']:9}"
         )
-    print(
-        f"FaultWatch takes {sketch * 1e3:.1f} ms of a core per rank and step: "
-        f"{sketch * n / base / cores():.2%} of the step; reading alone takes {found['read'] * 1e3:.1f} ms"
-    )
+    costs = {
+        name: cost(found["processor"][f"{name} + FaultWatch"], found["processor"][name])
+        for name in ("DDP", "views")
+        if f"{name} + FaultWatch" in chosen
+    }
+    for name, one in costs.items():
+        print(
+            f"{name}: FaultWatch takes {one['seconds'] * 1e3:.1f} ms of a rank's processor, "
+            f"{one['share']:.2%} of the step, ± {one['standard error of the share']:.2%}"
+        )
+    print(f"Reading the gradient once takes {found['read'] * 1e3:.1f} ms")
     if path:
         record = {"machine": machine(), "ranks": n, "bytes": found["bytes"], "batch": batch, "rounds": rounds}
-        record |= {
-            "rows": rows,
-            "watch": sketch,
-            "read": found["read"],
-            "watch_share": sketch * n / base / cores(),
-        }
+        record |= {"rows": rows, "read": found["read"], "watch": costs}
         Path(path).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def cores() -> int:
-    """Return how many cores the ranks share."""
-    return int(machine()["cores"])
 
 
 if __name__ == "__main__":

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-import varangian
+from launched import launched, torchrun
 
 FOLDER = Path(__file__).parent.parent / "examples"
 MOST_LINES = 60
@@ -20,22 +16,7 @@ RANKS = {"ddp": 4, "fsdp": 4, "diloco": 4, "lora": None}
 def printed(name: str) -> str:
     """Return what an example prints, on as many ranks as it is meant for."""
     script, ranks = FOLDER / f"{name}.py", RANKS[name]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"] if ranks else []
-    done = subprocess.run(
-        [sys.executable, *torchrun, script],
-        env={
-            **os.environ,
-            "PYTHONPATH": str(Path(varangian.__file__).parents[1]),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONWARNINGS": "ignore",
-        },
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    return (torchrun(ranks, script) if ranks else launched(script)).stdout
 
 
 def test_every_example_is_known_and_short() -> None:

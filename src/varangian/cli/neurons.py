@@ -8,13 +8,13 @@ import click
 import torch
 from torch import nn
 
+from varangian.cli import neuronsoptions as options
 from varangian.cli.commands import Commands
 from varangian.cli.console import show
 from varangian.cli.export import write_json
 from varangian.cli.neuronsmeasured import speed, study
 from varangian.cli.neuronsmodel import model_of
 from varangian.cli.neuronstable import critical_table, head, layers_table, random_table, uses
-from varangian.cli.targets import check_picture, check_writable
 from varangian.core.randomness import Stream
 from varangian.data import load_dataset
 from varangian.neurons import examine, replicas_for
@@ -41,12 +41,10 @@ executed. Other files of models are refused, because reading them can execute co
 """
 )
 @click.argument("model", metavar="MODEL.pt2|MODULE:FACTORY|NAME")
-@click.option("--data", default="digits", show_default=True, help="Whose test set to use.")
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where its files are.")
-@click.option(
-    "--weights", type=click.Path(path_type=Path), metavar="FILE", help="A state dict for MODULE:FACTORY."
-)
-@click.option("--inputs", type=click.IntRange(min=1), default=1000, show_default=True, help="So many inputs.")
+@options.data("digits", "Whose test set to use.")
+@options.data_dir
+@click.option("--weights", type=options.FILE, metavar="FILE", help="A state dict for MODULE:FACTORY.")
+@options.counted("--inputs", 1000, "So many inputs.")
 @click.option(
     "--lost", type=float, default=0.01, show_default=True, help="The share of accuracy that may go."
 )
@@ -54,17 +52,11 @@ executed. Other files of models are refused, because reading them can execute co
 @click.option(
     "--target", type=float, default=1e-5, show_default=True, help="How often replicas may be wrong."
 )
-@click.option(
-    "--draws", type=click.IntRange(min=2), default=200, show_default=True, help="Draws of each fault."
-)
-@click.option("--steps", type=click.IntRange(min=1), default=300, show_default=True, help="To train a NAME.")
-@click.option("--seed", type=int, default=1, show_default=True)
-@click.option(
-    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw it: .png or .svg; CSV beside."
-)
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all numbers."
-)
+@options.draws(200, "Draws of each fault.", least=2)
+@options.steps(300)
+@options.seed
+@options.plot
+@options.json_path
 def report(
     model: str,
     data: str,
@@ -85,10 +77,7 @@ def report(
     Crashes by layer: what is proven, the worst that a search finds, and the mean; the neurons that matter
     most; how few bits do; how many replicas it takes.
     """
-    if plot is not None:
-        check_picture(plot)
-    if json_path is not None:
-        check_writable(json_path)
+    options.check_targets(plot, json_path)
     held = load_dataset(data, data_dir)
     chain = model_of(model, held, weights, steps, seed)
     found = examine(

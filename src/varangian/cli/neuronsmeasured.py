@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 import torch
 
+from varangian.cli import neuronsoptions as options
 from varangian.cli.bar import Bar
 from varangian.cli.console import show
 from varangian.cli.export import write_json
 from varangian.cli.neuronsmodel import model_of
 from varangian.cli.neuronstable import studied_table
-from varangian.cli.targets import check_picture, check_writable
 from varangian.core.randomness import Stream
 from varangian.data import load_dataset
 from varangian.neurons import Crash, Evaluation, Network, injected, measure
@@ -28,22 +28,14 @@ SECONDS = 10.0
 
 
 @click.command()
-@click.option("--data", default="mnist", show_default=True, help="What to train on.")
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where its files are.")
-@click.option("--width", type=click.IntRange(min=1), default=50, show_default=True, help="Neurons a layer.")
-@click.option(
-    "--steps", type=click.IntRange(min=1), default=600, show_default=True, help="Steps of training."
-)
-@click.option(
-    "--draws", type=click.IntRange(min=1), default=20_000, show_default=True, help="For a variance."
-)
-@click.option("--seed", type=int, default=1, show_default=True)
-@click.option(
-    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw it: .png or .svg; CSV beside."
-)
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all numbers."
-)
+@options.data("mnist", "What to train on.")
+@options.data_dir
+@options.counted("--width", 50, "Neurons a layer.")
+@options.steps(600, "Steps of training.")
+@options.draws(20_000, "For a variance.")
+@options.seed
+@options.plot
+@options.json_path
 def study(
     data: str,
     data_dir: Path | None,
@@ -61,10 +53,7 @@ def study(
     of the logarithm of the error per layer passed. R² tells how well a line fits. b3 and b4: how far their
     variance is from the measured one, at p = 0.001, in the worst layer.
     """
-    if plot is not None:
-        check_picture(plot)
-    if json_path is not None:
-        check_writable(json_path)
+    options.check_targets(plot, json_path)
     held = load_dataset(data, data_dir)
     train, test = (held.train_inputs, held.train_labels), (held.test_inputs, held.test_labels)
     found = []
@@ -86,14 +75,12 @@ def study(
 
 @click.command()
 @click.argument("model", default="mlp", metavar="MODEL")
-@click.option("--data", default="mnist", show_default=True, help="Whose test set to use, all of it.")
-@click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where its files are.")
-@click.option("--draws", type=click.IntRange(min=1), default=10_000, show_default=True, help="So many draws.")
-@click.option(
-    "--count", type=click.IntRange(min=1), default=5, show_default=True, help="Crashes in each layer."
-)
-@click.option("--steps", type=click.IntRange(min=1), default=100, show_default=True, help="To train a NAME.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@options.data("mnist", "Whose test set to use, all of it.")
+@options.data_dir
+@options.draws(10_000, "So many draws.")
+@options.counted("--count", 5, "Crashes in each layer.")
+@options.steps(100)
+@options.seed
 def speed(model: str, data: str, data_dir: Path | None, draws: int, count: int, steps: int, seed: int) -> int:
     """Measure draws per second, beside a loop that runs the model once for each draw."""
     held = load_dataset(data, data_dir)

@@ -3,51 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-import varangian
+from launched import launched, torchrun
 
 LAUNCH = Path(__file__).with_name("launch.py")
 CHECKS = "hooked,sharded"
-SECONDS = 300
 ALL = 2, 3, 4
 Found = dict[int, list[dict[str, Any]]]
-
-
-def run(*command: object, seconds: int = SECONDS) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user does, on this checkout."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(varangian.__file__).parents[1]),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONWARNINGS": "ignore",
-    }
-    return subprocess.run(
-        [sys.executable, *map(str, command)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Return what each rank found, by the number of ranks; two ranks are torchrun's."""
     folder = tmp_path_factory.mktemp("ranks")
-    by_torchrun = run(
-        "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", LAUNCH, folder, CHECKS
-    )
-    assert by_torchrun.returncode == 0, by_torchrun.stderr[-5000:]
-    by_fork = run(LAUNCH, folder, CHECKS, 3, 4)
-    assert by_fork.returncode == 0, by_fork.stderr[-5000:]
+    torchrun(2, LAUNCH, folder, CHECKS)
+    launched(LAUNCH, folder, CHECKS, 3, 4)
     return {n: [json.loads((folder / f"{n}-{rank}.json").read_text()) for rank in range(n)] for n in ALL}
 
 
@@ -200,8 +173,7 @@ def test_two_ranks_cannot_be_told_apart(found: Found) -> None:
 
 @pytest.mark.slow
 def test_a_faulty_rank_ruins_averaging_and_not_the_hook_and_is_named(tmp_path: Path) -> None:
-    done = run(LAUNCH, tmp_path, "faulty", 4, seconds=10 * SECONDS)
-    assert done.returncode == 0, done.stderr[-5000:]
+    launched(LAUNCH, tmp_path, "faulty", 4, seconds=3000)
     ranks = [json.loads((tmp_path / f"4-{rank}.json").read_text()) for rank in range(4)]
     said = ranks[0]
     clean = said["nothing, DDP"]["accuracy"]

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from engines.torchdist.jobs import backward, gradient, model
 from engines.torchdist.restarted import DEATH, STEPS
+from launched import torchrun
 
-import varangian
 import varangian as vg
 
 RANKS = 3
@@ -41,21 +38,7 @@ def uninterrupted() -> torch.Tensor:
 @pytest.mark.parametrize("way", ["--standalone", "--master-port=29533"])
 def test_torchrun_starts_the_ranks_again(way: str, tmp_path: Path) -> None:
     script = Path(__file__).with_name("restarted.py")
-    torchrun = ["-m", "torch.distributed.run", way, f"--nproc-per-node={RANKS}", "--max-restarts=2"]
-    done = subprocess.run(
-        [sys.executable, *torchrun, script, tmp_path],
-        env={
-            **os.environ,
-            "PYTHONPATH": str(Path(varangian.__file__).parents[1]),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONWARNINGS": "ignore",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    torchrun(RANKS, script, tmp_path, options=(way, "--max-restarts=2"))
     for rank in range(RANKS):
         said = json.loads((tmp_path / f"{rank}.json").read_text())
         assert (said["attempt"], said["begun"]) == (1, DEATH)
