@@ -85,6 +85,7 @@ def watched(n: int, rank: int) -> dict[str, Any]:
     watch = FaultWatch().register(quiet)
     found["apart"] = apart(backward(quiet, rank), backward(plain, rank))
     found["bytes"] = watch.sent
+    found["views"] = _of_views(n, rank)
     wrong = n - 1
     for policy in ("log", "drop", "raise"):
         net = ddp()
@@ -112,6 +113,18 @@ def watched(n: int, rank: int) -> dict[str, Any]:
 def few(n: int, rank: int) -> list[str]:
     """Watch two ranks."""
     return error_of(lambda: FaultWatch().register(ddp()))
+
+
+def _of_views(n: int, rank: int) -> float:
+    """Compare with DDP where gradients are views of buckets, in units of the last place."""
+    nets = [ddp(gradient_as_bucket_view=True) for _ in range(2)]
+    FaultWatch().register(nets[1])
+    for step in range(3):  # gradients are views from the second on, and buckets are rebuilt by then
+        for net in nets:
+            net.zero_grad(set_to_none=False)
+        wanted, got = (backward(net, rank, step) for net in nets)
+    unit = torch.finfo(torch.float32).eps * everyones(backward(model(), rank, 2), n).abs().sum(0) / n
+    return float(((got - wanted).abs() / unit).max())
 
 
 def _named(kind: str, n: int, rank: int) -> list[list[int]]:

@@ -154,6 +154,7 @@ def test_the_watch_names_the_wrong_rank_and_does_as_it_was_told(found: Found, n:
     for rank in found[n]:
         said = rank["watched"]
         assert said["apart"] == 0
+        assert said["views"] <= (0 if n == 4 else n)  # there DDP divides by n, and does not multiply by 1 / n
         assert said["bytes"] < 1000
         assert [policy["named"] for policy in said["policies"].values()] == [[n - 1]] * 3
         assert said["policies"]["raise"]["error"] == [

@@ -68,11 +68,11 @@ class Detector:
         stale = prints == self._prints
         self._prints = prints
         found = [(int(rank), "the same gradient as a step ago") for rank in np.flatnonzero(stale)]
-        if len(set(prints[sound])) > 1:
-            for rank in range(1, self.n):
-                (same,) = np.nonzero(prints[:rank] == prints[rank])
-                if len(same):
-                    found.append((rank, f"the same gradient as rank {same[0]}"))
+        if len(set(prints[sound].tolist())) > 1:
+            first: dict[float, int] = {}
+            for rank, one in enumerate(prints.tolist()):
+                if first.setdefault(one, rank) != rank:  # every NaN is a key of its own
+                    found.append((rank, f"the same gradient as rank {first[one]}"))
         return [] if stale.all() else found
 
 

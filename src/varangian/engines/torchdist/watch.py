@@ -43,7 +43,9 @@ class FaultWatch:
     ``keep`` of it, the same on every rank.
 
     Trust       every rank runs honest code, on processors of one kind: each judges for itself
-    Cost        one pass through the gradient, and an all-gather of 160 bytes
+    Cost        one pass through the gradient, which divides it, too, and an all-gather of 160 bytes. DDP
+                divides in a pass of its own only where gradients are views of its buckets; there the watch
+                takes that pass over, and costs least
 
     >>> from varangian.torch import FaultWatch
     >>> FaultWatch("raise", rate=1e-7)
