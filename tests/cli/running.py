@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-SECONDS = 60
+SECONDS = 300
 
 
 @dataclass(frozen=True)
