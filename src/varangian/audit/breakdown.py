@@ -11,7 +11,6 @@ from varangian.aggregators import Krum, Median, TrimmedMean
 from varangian.audit.effort import QUICK
 from varangian.audit.examination import Examined, Job
 from varangian.audit.measured import Measured, measure
-from varangian.audit.recording.rounds import Round
 from varangian.audit.report import Finding
 from varangian.audit.search import search
 from varangian.audit.series import Axis, Curves, Line, Mark
@@ -27,12 +26,12 @@ SETS = 8
 """Honest sets that are looked at for another number of liars than the audited."""
 
 
-def by_liars(one: Round, job: Job) -> Curves:
+def by_liars(seen: Measured, job: Job) -> Curves:
     """Return the error in one round against how many really lie, declared or not."""
     counts = [b for b in range(job.n) if b <= (job.rule.f or 0) + 2 and 2 * b <= job.n + 1]
     if len(counts) > 12:
         counts = sorted({*counts[:: -(-len(counts) // 10)], *counts[-4:]})
-    seen = measure(one, job.rule, max(1, job.b))
+    seen = _measured_for(seen, job.rule, max(1, job.b))
     errors = [_quick(seen, replace(job, b=b)) for b in counts]
     return Curves(
         "Error against the number of liars",
@@ -44,11 +43,11 @@ def by_liars(one: Round, job: Job) -> Curves:
     )
 
 
-def by_weight(one: Round, job: Job, shares: Sequence[float]) -> Curves:
+def by_weight(seen: Measured, job: Job, shares: Sequence[float]) -> Curves:
     """Return the error in one round when one party lies, against its share of the weight."""
     assert job.parties is not None
     order = sorted(range(job.n), key=shares.__getitem__)
-    seen, alone = measure(one, job.rule, 1), replace(job, b=1)
+    seen, alone = _measured_for(seen, job.rule, 1), replace(job, b=1)
     errors = [
         math.sqrt(search(alone.ground(seen, tuple(i for i in range(job.n) if i != liar)), QUICK).ratio)
         for liar in order
@@ -103,6 +102,11 @@ def caution(examined: Sequence[Examined], job: Job) -> tuple[Finding, Curves]:
         series=("breakdown_declared",),
     )
     return finding, curves
+
+
+def _measured_for(seen: Measured, rule: Stage, b: int) -> Measured:
+    """Return what a look at a round tells where ``b`` are to attack it: another look if it was for others."""
+    return seen if seen.b == b else measure(seen.round, rule, b)
 
 
 def _quick(seen: Measured, job: Job) -> float | None:

@@ -66,7 +66,7 @@ def finished(
         inside,
     )
     said = tell(made)
-    attachments = {WORST_FILE: attack_file(worst.worst, job, replayed, folder)}
+    attachments = {WORST_FILE: attack_file(worst.worst, job, replayed, folder, digests)}
     if runs is not None and (run := run_file(runs.worst, runs.by_liars[job.b])) is not None:
         attachments[RUN_FILE] = run
     attacks = len(runs.attacks) if runs is not None else len(FIXED)

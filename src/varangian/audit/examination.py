@@ -21,6 +21,7 @@ from varangian.core.parties import Parties
 from varangian.core.points import Pivot
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
+from varangian.kernels.lanes import each
 
 THOROUGH = 3
 """Honest sets that are searched thoroughly, of those that a quick look found the worst."""
@@ -118,11 +119,11 @@ def _examined(one: Round, job: Job, sets: Sequence[tuple[int, ...]], effort: Eff
     seen = measure(one, job.rule, job.b)
     grounds = [job.ground(seen, honest) for honest in sets]
     if len(grounds) > THOROUGH:
-        quick = [search(ground, QUICK) for ground in grounds]
+        quick = each(lambda ground: search(ground, QUICK), grounds)
         quick.sort(key=lambda found: -found.ratio)
     else:
         quick = [Found(ground, ground.centre[None], 0.0, "nothing") for ground in grounds]
-    found = [search(first.ground, effort, beside=[first]) for first in quick[:THOROUGH]]
+    found = each(lambda first: search(first.ground, effort, beside=[first]), quick[:THOROUGH])
     worst = max(found, key=lambda one: one.ratio)
     everyone = torch.zeros(seen.k, dtype=torch.float64)
     everyone[: seen.m] = 1 / seen.m if job.parties is None or not job.all_recorded else job.parties.shares

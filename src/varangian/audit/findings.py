@@ -96,12 +96,10 @@ def tell(made: Measurements) -> Told:
             "breakdown": float(tolerable(trained, made.allowed)),
         }
     else:
-        one = next(one for one in made.rounds if one.name == made.worst.name)
-        series["breakdown_real"] = breakdown.by_liars(one, job)
+        series["breakdown_real"] = breakdown.by_liars(made.worst.worst.ground.seen, job)
     found.append(price)
     if made.shares is not None and made.kind == "recording":
-        one = next(one for one in made.rounds if one.name == made.worst.name)
-        series["breakdown_weight"] = breakdown.by_weight(one, job, made.shares)
+        series["breakdown_weight"] = breakdown.by_weight(made.worst.worst.ground.seen, job, made.shares)
         found.append(weight_finding(made.shares, job.parties.mass if job.parties else 0.0))
         numbers["largest_share"] = max(made.shares)
     price_told, numbers["cost_seconds"] = costs.cost(examined, job, trained, price.value, made.d)

@@ -16,7 +16,7 @@ from varangian.core.blocks import InBlocks
 from varangian.core.parties import Parties
 from varangian.core.points import NeedsVectors, Pivot, Points, Reads
 from varangian.core.randomness import Stream
-from varangian.core.run import Call
+from varangian.core.run import Call, aggregate_blocks
 from varangian.core.stages import Stage
 from varangian.core.tables import Table
 from varangian.kernels.combine import reducible_mix
@@ -24,9 +24,9 @@ from varangian.kernels.deviations import deviations
 from varangian.kernels.lanes import lanes_instead_of_threads
 from varangian.kernels.rows import Rows, Segment
 
-TOGETHER = 2**21
-"""Numbers of candidates whose columns are judged at once."""
-SMALL = 2**18
+TOGETHER = 2**18
+"""Numbers of candidates whose columns are judged at once: what a cache holds."""
+SMALL = 2**16
 """Numbers of one candidate up to which many at once are faster than compiled code for each."""
 CANCELLED = 1e-6
 """Share of the terms of a squared distance below which too few digits are left."""
@@ -95,25 +95,23 @@ class Ground:
 
     def exactly(self, forged: Float[Tensor, "u k"]) -> float:
         """Return the same of one candidate, all vectors made and aggregated for real, block by block."""
-        rows, centre = self._made(forged[None])[0, : self.n, :-1], self.centre[:-1]
+        trusting = Pivot.GIVEN in self._pivots
+        rows = self._made(forged[None])[0, : self.n, :-1]
+        if trusting:
+            rows = torch.cat([rows, self.centre[None, :-1]])
+        seats = [self.places.index(i) for i in range(len(self.honest))]
+        shares, moved = self.centre[list(self.honest)], []
 
         def sent() -> Iterator[Tensor]:
             return (_mixed(rows, block) for block in self.seen.blocks())
 
-        mean = None
-        if Pivot.GIVEN in self._pivots:
-            mean = torch.cat([_mixed(centre[None], block)[0] for block in self.seen.blocks()])
-        value = self.rule.aggregate(InBlocks(sent, (self.n, self.seen.round.d)), **self._options(mean)).value
-        start, moved = 0, 0.0
-        for block in self.seen.blocks():
-            stop = start + block.shape[-1]
-            moved += float((value[start:stop].double() - centre @ block.double()).square().sum())
-            start = stop
-        return moved / max(self.variance, 1e-300)
+        def compare(block: Tensor, value: Tensor) -> None:
+            gap = value.double() - shares @ block[seats].double()
+            moved.append(float(gap @ gap))
 
-    def vectors(self, forged: Float[Tensor, "u k"]) -> Float[Tensor, "u d"]:
-        """Return the liars' vectors."""
-        return torch.cat([_mixed(forged[:, :-1], block) for block in self.seen.blocks()], dim=-1)
+        blocks = InBlocks(sent, (self.n, self.seen.round.d), pivot=trusting)
+        aggregate_blocks(self.rule, blocks, compare, **self._options())
+        return sum(moved) / max(self.variance, 1e-300)
 
     @cached_property
     def _pivots(self) -> set[Pivot]:
@@ -127,11 +125,11 @@ class Ground:
         known = {Pivot.CARRIED: origin, Pivot.GIVEN: self.centre, Pivot.ORIGIN: origin}
         return {pivot: made for pivot, made in known.items() if pivot in self._pivots}
 
-    def _options(self, mean: Tensor | None) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {"stream": self.stream}
         if self.parties is not None:
             options |= {"weights": self.parties.shares, "mass": self.parties.mass}
-        return options | {"pivot": mean} if Pivot.GIVEN in self._pivots else options
+        return options
 
     def _made(self, forged: Tensor) -> Tensor:
         """Return what of each base point is in what the server receives, and then in each companion."""
@@ -209,7 +207,8 @@ class Ground:
         """Return what the rule makes of the sketch of one candidate, vectors and all."""
         sent = made[0, : self.n, :-1] @ self.seen.sketch
         target = self.centre[:-1] @ self.seen.sketch
-        value: Tensor = self.rule.aggregate(sent, **self._options(target)).value
+        trusted = target if Pivot.GIVEN in self._pivots else None
+        value: Tensor = self.rule.aggregate(sent, pivot=trusted, **self._options()).value
         return (value - target).square().sum(-1)[None].nan_to_num(nan=0.0) * self.seen.stretch
 
 

@@ -21,11 +21,14 @@ from varangian.core.moments import Moments
 from varangian.core.points import Pivot, Points, Reads
 from varangian.core.stages import CoordinateRule, Stage
 from varangian.errors import DataError
+from varangian.kernels.lanes import each
 
 EXTRAS = ("deviation", "signs", "sides")
 """The points made coordinate by coordinate; the origin comes after them."""
 SKETCH = 2**14
 """Columns that are kept of a round, evenly spaced, to judge rules that decide by columns."""
+TILE = 2**15
+"""Columns of which the points are made at once: what lies between stays in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +103,16 @@ def measure(seen: Round, rule: Stage, b: int) -> Measured:
 def based(seen: Round, last: Stage, b: int) -> Iterator[Float[Tensor, "l c"]]:
     """Yield the blocks of a round with the points that are made of them below."""
     for block in seen.blocks():
-        values = block if block.dtype in (torch.float32, torch.float64) else block.float()
-        yield torch.cat([values, made_of(values, last, b)])
+        working = block.dtype if block.dtype in (torch.float32, torch.float64) else torch.float32
+        made = block.new_empty(seen.m + len(EXTRAS), block.shape[-1], dtype=working)
+
+        def fill(start: int, block: Tensor = block, made: Tensor = made) -> None:
+            part = made[:, start : start + TILE]
+            part[: seen.m] = block[:, start : start + TILE]
+            part[seen.m :] = made_of(part[: seen.m], last, b)
+
+        each(fill, range(0, block.shape[-1], TILE))
+        yield made
 
 
 def made_of(values: Float[Tensor, "m c"], last: Stage, b: int) -> Float[Tensor, "3 c"]:
@@ -124,9 +135,12 @@ def _edge(values: Tensor, mean: Tensor, last: Stage, b: int) -> Tensor:
         return torch.where(mean - low > high - mean, high, low)
     width = high - low
     best, moved = high, torch.zeros_like(mean)
+    sent = torch.cat([values, high.expand(b, -1)])
     for spot in (high, low, high + width, low - width):
-        reached = (last(torch.cat([values, spot.expand(b, -1)])) - mean).abs()
-        best, moved = torch.where(reached > moved, spot, best), reached.maximum(moved)
+        sent[len(values) :] = spot
+        reached = (last(sent) - mean).abs_()
+        best = torch.where(reached > moved, spot, best)
+        torch.maximum(moved, reached, out=moved)
     return best
 
 

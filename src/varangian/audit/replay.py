@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,13 @@ class Replayed:
         return abs(self.number - self.saved) <= 1e-6 * max(1e-12, abs(self.saved))
 
 
-def attack_file(found: Found, job: Job, exact: float, folder: Path | None) -> bytes:
-    """Return the file that replays a forgery; ``folder`` is what the rounds were read from, if from any."""
+def attack_file(
+    found: Found, job: Job, exact: float, folder: Path | None, digests: Mapping[Path, str]
+) -> bytes:
+    """Return the file that replays a forgery.
+
+    ``folder`` is what the rounds were read from, if from any, and ``digests`` are those of its files.
+    """
     seen, one = found.ground.seen, found.ground.seen.round
     told: dict[str, Any] = {
         "format": FORMAT,
@@ -79,7 +85,7 @@ def attack_file(found: Found, job: Job, exact: float, folder: Path | None) -> by
         arrays["vectors"] = (vectors if vectors.dtype == torch.float64 else vectors.float()).numpy()
     else:
         told["folder"] = str(folder.resolve())
-        told["sha256"] = {str(file.relative_to(folder)): file_digest(file) for file in one.files}
+        told["sha256"] = {str(file.relative_to(folder)): digests[file] for file in one.files}
     arrays["told"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
     stream = io.BytesIO()
     np.savez(stream, **arrays)

@@ -12,7 +12,8 @@ class InBlocks:
     """n vectors of d coordinates, ``shape``, that come as blocks ``(n, c)`` of neighbouring columns.
 
     ``make`` is called for every read (one or two for most rules) and returns the blocks, each a torch, NumPy
-    or JAX array, from the first column to the last, the same each time. Only one is held at once.
+    or JAX array, from the first column to the last, the same each time. Only one is held at once. With
+    ``pivot``, every block has one more row, the last: the trusted vector, of rules that take one.
 
     >>> import torch
     >>> from varangian.aggregators import Median
@@ -23,3 +24,4 @@ class InBlocks:
 
     make: Callable[[], Iterable[Any]]
     shape: tuple[int, ...]
+    pivot: bool = False

@@ -37,7 +37,7 @@ class Vectors:
     ``restore`` takes one tensor per segment: ``(*batch, d)`` for a vector, and gives one vector back;
     ``restore_many`` takes ``(*batch, m, d)`` and gives m vectors back. Where there is a ``source``, the rows
     are read from it, part by part; ``outlined`` says that the segments then have but the right shape.
-    ``summed`` adds up what all holders of shards have measured.
+    ``pivoted`` says that a pivot comes with them. ``summed`` adds up what all holders of shards measured.
     """
 
     segments: tuple[Segment, ...]
@@ -46,6 +46,7 @@ class Vectors:
     flatten_one: Callable[[Any], list[Tensor]]
     source: Source | None = None
     outlined: bool = False
+    pivoted: bool = False
     summed: Callable[[Tensor], Tensor] | None = None
 
     def rows(self, extras: Sequence[Sequence[Tensor]], *, sanitise: bool) -> Rows:
@@ -170,23 +171,25 @@ def _read_matrix(x: Any) -> Vectors:
 
 def _read_blocks(x: InBlocks) -> Vectors:
     n, d = _shape_of_blocks(x.shape)
+    high = n + bool(x.pivot)
     first = next(iter(x.make()), None)
     if not _is_array(first):
-        raise InputError(f"The first block is a {type(first).__name__}; blocks are arrays ({n}, columns).")
+        raise InputError(f"The first block is a {type(first).__name__}; blocks are arrays ({high}, columns).")
     outline = as_tensor(first).new_empty(1).expand(n, d)
     plain = _read_matrix(like(outline, first))
 
     def blocks() -> Iterator[Segment]:
         for block in x.make():
             tensor = as_tensor(block)
-            if tensor.ndim != AXES_OF_VECTORS or tensor.shape[0] != n or tensor.dtype != outline.dtype:
+            if tensor.ndim != AXES_OF_VECTORS or tensor.shape[0] != high or tensor.dtype != outline.dtype:
+                more = " and a pivot" if x.pivot else ""
                 raise ShapeError(
                     f"A block of shape {tuple(tensor.shape)} and {tensor.dtype} arrived; the first was "
-                    f"{outline.dtype}, and {n} vectors need blocks of shape ({n}, columns)."
+                    f"{outline.dtype}, and {n} vectors{more} need blocks of shape ({high}, columns)."
                 )
             yield Segment(tensor)
 
-    return replace(plain, source=blocks, outlined=True)
+    return replace(plain, source=blocks, outlined=True, pivoted=bool(x.pivot))
 
 
 def _shape_of_blocks(shape: Any) -> tuple[int, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.core.blocks import InBlocks
 from varangian.core.guard import admit
 from varangian.core.inputs import Vectors, check_writable, read
 from varangian.core.parties import Parties, weigh
@@ -87,17 +88,9 @@ def aggregate(
     if not isinstance(stream, Stream):
         raise InputError(f"stream = {stream!r} arrived; pass a varangian.Stream, Stream(seed) for instance.")
     vectors = read(x)
-    parts = stage.stages()
-    wanted: set[Pivot] = {p for part in parts for p in part.pivots if p is not Pivot.MEDIAN}
-    extras = extra_vectors(stage, vectors, wanted, state, pivot)
-    sanitise = any(part.robust for part in parts) and not any(part.missing for part in parts)
-    rows = vectors.rows(list(extras.values()), sanitise=sanitise)
-    admit(stage, rows.n)
-    call = Call(_parties(stage, rows, weights, cap, mass), stream)
-    companions = [*extras, *(pivot for pivot in wanted if pivot is Pivot.ORIGIN)]
-    subsets = stage.foreseen(rows.d, call)
-    points = stage.advance(Points(rows.n, companions, rows=rows, subsets=subsets), call)
-    many = parts[-1].mixes
+    wanted = _wanted(stage)
+    rows, points = _planned(stage, vectors, wanted, state, (weights, cap, mass), pivot, stream)
+    many = stage.stages()[-1].mixes
     outputs = _room(points, many) if out is None else _room_in(out, vectors, rows, many)
     _write(points, outputs, many)
     value = out
@@ -105,6 +98,58 @@ def aggregate(
         value = vectors.restore_many(outputs) if many else vectors.restore(outputs)
     carried = vectors.restore([part.clone() for part in outputs]) if Pivot.CARRIED in wanted else state
     return Aggregation(value, carried, rows.nonfinite, _shares_of_rows(points, rows.n, many), rows.reads)
+
+
+@lanes_instead_of_threads()
+def aggregate_blocks(
+    stage: Stage,
+    x: InBlocks,
+    then: Callable[[Tensor, Tensor], None],
+    *,
+    weights: Any = None,
+    mass: float | None = None,
+    stream: Stream,
+) -> None:
+    """Run a rule on vectors in blocks, and hand on each block, ``(n, c)``, and what became of it, ``(c,)``.
+
+    So the aggregate is never there whole, either. Nothing is carried over from another call.
+    """
+    _, points = _planned(stage, read(x), _wanted(stage), None, (weights, None, mass), None, stream)
+    assert points.rows is not None
+    for piece, _ in points.rows.pieces():
+        block = piece.segments[0].sample
+        value = block.new_empty(piece.d)
+        _write_piece(points.on(piece), piece, [value], many=False)
+        then(block, value)
+
+
+def _wanted(stage: Stage) -> set[Pivot]:
+    """Return the pivots that ride along with the vectors; a median is made of them where it is needed."""
+    return {p for part in stage.stages() for p in part.pivots if p is not Pivot.MEDIAN}
+
+
+def _planned(
+    stage: Stage,
+    vectors: Vectors,
+    wanted: set[Pivot],
+    state: Any,
+    claims: tuple[Any, float | None, float | None],
+    pivot: Any,
+    stream: Stream,
+) -> tuple[Rows, Points]:
+    """Return the rows, and what a stage makes of them, planned and not yet written.
+
+    ``claims`` are weights, cap and mass.
+    """
+    parts = stage.stages()
+    extras = extra_vectors(stage, vectors, wanted, state, pivot)
+    sanitise = any(part.robust for part in parts) and not any(part.missing for part in parts)
+    rows = vectors.rows(list(extras.values()), sanitise=sanitise)
+    admit(stage, rows.n)
+    call = Call(_parties(stage, rows, *claims), stream)
+    companions = [*extras, *(pivot for pivot in wanted if pivot is Pivot.ORIGIN)]
+    subsets = stage.foreseen(rows.d, call)
+    return rows, stage.advance(Points(rows.n, companions, rows=rows, subsets=subsets), call)
 
 
 @lanes_instead_of_threads()
@@ -127,19 +172,27 @@ def place(
 def extra_vectors(
     stage: Stage, vectors: Vectors, wanted: set[Pivot], state: Any, pivot: Any
 ) -> dict[Pivot, list[Tensor]]:
-    """Return the pivots of a call that are vectors, by segment; the carried one starts at the origin."""
+    """Return the pivots of a call that are vectors, by segment; the carried one starts at the origin.
+
+    One that comes with the blocks of the vectors has no parts here.
+    """
     extras: dict[Pivot, list[Tensor]] = {}
     if Pivot.CARRIED in wanted:
         zero = [segment.sample.new_zeros(1).expand(segment.width) for segment in vectors.segments]
         extras[Pivot.CARRIED] = zero if state is None else vectors.flatten_one(state)
     if Pivot.GIVEN in wanted:
-        if pivot is None:
+        if pivot is None and vectors.pivoted:
+            extras[Pivot.GIVEN] = []
+        elif pivot is None:
             raise InputError(
                 f"{stage!r} measures against a vector that you trust (the server's own, or one's own); "
                 "pass it as pivot=..."
             )
-        extras[Pivot.GIVEN] = vectors.flatten_one(pivot)
-    elif pivot is not None:
+        elif vectors.pivoted:
+            raise InputError("A pivot comes with every block, and another as pivot=...; leave one out.")
+        else:
+            extras[Pivot.GIVEN] = vectors.flatten_one(pivot)
+    elif pivot is not None or vectors.pivoted:
         raise InputError(f"{stage!r} uses no pivot; leave pivot= out.")
     for kind, parts in extras.items():
         if not all(bool(part.isfinite().all()) for part in parts):

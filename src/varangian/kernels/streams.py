@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from varangian.errors import ShapeError
+from varangian.errors import InputError, ShapeError
 from varangian.kernels.rows import Rows, Segment
 
 PIECE = 2**26
@@ -24,7 +24,7 @@ Source = Callable[[], Iterator[Segment]]
 class Streamed(Rows):
     """n vectors whose blocks a source yields, one of which is held at a time.
 
-    ``outline`` has their shape and dtype.
+    ``outline`` has their shape and dtype. An extra without any parts is the last row of every block.
     """
 
     def __init__(
@@ -46,8 +46,9 @@ class Streamed(Rows):
             stop = start + block.width
             if stop > self.d:
                 raise ShapeError(f"The blocks go on after {self.d} coordinates, to {stop} at least.")
-            beside = [[part[..., start:stop] for part in extra] for extra in self.extras]
-            piece = Rows([block], beside, sanitise=self.sanitise, first=start)
+            beside = [[part[..., start:stop] for part in extra] or [_last(block)] for extra in self.extras]
+            vectors = block if block.rows == self.n else Segment(block.sample[: self.n])
+            piece = Rows([vectors], beside, sanitise=self.sanitise, first=start)
             piece.reads = self.reads - 1
             yield piece, [output[..., start:stop] for output in outputs]
             self.nonfinite += piece.nonfinite
@@ -56,6 +57,14 @@ class Streamed(Rows):
         if start != self.d:
             raise ShapeError(f"The blocks ended after {start} of {self.d} coordinates.")
         self.reads += again
+
+
+def _last(block: Segment) -> Tensor:
+    """Return the vector that comes with a block, which rules trust. Raises InputError."""
+    vector = block.sample[-1]
+    if not bool(vector.isfinite().all()):
+        raise InputError("The pivot, which is the last row of every block, holds a NaN or an infinite value.")
+    return vector
 
 
 def of_file(vectors: Segment, origins: Sequence[Any]) -> Source:
