@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,15 +42,17 @@ def finished(
 ) -> Report:
     """Return the report of a subject that was examined; ``start`` is the share of the work that is done."""
     digests: dict[Path, str] = {}
-    done = 0
+    done, one_at_a_time = 0, threading.Lock()
 
-    def told(what: str) -> None:
+    def told(one: Round) -> None:
         nonlocal done
-        asked.watch(what, start + (0.9 - start) * done / len(rounds))
-        digests.update({file: file_digest(file) for file in rounds[done].files})  # it is read next
-        done += 1
+        with one_at_a_time:
+            asked.watch(f"round {one.name}", start + (0.9 - start) * done / len(rounds))
+            done += 1
+        digests.update({file: file_digest(file) for file in one.files})  # it is read next
 
     examined = examine(rounds, job, tell=told)
+    digests = {file: digests[file] for one in rounds for file in one.files}  # in order
     asked.watch("the worst attack, once more with all vectors", 0.9)
     worst, exact, replayed = _worst(examined, job)
     made = Measurements(

@@ -21,14 +21,14 @@ from varangian.core.parties import Parties
 from varangian.core.points import Pivot
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
-from varangian.kernels.lanes import each
+from varangian.kernels.lanes import each, lanes, spread
 
 THOROUGH = 3
 """Honest sets that are searched thoroughly, of those that a quick look found the worst."""
 KEPT = 2**13
 """Columns of a round that are kept to compare it with the next."""
 
-Tell = Callable[[str], None]
+Tell = Callable[[Round], None]
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,20 @@ def examine(
 ) -> list[Examined]:
     """Return what became of each round; of the vectors themselves, only the worst round's sketch is kept.
 
+    Each lane looks at a round of its own. ``tell`` is told of every round before it is read.
+
     Raises      DataError for vectors that are not finite, or all one
     """
     made: list[Examined] = []
     sets = job.sets
-    for one in rounds:
+
+    def look(one: Round) -> Examined:
         if tell is not None:
-            tell(f"round {one.name}")
-        made.append(_examined(one, job, sets, effort))
+            tell(one)
+        return _examined(one, job, sets, effort)
+
+    for start in range(0, len(rounds), lanes()):
+        made += spread(look, rounds[start : start + lanes()])
         worst = max(made, key=lambda found: found.worst.ratio)
         made = [found if found is worst else _lighter(found) for found in made]
     return made

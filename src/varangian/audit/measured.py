@@ -21,7 +21,6 @@ from varangian.core.moments import Moments
 from varangian.core.points import Pivot, Points, Reads
 from varangian.core.stages import CoordinateRule, Stage
 from varangian.errors import DataError
-from varangian.kernels.lanes import each
 
 EXTRAS = ("deviation", "signs", "sides")
 """The points made coordinate by coordinate; the origin comes after them."""
@@ -105,13 +104,9 @@ def based(seen: Round, last: Stage, b: int) -> Iterator[Float[Tensor, "l c"]]:
     for block in seen.blocks():
         working = block.dtype if block.dtype in (torch.float32, torch.float64) else torch.float32
         made = block.new_empty(seen.m + len(EXTRAS), block.shape[-1], dtype=working)
-
-        def fill(start: int, block: Tensor = block, made: Tensor = made) -> None:
-            part = made[:, start : start + TILE]
-            part[: seen.m] = block[:, start : start + TILE]
+        made[: seen.m] = block
+        for part in made.split(TILE, dim=-1):
             part[seen.m :] = made_of(part[: seen.m], last, b)
-
-        each(fill, range(0, block.shape[-1], TILE))
         yield made
 
 
