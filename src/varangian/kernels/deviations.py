@@ -37,9 +37,11 @@ class Mixture(NamedTuple):
     def of(cls, weights: NDArray[np.float64]) -> Mixture:
         """Return what weights ``(m, k)`` ask for; equal sums are made once."""
         plain = ((weights != 0).sum(1) == 1) & (weights.max(1) == 1)
-        distinct, which = np.unique(weights[~plain], axis=0, return_inverse=True)
+        first: dict[bytes, int] = {}  # of many small tables; NumPy's unique takes longer than all the rest
+        which = [first.setdefault(row.tobytes(), len(first)) for row in weights[~plain]]
+        distinct = np.frombuffer(b"".join(first)).reshape(-1, weights.shape[1])
         points = weights.argmax(1)
-        points[~plain] = weights.shape[1] + which.reshape(-1)
+        points[~plain] = weights.shape[1] + np.array(which, dtype=np.intp)
         return cls(grouped(distinct), len(distinct), points)
 
 
