@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 import varangian as vg
+from varangian.core.run import aggregate_blocks
 from varangian.core.stages import Stage
 from varangian.errors import InputError, ShapeError
 from varangian.kernels import streams
@@ -97,6 +99,30 @@ def wrong() -> dict[str, tuple[Any, type[Exception], str]]:
 def test_wrong_blocks_are_refused(x: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         vg.Median(f=1)(x)
+
+
+@pytest.mark.parametrize("rule", [vg.FLTrust(), vg.MoNNA(f=2)], ids=repr)
+def test_a_trusted_vector_comes_with_the_blocks(rule: Stage) -> None:
+    x = np.random.default_rng(1).standard_normal((12, 5003)).astype(np.float32)
+    told = vg.InBlocks(lambda: blocks(x), shape=(11, 5003), pivot=True)
+    assert np.array_equal(rule(told), rule(x[:11], pivot=x[11]))
+    made: list[Tensor] = []
+    aggregate_blocks(rule, told, lambda block, value: made.append(value), stream=vg.Stream(0))
+    assert np.array_equal(torch.cat(made).numpy(), rule(told))
+
+
+def test_a_wrong_pivot_in_the_blocks_is_refused() -> None:
+    x = torch.ones(6, 30)
+    given = vg.InBlocks(lambda: x.split(7, dim=1), (5, 30), pivot=True)
+    with pytest.raises(InputError, match="leave one out"):
+        vg.FLTrust()(given, pivot=x[0])
+    with pytest.raises(InputError, match="uses no pivot"):
+        vg.Median(f=1)(given)
+    with pytest.raises(ShapeError, match=r"5 vectors and a pivot need blocks of shape \(6, columns\)"):
+        vg.FLTrust()(vg.InBlocks(lambda: x[:5].split(7, dim=1), (5, 30), pivot=True))
+    x[5, 9] = torch.nan
+    with pytest.raises(InputError, match="pivot, which is the last row"):
+        vg.FLTrust()(given)
 
 
 def test_blocks_are_not_attacked() -> None:

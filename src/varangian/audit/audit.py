@@ -56,7 +56,8 @@ def audit(
     numbers under which it fails ("worst_accuracy < 0.9"). ``parts`` tells whether neurons of the trained
     model are to crash as well; None does so where it takes seconds. ``report.write(folder)`` keeps all of it.
 
-    Cost        some fifty training runs for an experiment; two reads of every round of a recording
+    Cost        some fifty training runs for an experiment; two reads of every round of a recording,
+                one of which is for its hash, and three of the worst; memory for a block of it in every lane
     Randomness  from ``seed``
     Raises      DataError, ParameterError, ToleranceError, WeightsError: what arrived, what to change
 

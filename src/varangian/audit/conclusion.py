@@ -93,7 +93,7 @@ def finished(
             worst.worst.name,
             "coefficient",
             replayed,
-            f"{job.b} of {job.n} vectors in round {worst.name}; varangian audit replay {WORST_FILE}",
+            f"{job.b} of {job.n} vectors in round {worst.name}",
         ),
         attachments=attachments,
     )

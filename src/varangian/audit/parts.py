@@ -123,11 +123,11 @@ def _error(report: Report, layer: int, borne: int) -> Finding:
         "pass",
         point.worst,
         "",
-        f"{point.worst:.3g} at worst, {point.mean.value:.3g} ({point.mean.low:.3g} to {point.mean.high:.3g}) "
-        f"on average, proven at most {point.bound:.3g}",
-        f"How far an output is off, of all outputs on all inputs, with {crashes} crashed: the worst that was "
-        "found, and the mean over random draws with its 95 % interval. It is held against the proven bound, "
-        f"forward error propagation, which assumes: {'; '.join(report.assumptions)}.",
+        f"{point.worst:.3g}, proven at most {point.bound:.3g}",
+        f"How far an output is off, of all outputs on all inputs, with {crashes} crashed, in the worst set "
+        f"that was found; the mean over random draws is {point.mean.value:.3g} ({point.mean.low:.3g} to "
+        f"{point.mean.high:.3g}, a 95 % interval). It is held against the proven bound, forward error "
+        f"propagation, which assumes: {'; '.join(report.assumptions)}.",
         point.bound,
         reference=NEURONS_FAIL.short,
         series=tuple(f"crashes_{number}" for number in range(1, len(report.neurons) + 1)),
