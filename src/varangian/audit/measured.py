@@ -21,6 +21,7 @@ from varangian.core.moments import Moments
 from varangian.core.points import Pivot, Points, Reads
 from varangian.core.stages import CoordinateRule, Stage
 from varangian.errors import DataError
+from varangian.kernels.lanes import lanes_instead_of_threads
 
 EXTRAS = ("deviation", "signs", "sides")
 """The points made coordinate by coordinate; the origin comes after them."""
@@ -68,6 +69,7 @@ class Measured:
         return self.m + (*EXTRAS, "origin").index(name)
 
 
+@lanes_instead_of_threads()  # points are made by many small operations
 def measure(seen: Round, rule: Stage, b: int) -> Measured:
     """Return what one read tells of a round, in which ``b`` are to attack a rule.
 
