@@ -10,7 +10,6 @@ from torch import Tensor
 
 import varangian as vg
 from varangian.attacks.attack import Scene
-from varangian.attacks.search import reach
 from varangian.attacks.sightline import Sightline
 from varangian.core.points import Pivot
 from varangian.kernels.rows import Rows
@@ -95,7 +94,8 @@ def options(rule: vg.Stage, x: Tensor, seed: int) -> dict[str, Any]:
 def sightline(rule: vg.Stage, x: Tensor, given: dict[str, Any]) -> tuple[Sightline, Tensor, Tensor, Tensor]:
     scene = Scene(x, F, rule, vg.Stream(), None, given)
     mu, direction = scene.mean, -scene.deviation
-    return Sightline(scene, rule, mu, direction), mu, direction, reach(scene, mu, direction)
+    line = Sightline(scene, rule, mu, direction)
+    return line, mu, direction, line.reach()
 
 
 def real(rule: vg.Stage, x: Tensor, mu: Tensor, forged: Tensor, given: dict[str, Any]) -> float:
@@ -126,6 +126,27 @@ def test_one_factor_at_a_time_or_all_at_once(rule: vg.Stage) -> None:
     together = line.deviations(factors)
     alone = torch.cat([line.deviations(factor[None]) for factor in factors])
     torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rule", [ALONE[1], ALONE[5], CHAINS[1]], ids=repr)
+def test_shorter_numbers_lose_nothing(rule: vg.Stage, dtype: torch.dtype) -> None:
+    """What is told of them is what is told of the same numbers in float64."""
+    x = honest("plain", 60, 3).to(dtype)
+    line, mu, direction, unit = sightline(rule, x, options(rule, x, 3))
+    factors = unit * torch.tensor(NEAR, dtype=torch.float64)
+    wide = Sightline(Scene(x.double(), F, rule), rule, mu, direction)
+    torch.testing.assert_close(line.deviations(factors), wide.deviations(factors), rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", [CHAINS[1], vg.chain(MIXERS[1], vg.Median(f=F))], ids=repr)
+def test_however_few_sums_are_in_a_tile(rule: vg.Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = honest("uneven", 60, 4)
+    line, *_, unit = sightline(rule, x, options(rule, x, 4))
+    factors = unit * torch.tensor(NEAR, dtype=torch.float64)
+    together = line.deviations(factors)
+    monkeypatch.setattr("varangian.kernels.deviations.MOST_SUMS", 1)
+    assert torch.equal(line.deviations(factors), together)
 
 
 def test_the_servers_random_numbers_are_known() -> None:

@@ -34,6 +34,16 @@ def test_both_twins_agree(
         torch.testing.assert_close(one, other, rtol=1e-6 if dtype == torch.float32 else 1e-13, atol=0)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("summed", [False, True])
+def test_wide_moments_of_float32_are_those_of_the_widened(shape: tuple[int, int], summed: bool) -> None:
+    x = drawn(2, *shape, dtype=torch.float32) * 1e3 + 7
+    for one, other in zip(
+        moments(x, summed=summed, wide=True), moments(x.double(), summed=summed), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-13, atol=0)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("momentum", [None, (0.9, 1.0), (0.5, 0.25)])

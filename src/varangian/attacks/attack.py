@@ -53,18 +53,21 @@ class Scene:
         return self.honest.shape[-2] + self.b
 
     @cached_property
+    def spread(self) -> Moments:
+        """Return the moments of the honest vectors, by one read unless they are known."""
+        if self.moments is not None:
+            return self.moments
+        return Moments.of(self.honest, wide=True)
+
+    @property
     def mean(self) -> Float[Tensor, "*batch d"]:
         """Return the mean of the honest vectors, in float64."""
-        if self.moments is not None:
-            return self.moments.mean.double()
-        return self.honest.mean(-2, dtype=torch.float64)
+        return self.spread.mean.double()
 
-    @cached_property
+    @property
     def deviation(self) -> Float[Tensor, "*batch d"]:
         """Return their standard deviation per coordinate (h - 1 in the denominator), in float64."""
-        if self.moments is not None:
-            return self.moments.deviation.double()
-        return Moments.of(self.honest.double()).deviation
+        return self.spread.deviation.double()
 
     def target(self, attack: object) -> Stage:
         """Return the rule under attack. Raises ParameterError where none was given."""

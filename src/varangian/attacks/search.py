@@ -22,16 +22,6 @@ OCTAVES = (-4, 7)
 FAR = (1e3,)
 
 
-def reach(scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
-    """Return the factor that goes as far from the mean as the furthest honest vector is."""
-    furthest = torch.zeros_like(mu[..., 0])
-    for i in range(scene.honest.shape[-2]):
-        furthest = furthest.maximum((scene.honest[..., i, :] - mu).norm(dim=-1))
-    furthest = torch.where(furthest > 0, furthest, mu.norm(dim=-1))
-    length = direction.norm(dim=-1)
-    return torch.where(length > 0, furthest / torch.where(length > 0, length, 1.0), 1.0)
-
-
 @dataclass(frozen=True)
 class Optimal(LineAttack):
     """Go along another attack's line as far as moves the rule's output furthest from the honest mean.
@@ -73,7 +63,7 @@ class Optimal(LineAttack):
     def factor(self, scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
         """Return the factor that does the most harm."""
         line = Sightline(scene, scene.target(self), mu, direction)
-        unit = reach(scene, mu, direction)
+        unit = line.reach()
         octaves = 2.0 ** torch.linspace(*OCTAVES, self.candidates, dtype=torch.float64, device=mu.device)
         spread = torch.cat([octaves, octaves.new_tensor(FAR)])
         factors = unit * spread.reshape(-1, *[1] * unit.ndim)
@@ -119,7 +109,7 @@ class HiddenVulnerability(LineAttack):
     def factor(self, scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
         """Return the largest factor at which a forgery is still selected."""
         line = Sightline(scene, scene.target(self), mu, direction)
-        high = reach(scene, mu, direction)
+        high = line.reach()
         if all(isinstance(stage, CoordinateRule) for stage in line.rule.stages()):
             return Optimal(_Given(direction)).factor(scene, mu, direction)
         growing = line.selected(high)

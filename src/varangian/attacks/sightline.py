@@ -9,14 +9,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from varangian.attacks.attack import Scene, repeat
-from varangian.core.inputs import read
+from varangian.core.inputs import Stacks, read
 from varangian.core.points import NeedsVectors, Pivot, Points, Reads
 from varangian.core.run import Aggregation, extra_vectors, place
 from varangian.core.stages import Stage
 from varangian.core.tables import fold
 from varangian.kernels.combine import reducible_mix
 from varangian.kernels.deviations import deviations
-from varangian.kernels.rows import Rows, Segment
+from varangian.kernels.rows import WORKING_DTYPES, Rows, Segment
 
 PLATEAU = 1e-9
 """Deviations this close, relatively, are equal."""
@@ -28,7 +28,8 @@ class Sightline:
     One read measures the honest vectors, mu and mu + direction. Every candidate is then an affine
     combination of these, planned on its folded table. A geometric chain needs no more; one that ends on
     columns reads the vectors once for all candidates; weights of the parties, or a candidate too far to
-    keep its digits, take an aggregation of their own.
+    keep its digits, take an aggregation of their own. Nothing is copied: mu, the mean of the honest vectors,
+    is made where they are read, and the direction stands below them.
     """
 
     def __init__(self, scene: Scene, rule: Stage, mu: Tensor, direction: Tensor) -> None:
@@ -38,6 +39,13 @@ class Sightline:
         self.direction = direction
         self.h = scene.honest.shape[-2]
         self._measure()
+
+    def reach(self) -> Float[Tensor, "*batch"]:
+        """Return the factor that goes as far from the mean as the furthest honest vector is."""
+        furthest = self.table[..., : self.h, self.h].amax(-1).sqrt()
+        furthest = torch.where(furthest > 0, furthest, self.mu.norm(dim=-1))
+        length = self.direction.norm(dim=-1)
+        return torch.where(length > 0, furthest / torch.where(length > 0, length, 1.0), 1.0)
 
     def deviations(self, factors: Float[Tensor, "k *batch"]) -> Float[Tensor, "k *batch"]:
         """Return |F(honest and forged) - mu|^2 for each candidate factor."""
@@ -79,12 +87,15 @@ class Sightline:
         vectors = read(self.scene.honest)
         extras = extra_vectors(self.rule, vectors, wanted, options.get("state"), options.get("pivot"))
         self.companions = (*extras, *({Pivot.ORIGIN} & wanted))
-        ends = torch.stack([self.mu, self.mu + self.direction], dim=-2)
-        self.rows = Rows(
-            [Segment(torch.cat([self.scene.honest.double(), ends], dim=-2))],
-            [[part.double() for part in parts] for parts in extras.values()],
-        )
-        points = Points(self.h + 2, self.companions, rows=self.rows)
+        honest = self.scene.honest
+        honest = honest.to(WORKING_DTYPES[honest.dtype])
+        below = self.direction[..., None, :].to(honest.dtype)
+        self.rows = Rows([Segment((honest, below))], list(extras.values()))
+        mix = torch.eye(self.h + 2, self.h + 1, dtype=torch.float64, device=honest.device)
+        mix[self.h :] = 1 / self.h
+        mix[self.h :, self.h] = torch.tensor([0.0, 1.0])
+        mix = mix.expand(*self.rows.batch, *mix.shape)
+        points = Points(self.h + 2, self.companions, rows=self.rows, mix=mix)
         self.table = points.table(Reads.PAIRS, self.companions)
 
     def _placed(self, factors: Tensor) -> tuple[Points, Tensor]:
@@ -115,22 +126,26 @@ class Sightline:
 
     def _deviations_by_column(self, points: Points, made: Tensor) -> Tensor:
         """Return what one read tells of all candidates, mixed as planned and reduced column by column."""
-        base = self.h + 2 + len(points.extras)
+        h, base = self.h, self.h + 2 + len(points.extras)
         made = made[..., : self.scene.n, :base]
         mix = made if points.mix is None else points.mix[..., : self.scene.n] @ made
+        centre, along = mix[..., h : h + 1] + mix[..., h + 1 : h + 2], mix[..., h + 1 : h + 2]
         if points.program is not None and reducible_mix(self.rows, mix.shape[-2]):
-            return deviations(points.program, self.rows, mix, self.h)
+            mix = torch.cat([mix[..., :h], along, mix[..., h + 2 :], centre], dim=-1)
+            return deviations(points.program, self.rows, mix, h)
+        mix = torch.cat([mix[..., :h] + centre / h, along, mix[..., h + 2 :]], dim=-1)
         real = Points(1, self.companions, rows=self.rows, mix=mix, columns=points.columns)
         result = made.new_zeros(made.shape[:-2])
         for block in self.rows.blocks():
-            apart = real.seen(block).values[..., 0, :].double() - block.values[..., self.h, :]
+            mean = block.values[..., :h, :].mean(-2, dtype=torch.float64)
+            apart = real.seen(block).values[..., 0, :].double() - mean
             result = result + apart.square().sum(-1)
         return result
 
     def _aggregated(self, factor: Tensor) -> Aggregation:
         honest = self.scene.honest
         forged = repeat(self.mu + factor[..., None] * self.direction, self.scene.b).to(honest.dtype)
-        return self.rule.aggregate(torch.cat([honest, forged], dim=-2), **self.scene.options)
+        return self.rule.aggregate(Stacks((honest, forged)), **self.scene.options)
 
 
 def best_on(

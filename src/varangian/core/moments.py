@@ -29,9 +29,9 @@ class Moments:
     squares: Float[Tensor, "*batch e"]
 
     @classmethod
-    def of(cls, vectors: Float[Tensor, "*batch k d"], *, summed: bool = False) -> Moments:
-        """Return the moments of k vectors, at least one."""
-        return cls(vectors.shape[-2], *moments(vectors, summed=summed))
+    def of(cls, vectors: Float[Tensor, "*batch k d"], *, summed: bool = False, wide: bool = False) -> Moments:
+        """Return the moments of k vectors, at least one; if ``wide``, in float64."""
+        return cls(vectors.shape[-2], *moments(vectors, summed=summed, wide=wide))
 
     @classmethod
     def copies(cls, vector: Float[Tensor, "*batch d"], count: int, *, summed: bool = False) -> Moments:

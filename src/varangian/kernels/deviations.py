@@ -1,10 +1,12 @@
-"""How far what a program makes of several mixtures of rows lies from one row: all of them in one read.
+"""How far what a program makes of several mixtures of rows lies from their mean: all of them in one read.
 
-A tile of the rows is taken once, and each mixture is made, reduced and measured there. Everything is float64.
+A tile of the rows is taken once, and each mixture is made, reduced and measured there. What the mixtures have
+in common is made once. Everything is float64.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,77 +15,127 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from varangian.kernels.columns import network_of
-from varangian.kernels.combine import column_step, grouped
-from varangian.kernels.compiled.combine import TOGETHER, combine
+from varangian.kernels.combine import FEW_STRETCHES, ROW, column_step, grouped
+from varangian.kernels.compiled.combine import TOGETHER, combine, shifted
 from varangian.kernels.compiled.distances import PANEL, pairs, side
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
-from varangian.kernels.compiled.tiles import PITCH, Step, run
+from varangian.kernels.compiled.tiles import Step, run
 from varangian.kernels.places import Places
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows
 
-ROW = 8 * PITCH
-"""Bytes of a row of a tile."""
+MOST_SUMS = 128
+"""Sums that are in a tile at once, half a mebibyte of them, unless a single mixture is made of more."""
 
 
 class Mixture(NamedTuple):
-    """The sums that are no rows as they are, and what each point is: a row, or after all rows a sum."""
+    """What each point is, by its place in the tile: a row, a sum, or after all sums one that is shifted.
 
-    weights: NDArray[np.float64]
-    sums: int
+    A shifted point is made from the row or sum at its ``source``, and ``shares`` of the line and of the mean.
+    """
+
+    sources: NDArray[np.intp]
+    shares: NDArray[np.float64]
     points: NDArray[np.intp]
 
+
+class Mixtures(NamedTuple):
+    """Some mixtures one after the other, from ``first`` on, and the sums of rows that they are made of."""
+
+    first: int
+    weights: NDArray[np.float64]
+    parts: list[Mixture]
+
     @classmethod
-    def of(cls, weights: NDArray[np.float64]) -> Mixture:
-        """Return what weights ``(m, k)`` ask for; equal sums are made once."""
-        plain = ((weights != 0).sum(1) == 1) & (weights.max(1) == 1)
-        first: dict[bytes, int] = {}  # of many small tables; NumPy's unique takes longer than all the rest
-        which = [first.setdefault(row.tobytes(), len(first)) for row in weights[~plain]]
-        distinct = np.frombuffer(b"".join(first)).reshape(-1, weights.shape[1])
-        points = weights.argmax(1)
-        points[~plain] = weights.shape[1] + np.array(which, dtype=np.intp)
-        return cls(grouped(distinct), len(distinct), points)
+    def of(cls, tables: NDArray[np.float64], line: int, first: int = 0) -> Iterator[Mixtures]:
+        """Yield what makes mixtures ``(c, m, k)``, of rows and last of the mean; equal sums are made once.
+
+        In the tile, the rows come first; then a block of result, mean, and zeros; then the sums.
+        """
+        fixed, k = tables[..., :-1].copy(), tables.shape[-1] - 1
+        fixed[..., line] = 0
+        distinct, which = _told_apart(fixed.reshape(-1, k))
+        some = distinct != 0
+        nothing, plain = ~some.any(1), (some.sum(1) == 1) & (distinct.max(1) == 1)
+        sums = ~(nothing | plain)
+        if sums.sum() > MOST_SUMS and len(tables) > 1:
+            half = len(tables) // 2
+            yield from cls.of(tables[:half], line, first)
+            yield from cls.of(tables[half:], line, first + half)
+            return
+        weights = grouped(distinct[sums])
+        places = k + side() + np.cumsum(sums) - 1
+        places[plain] = distinct[plain].argmax(1)
+        places[nothing] = k + side() - 1
+        after = k + side() + TOGETHER * len(weights)
+        parts = []
+        for table, sources in zip(tables, places[which.reshape(tables.shape[:2])], strict=True):
+            asked = np.column_stack([sources, table[:, [line, -1]]])
+            moved = (asked[:, 1:] != 0).any(1)
+            shifts, of_point = _told_apart(asked[moved])
+            points = sources.copy()
+            points[moved] = after + of_point
+            parts.append(Mixture(shifts[:, 0].astype(np.intp), np.ascontiguousarray(shifts[:, 1:]), points))
+        yield cls(first, weights, parts)
 
 
 def deviations(
-    program: Program, rows: Rows, mixes: Float[torch.Tensor, "c *batch m k"], base: int
+    program: Program, rows: Rows, mixes: Float[torch.Tensor, "c *batch m k"], h: int
 ) -> Float[torch.Tensor, "c *batch"]:
-    """Return the squared distance of every mixture's result from the row ``base``; reads once.
+    """Return the squared distance of every mixture's result from the mean of the first h rows; reads once.
 
-    A mixture is of the rows and then the extras.
+    A mixture is of the rows, the extras, and last of that mean. It is made fastest where mixtures differ in
+    their shares of the mean and of row h alone.
     """
     rows.reads += 1
-    count, m = len(mixes), mixes.shape[-2]
+    count, m, k = len(mixes), mixes.shape[-2], mixes.shape[-1] - 1
     tables = mixes.expand(count, *rows.batch, *mixes.shape[-2:]).reshape(count, rows.batch_size, m, -1)
-    mixtures = [[Mixture.of(one) for one in of_run] for of_run in tables.double().cpu().numpy()]
-    places, k = Places(rows), mixes.shape[-1]
-    kernel = network_of(program, m, "float64")
-    most = max(len(one.weights) for of_run in mixtures for one in of_run) * TOGETHER
+    plans = [list(Mixtures.of(of_run, h)) for of_run in tables.double().cpu().numpy().swapaxes(0, 1)]
+    places, kernel = Places(rows), network_of(program, m, "float64")
+    most = max(TOGETHER * len(plan.weights) for of_run in plans for plan in of_run)
+    mean = np.zeros((side(), k))
+    mean[1, :h] = 1 / h
 
     def work(part: Stretch) -> NDArray[np.float64]:
-        tile = scratch(ROW * (k + most + side()) + kernel.room)
-        sums, block = tile + ROW * k, tile + ROW * (k + most)
+        tile = scratch(ROW * (k + side() + most + m) + kernel.room)
+        block, free = tile + ROW * k, tile + ROW * (k + side() + most + m)
         load, _ = places.load(part, np.arange(k), "double", tile)
-        aim, _ = places.load(part, np.array([-1, base, *[-1] * (side() - 2)]), "double", block)
+        centre = grouped(mean)
+        steps = [load, Step.of(combine("double"), centre, len(centre), k, tile, block)]
         gaps = np.zeros((count, -(-(part.stop - part.start) // PANEL), 1, side(), side()))
-        steps = [load, aim]
-        for of_run, gap in zip(mixtures, gaps, strict=True):
-            mixture = of_run[part.run]
-            if mixture.sums:
-                groups = len(mixture.weights)
-                steps.append(Step.of(combine("double"), mixture.weights, groups, k, tile, sums))
-            lines = (tile + ROW * mixture.points).astype(np.uint64)
-            steps += [
-                column_step(kernel, lines, block, block + ROW * side()),
-                Step.of(pairs("double"), np.zeros((1, 2), np.int64), 1, block, gap, part.start),
-            ]
+        for first, weights, parts in plans[part.run]:
+            if len(weights):
+                sums = block + ROW * side()
+                steps.append(Step.of(combine("double"), weights, len(weights), k, tile, sums))
+            made = block + ROW * (side() + TOGETHER * len(weights))
+            for place, mixture in enumerate(parts, first):
+                if len(mixture.sources):
+                    where = _lines(tile, mixture.sources)
+                    told = (where, mixture.shares, len(where), tile + ROW * h, block + ROW)
+                    steps.append(Step.of(shifted(), *told, made))
+                steps += [
+                    column_step(kernel, _lines(tile, mixture.points), block, free),
+                    Step.of(pairs("double"), np.zeros((1, 2), np.int64), 1, block, gaps[place], part.start),
+                ]
         run(steps, part.start, part.stop)
         apart: NDArray[np.float64] = gaps[:, :, 0, 0, 1]
         return apart
 
     total = np.zeros((count, rows.batch_size))
-    parts = list(stretches(rows, [PANEL] * len(rows.segments)))
+    parts = list(stretches(rows, [PANEL] * len(rows.segments), each=FEW_STRETCHES))
     for part, gaps in zip(parts, carry_out(work, parts, rows.n), strict=True):
         for gap in gaps.T:
             total[:, part.run] += gap
     return torch.from_numpy(total).view(count, *rows.batch)
+
+
+def _lines(tile: int, places: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """Return where rows of a tile are."""
+    return (tile + ROW * places).astype(np.uint64)
+
+
+def _told_apart(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return the rows without their repetitions, and which of these each row is."""
+    first: dict[bytes, int] = {}  # of many small tables; NumPy's unique rows take longer than all the rest
+    which = np.array([first.setdefault(row.tobytes(), len(first)) for row in rows], dtype=np.intp)
+    return rows[np.unique(which, return_index=True)[1]], which

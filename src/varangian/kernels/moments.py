@@ -23,15 +23,19 @@ _gather = Compiler(gather_code, None, _P, _P, _P, _I, _D, _D, _I, _I, _P, _P, _P
 
 
 def moments(
-    vectors: Float[Tensor, "*batch k d"], *, summed: bool = False
+    vectors: Float[Tensor, "*batch k d"], *, summed: bool = False, wide: bool = False
 ) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch e"]]:
-    """Return the mean of k vectors, at least one, and their squared deviations: per column, or of all."""
+    """Return the mean of k vectors, at least one, and their squared deviations: per column, or of all.
+
+    In the dtype of the vectors; if ``wide``, computed and told in float64.
+    """
     if not _compiles(vectors):
-        return _eager(vectors, summed=summed)
+        return _eager(vectors.double() if wide else vectors, summed=summed)
     *batch, k, d = vectors.shape
-    mean = vectors.new_empty(*batch, d)
-    squares = vectors.new_empty(*batch, 1 if summed else d)
-    kernel = _moments(name_of(vectors.dtype), summed)
+    dtype = torch.float64 if wide else vectors.dtype
+    mean = vectors.new_empty(*batch, d, dtype=dtype)
+    squares = vectors.new_empty(*batch, 1 if summed else d, dtype=dtype)
+    kernel = _moments(name_of(vectors.dtype), summed, wide)
     means, spreads, tables = mean.view(-1, d), squares.view(-1, squares.shape[-1]), addresses(vectors)
     parts = [(run, *part) for run in range(len(tables)) for part in _parts(k, d)]
 

@@ -1,4 +1,4 @@
-"""Weighted sums of the rows of a tile as machine code, four at a time, in float64."""
+"""Weighted sums of the rows of a tile as machine code, in float64, and what is done to them."""
 
 from __future__ import annotations
 
@@ -57,6 +57,34 @@ def combine_code(kind: str) -> str:
     return "\n".join([STEP, *at.lines, "}", declared, chip.attributes])
 
 
+def shifted() -> int:
+    """Return the step that adds shares of two rows of a tile of float64 to others.
+
+    It is given where the others are, two shares for each, how many there are, where the two rows are, and the
+    tile of what is made.
+    """
+    return address_of(_shifted())
+
+
+def shifted_code() -> str:
+    """Return the step ``shifted`` in LLVM's language."""
+    at, lanes = Assembly(), processor().lanes(8)
+    on = Registers(at, "double", lanes)
+    others, shares, n, *two, target = arguments(at, "ptr", "ptr", "i64", "ptr", "ptr", "ptr")
+    with at.counted("row", n) as row:
+        source = at.get(f"load ptr, ptr {at.index(others, row.counter, 'ptr')}")
+        given = at.index(shares, row.counter, "[2 x double]")
+        weights = [_everywhere(at, at.index(given, str(place), "double"), on) for place in range(2)]
+        made = at.index(target, row.counter, f"[{PITCH} x double]")
+        with at.counted("column", str(TILE), step=lanes) as column:
+            value = at.get(_load(at, source, column.counter, 0, lanes, "double"))
+            for weight, start in zip(weights, two, strict=True):
+                value = on.fused(weight, at.get(_load(at, start, column.counter, 0, lanes, "double")), value)
+            _store(at, value, made, column.counter, 0, lanes, "double")
+    at.do("ret void")
+    return "\n".join([STEP, *at.lines, "}", *on.declarations(), processor().attributes])
+
+
 def columns() -> int:
     """Return the step that runs a column program on a tile.
 
@@ -100,4 +128,5 @@ def _everywhere(at: Assembly, address: str, on: Registers) -> str:
 
 
 _combine = step_compiler(combine_code)
+_shifted = step_compiler(shifted_code)
 _columns = step_compiler(columns_code)

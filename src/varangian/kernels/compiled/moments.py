@@ -10,6 +10,7 @@ from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.registers import Registers
+from varangian.kernels.compiled.tiles import BYTES
 
 AHEAD = 8
 """Vectors ahead that memory is asked for."""
@@ -21,13 +22,14 @@ OF_SENT = (
 )
 
 
-def moments_code(element: str, summed: bool) -> str:
+def moments_code(element: str, summed: bool, wide: bool) -> str:
     """Return ``void kernel(rows, n, first, last, mean, squares, total)`` in LLVM's language.
 
     Of columns ``first`` to ``last`` of n vectors it writes the mean, and the squared deviations: per column,
-    or, if ``summed``, only the sum of all, which it adds to the float64 ``total``.
+    or, if ``summed``, only the sum of all, which it adds to the float64 ``total``. If ``wide``, all it does
+    and writes is float64.
     """
-    return _Writer(element, sends=False, momentum=False, summed=summed).text(OF_ROWS)
+    return _Writer(element, sends=False, momentum=False, summed=summed, wide=wide).text(OF_ROWS)
 
 
 def gather_code(element: str, momentum: bool) -> str:
@@ -43,7 +45,9 @@ def gather_code(element: str, momentum: bool) -> str:
 class _Writer:
     """Writes one of the functions: over columns, and in each over the vectors."""
 
-    def __init__(self, element: str, *, sends: bool, momentum: bool, summed: bool) -> None:
+    def __init__(
+        self, element: str, *, sends: bool, momentum: bool, summed: bool, wide: bool = False
+    ) -> None:
         self.at = Assembly()
         self.chip = processor()
         self.kind = ELEMENTS[element].working
@@ -52,6 +56,7 @@ class _Writer:
         self.lanes = self.chip.lanes(self.align)
         self.on = Registers(self.at, self.kind, self.lanes)
         self.wide = Registers(self.at, "double", self.lanes, self.kind)
+        self.told = self.wide if wide else self.on
         self.sends, self.momentum, self.summed = sends, momentum, summed
         self.mask: str | None = None
 
@@ -98,7 +103,10 @@ class _Writer:
         for value, start, total, square in zip(
             self._row(f"%{name}i", column), first, sums[::2], sums[1::2], strict=True
         ):
-            gap = self.wide.widened(self.on.sub(value, start))
+            if self.told is self.wide:
+                gap = self.wide.sub(self.wide.widened(value), self.wide.widened(start))
+            else:
+                gap = self.wide.widened(self.on.sub(value, start))
             at.do(f"{total}n = fadd {self.wide.vector} {total}, {gap}")
             at.do(f"{square}n = fadd {self.wide.vector} {square}, {self.wide.times(gap, gap)}")
         at.next_of(f"%{name}i", 1, "%n", f"{name}rows", f"{name}after")
@@ -118,7 +126,7 @@ class _Writer:
         if self.momentum:
             kept = self.on.times(self.mu, self._loaded("%sent", row, column))
             sent = self.on.add(self.on.times(self.new, sampled), kept)
-        self._store(sent, self._address("%sent", row, column))
+        self._store(sent, self._address("%sent", row, column), self.on)
         return [sampled, sent]
 
     def _finish(self, first: list[str], sums: list[str], column: str) -> None:
@@ -130,7 +138,7 @@ class _Writer:
             total, square = sums[2 * place : 2 * place + 2]
             share = at.get(f"fdiv {self.wide.vector} {total}, {count}")
             mean = self.wide.add(self.wide.widened(start), share)
-            self._store(self.wide.narrowed(mean), at.index(outputs[place], column, self.kind))
+            self._tell(mean, outputs[place], column)
             square = self.wide.sub(square, self.wide.times(total, share))
             square = self.wide.if_less(square, self.wide.splat(0.0), self.wide.splat(0.0), square)
             if self.mask is not None:
@@ -142,7 +150,12 @@ class _Writer:
                 before = at.get(f"load {self.wide.vector}, ptr %all, align 64")
                 at.do(f"store {self.wide.vector} {self.wide.add(before, square)}, ptr %all, align 64")
             if place == 1 or not self.summed:
-                self._store(self.wide.narrowed(square), at.index("%squares", column, self.kind))
+                self._tell(square, "%squares", column)
+
+    def _tell(self, value: str, table: str, column: str) -> None:
+        """Write what came out, as it is told."""
+        value = value if self.told is self.wide else self.wide.narrowed(value)
+        self._store(value, self.at.index(table, column, self.told.kind), self.told)
 
     def _share(self, name: str) -> str:
         """Return a float64 argument in every lane."""
@@ -164,13 +177,13 @@ class _Writer:
             f"{call}(ptr {address}, i32 {self.align}, {self._masked()}, {vector} zeroinitializer)"
         )
 
-    def _store(self, value: str, address: str) -> None:
-        vector = self.on.vector
+    def _store(self, value: str, address: str, on: Registers) -> None:
+        vector, size = on.vector, BYTES[on.kind]
         if self.mask is None:
-            self.at.do(f"store {vector} {value}, ptr {address}, align {self.align}")
+            self.at.do(f"store {vector} {value}, ptr {address}, align {size}")
             return
-        call = f"call void @llvm.masked.store.v{self.lanes}{self.letters}.p0"
-        self.at.do(f"{call}({vector} {value}, ptr {address}, i32 {self.align}, {self._masked()})")
+        call = f"call void @llvm.masked.store.v{self.lanes}f{8 * size}.p0"
+        self.at.do(f"{call}({vector} {value}, ptr {address}, i32 {size}, {self._masked()})")
 
     def _masked(self) -> str:
         return f"<{self.lanes} x i1> {self.mask}"
@@ -190,7 +203,11 @@ class _Writer:
         return [
             f"declare double @llvm.vector.reduce.fadd.v{self.lanes}f64(double, {self.wide.vector})",
             f"declare {vector} @llvm.masked.load.{place}.p0(ptr, i32, {mask}, {vector})",
-            f"declare void @llvm.masked.store.{place}.p0({vector}, ptr, i32, {mask})",
+            *dict.fromkeys(
+                f"declare void @llvm.masked.store.v{self.lanes}f{8 * BYTES[on.kind]}.p0"
+                f"({on.vector}, ptr, i32, {mask})"
+                for on in (self.on, self.wide)
+            ),
             ASKS,
             self.chip.attributes,
         ]
