@@ -14,7 +14,7 @@ import torch
 
 import varangian as vg
 from varangian import kernels
-from varangian.core import swift
+from varangian.core import points, swift
 from varangian.core.stages import Stage
 from varangian.errors import ToleranceError
 from varangian.kernels import columns
@@ -22,7 +22,8 @@ from varangian.kernels.columns import repaired
 from varangian.kernels.compiled import tasks
 from varangian.kernels.compiled.tasks import Stretch
 from varangian.kernels.parts import Line, Place, over_lines, over_one
-from varangian.kernels.rows import Segment
+from varangian.kernels.rows import Rows, Segment
+from varangian.kernels.sampled import measured_on
 
 N, D, F = 15, 400, 2
 
@@ -53,20 +54,20 @@ PLANNED = [
     vg.MoNNA(f=F),
     vg.SMEA(f=F),
     vg.CAF(f=F),
-    vg.DnC(f=F),
-    vg.DnC(f=F, coordinates=50),
 ]
 
 
 class Counter:
     """The columns of the vectors that were loaded: as blocks, or in lines or stretches by compiled code.
 
-    A stretch counts once. Within it, columns may be looked at again to repair what is not finite.
+    A stretch counts once. Within it, columns may be looked at again to repair what is not finite. Columns
+    that are brought together by themselves count apart.
     """
 
     def __init__(self) -> None:
         self.columns = 0
         self.compiled = 0
+        self.sampled = 0
         self._lock = threading.Lock()
         self._here = threading.local()
 
@@ -128,6 +129,14 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Counter:
         with counter.again():
             return repaired(*given)
 
+    def counted_aside(rows: Rows, mask: torch.Tensor, *options: Any, **more: Any) -> Any:
+        counter.sampled += int(mask[rows.first : rows.first + rows.d].sum())
+        before = counter.columns, counter.compiled
+        table = measured_on(rows, mask, *options, **more)
+        counter.columns, counter.compiled = before
+        return table
+
+    monkeypatch.setattr(points, "measured_on", counted_aside)
     monkeypatch.setattr(Segment, "columns", counted)
     monkeypatch.setattr(columns, "over_lines", lines)
     monkeypatch.setattr(columns, "over_one", one)
@@ -144,7 +153,7 @@ def measured(stage: Stage, counter: Counter, x: Any = None) -> int:
     vectors = gradients() if x is None else x
     needs = any(pivot.name == "GIVEN" for part in stage.stages() for pivot in part.pivots)
     given = {"pivot": vectors[-3:].mean(0)} if needs else {}
-    counter.columns = counter.compiled = 0
+    counter.columns = counter.compiled = counter.sampled = 0
     reported = stage.aggregate(vectors, **given).reads
     passes, rest = divmod(counter.columns, D)
     assert rest == 0, f"{stage!r} read a part of the vectors"
@@ -199,13 +208,26 @@ def test_a_median_after_a_planned_mixer_is_one_more(mixer: Stage | None, loaded:
 
 @pytest.mark.parametrize("coordinates", [50, 10_000])
 @pytest.mark.parametrize("norms", [vg.Clipping(radius=15.0, f=F), vg.AdaptiveClipping(f=F)], ids=name)
-def test_subsets_are_measured_beside_all_pairs(norms: Stage, coordinates: int, loaded: Counter) -> None:
+def test_subsets_are_all_that_is_measured_beside_all_pairs(
+    norms: Stage, coordinates: int, loaded: Counter
+) -> None:
     nnm, dnc = vg.NearestNeighborMixing(f=F), vg.DnC(f=F, coordinates=coordinates)
-    assert measured(vg.chain(nnm, dnc), loaded) == 2
-    assert measured(vg.chain(nnm, nnm, dnc), loaded) == 2
-    assert measured(vg.chain(vg.Bucketing(f=F, s=2), nnm, dnc), loaded) == 2
-    assert measured(vg.chain(norms, nnm, dnc), loaded) == 3
+    bucketing, sampled = vg.Bucketing(f=F, s=2), 3 * min(D, coordinates)
+    for chain, passes in [
+        ((dnc,), 1),
+        ((bucketing, dnc), 1),
+        ((norms, dnc), 2),
+        ((nnm, dnc), 2),
+        ((nnm, nnm, dnc), 2),
+        ((bucketing, nnm, dnc), 2),
+        ((norms, nnm, dnc), 3),
+    ]:
+        assert (measured(vg.chain(*chain), loaded), loaded.sampled) == (passes, sampled)
     assert measured(vg.chain(nnm, norms, dnc), loaded) <= 3
+    assert measured(vg.chain(bucketing, nnm, nnm, dnc), loaded) <= 2
+    outliers = gradients()
+    outliers[-F:] *= 1e10
+    assert measured(dnc, loaded, outliers) == 1
 
 
 @pytest.mark.parametrize("rule", [*PLANNED, *COLUMNS], ids=name)

@@ -105,10 +105,32 @@ def test_what_lost_its_digits_is_measured_again_and_nothing_beside_it() -> None:
 def test_subsets_whose_fold_cancels_are_measured_after_the_mixing() -> None:
     x = cancelling()
     got = vg.chain(NNM, vg.DnC(f=F, coordinates=D)).aggregate(x)
-    assert got.reads == 3
+    assert got.reads == 2
     torch.testing.assert_close(got.value, vg.DnC(f=F, coordinates=D)(NNM(x)), rtol=1e-9, atol=1e-9)
 
 
 def test_distance_space_has_no_coordinates_to_choose_from() -> None:
     with pytest.raises(NeedsVectors):
         place(vg.chain(NNM, DNC), pairwise(vectors(0)), N)
+
+
+def test_only_the_subsets_are_looked_at_and_what_is_not_finite_is_counted_all_the_same() -> None:
+    x = vectors(2)
+    mask = DNC.subsets(D, vg.Stream()).any(0)
+    x[3, ~mask] = torch.nan
+    x[4, mask] = torch.inf
+    clean = x.nan_to_num(nan=0.0, posinf=0.0)
+    blocks = vg.InBlocks(lambda: iter(x.split(90, dim=1)), (N, D))
+    for given in (x, list(x), [[row[:150], row[150:]] for row in x], blocks):
+        found = DNC.aggregate(given)
+        assert found.reads == 1
+        assert found.nonfinite.tolist() == [0] * 3 + [int((~mask).sum()), int(mask.sum())] + [0] * (N - 5)
+        value = torch.cat(list(found.value)) if isinstance(found.value, list) else found.value
+        torch.testing.assert_close(value, DNC(clean), rtol=1e-12, atol=1e-12)
+
+
+def test_large_subsets_are_brought_together_a_few_columns_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = vectors(3)
+    whole = DNC(x)
+    monkeypatch.setattr("varangian.kernels.sampled.WIDE_ELEMENTS", 8 * N)
+    torch.testing.assert_close(DNC(x), whole, rtol=1e-12, atol=1e-12)

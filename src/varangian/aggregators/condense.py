@@ -63,9 +63,12 @@ class Condense(CoordinateRule):
 
     def advance(self, points: Points, call: Call) -> Points:
         """Return the one point of masked columns."""
-        mask = self.mask(points.d, call.stream)
+        others = (~self.mask(points.d, call.stream)).nonzero()[:, 0]
 
         def columns(values: Tensor, place: slice) -> Tensor:
-            return torch.where(mask[place].to(values.device), self.columns(values), values[..., 0, :])
+            begin, end = torch.searchsorted(others, torch.tensor([place.start, place.stop])).tolist()
+            here = (others[begin:end] - place.start).to(values.device)
+            result = self.columns(values)
+            return result.index_copy(-1, here, values[..., 0, :].index_select(-1, here).to(result.dtype))
 
         return points.reduced(columns)

@@ -29,7 +29,7 @@ class DnC(SubsampledRule):
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1 and n > c f
     Guarantee   none proven as kappa
-    Cost        one read for all subsets' distances, the same as a mixer's in front; one to average
+    Cost        the distances on the subsets, beside a mixer's in front; one read to average
     Randomness  the subsets, from the call's stream
     Reference   Shejwalkar and Houmansadr, NDSS 2021
 
@@ -42,7 +42,7 @@ class DnC(SubsampledRule):
     coordinates: int = 10_000
     c: float = 1.0
 
-    cost: ClassVar[str] = "two reads"
+    cost: ClassVar[str] = "one read and the subsets"
     reference: ClassVar[Reference] = MANIPULATING
 
     def validate(self) -> None:
@@ -62,8 +62,7 @@ class DnC(SubsampledRule):
         """Return a random subset of the coordinates per iteration."""
         masks = torch.zeros(self.iterations, d, dtype=torch.bool)
         for i, mask in enumerate(masks):
-            chosen = torch.randperm(d, generator=stream.at("subset", iteration=i).generator())
-            mask[chosen[: self.coordinates]] = True
+            mask[stream.at("subset", iteration=i).chosen(d, min(d, self.coordinates))] = True
         return masks
 
     def weights(self, distances: Float[Tensor, "*batch s n n"]) -> Float[Tensor, "*batch n"]:

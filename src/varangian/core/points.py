@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import Enum, IntEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from varangian.kernels.lanes import each
 from varangian.kernels.measuring import Besides, coarse, measurable, measured
 from varangian.kernels.programs import Middle, Program
 from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows
+from varangian.kernels.sampled import measured_on
 
 Made = TypeVar("Made")
 
@@ -282,10 +283,16 @@ class Points:
     ) -> Float[Tensor, "*batch v k k"]:
         """Measure what is in memory."""
         assert self.rows is not None
-        if list(views) == [None] and self._measurable(pivots):
+        if self._measurable(pivots):
             beside = [self._beside(pivot) for pivot in pivots]
-            pairs = level is Reads.PAIRS
-            return measured(self.rows, beside, all_pairs=pairs, mix=self.mix)[..., None, :, :]
+            how: Any = {"all_pairs": level is Reads.PAIRS, "mix": self.mix}
+            parts = [
+                measured(self.rows, beside, **how)
+                if view is None
+                else measured_on(self.rows, view, beside, **how)
+                for view in views
+            ]
+            return torch.stack(parts, dim=-3)
         start = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
 
         def tables(block: Block) -> Tensor:

@@ -124,11 +124,12 @@ def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tens
     kernel = kernel_of(program, n, name_of(values.dtype)) if possible else None
     if kernel is None:
         return eager.reduced(program, values)
-    padded = functional.pad(values, (0, max(0, kernel.tile - width))).contiguous()
-    out = padded.new_empty(*batch, padded.shape[-1])
-    for table, target in zip(addresses(padded), out.view(-1, out.shape[-1]), strict=True):
+    if width < kernel.tile or values.stride(-1) != 1:
+        values = functional.pad(values, (0, max(0, kernel.tile - width))).contiguous()
+    out = values.new_empty(*batch, values.shape[-1])
+    for table, target in zip(addresses(values), out.view(-1, out.shape[-1]), strict=True):
         if not kernel.cover(table.ctypes.data, 0, len(target), target.data_ptr()):
-            return eager.reduced(program, values)
+            return eager.reduced(program, values[..., :width])
     return out[..., :width]
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.columns import Kernel, network_of
-from varangian.kernels.compiled.combine import TOGETHER, columns, combine
+from varangian.kernels.compiled.combine import TOGETHER, columns, combine, scaled
 from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.jit import Compiler
 from varangian.kernels.compiled.sums import sum_code, sum_columns
@@ -100,8 +100,12 @@ class Shares:
         free = tile + ROW * len(self.rows)
         if self.weights is None:
             return [], tile, free
-        groups = len(self.together)
-        step = Step.of(combine(kind), self.together, groups, self.weighing, tile, free)
+        groups, some = len(self.together), self.weights != 0
+        if (some.sum(1) == 1).all():
+            where = tile + BYTES[kind] * PITCH * some.argmax(1).astype(np.uint64)
+            step = Step.of(scaled(kind), where, self.weights[some], len(where), free)
+        else:
+            step = Step.of(combine(kind), self.together, groups, self.weighing, tile, free)
         return [step], free, free + ROW * TOGETHER * groups
 
 

@@ -39,9 +39,12 @@ class Streamed(Rows):
         self.source = source
 
     def pieces(self, outputs: Sequence[Tensor] = ()) -> Iterator[tuple[Rows, list[Tensor]]]:
-        """Read every block once, as rows of its own, each with its part of the outputs."""
+        """Read every block once, as rows of its own, each with its part of the outputs.
+
+        It is no pass if from every block only some columns are taken.
+        """
         self.reads += 1
-        start = again = 0
+        start, again = 0, -1
         for block in self.source():
             stop = start + block.width
             if stop > self.d:

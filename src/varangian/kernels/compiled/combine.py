@@ -57,6 +57,30 @@ def combine_code(kind: str) -> str:
     return "\n".join([STEP, *at.lines, "}", declared, chip.attributes])
 
 
+def scaled(kind: str) -> int:
+    """Return the step that multiplies rows of a tile.
+
+    It is given where the rows are, what each is multiplied by, how many, and the tile of what is made.
+    """
+    return address_of(_scaled(kind))
+
+
+def scaled_code(kind: str) -> str:
+    """Return the step ``scaled`` in LLVM's language."""
+    at, lanes = Assembly(), processor().lanes(8)
+    on = Registers(at, "double", lanes, kind)
+    rows, factors, n, target = arguments(at, "ptr", "ptr", "i64", "ptr")
+    with at.counted("row", n) as row:
+        source = at.get(f"load ptr, ptr {at.index(rows, row.counter, 'ptr')}")
+        factor = _everywhere(at, at.index(factors, row.counter, "double"), on)
+        made = at.index(target, row.counter, f"[{PITCH} x {kind}]")
+        with at.counted("column", str(TILE), step=lanes) as column:
+            value = on.widened(at.get(_load(at, source, column.counter, 0, lanes, kind)))
+            _store(at, on.times(factor, value), made, column.counter, 0, lanes, kind)
+    at.do("ret void")
+    return "\n".join([STEP, *at.lines, "}", processor().attributes])
+
+
 def shifted() -> int:
     """Return the step that adds shares of two rows of a tile of float64 to others.
 
@@ -128,5 +152,6 @@ def _everywhere(at: Assembly, address: str, on: Registers) -> str:
 
 
 _combine = step_compiler(combine_code)
+_scaled = step_compiler(scaled_code)
 _shifted = step_compiler(shifted_code)
 _columns = step_compiler(columns_code)
