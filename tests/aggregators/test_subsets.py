@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+
 import numpy as np
 import pytest
 import torch
 
 import varangian as vg
+from varangian.aggregators.subsets import MDA_NODES, least_diameter
 from varangian.errors import SearchLimitError
 
 
@@ -28,6 +32,33 @@ def gradients(kind: str, n: int, f: int, seed: int, d: int = 1000) -> torch.Tens
 def test_least_diameter_visits_few_nodes_on_gradients(kind: str, n: int, f: int) -> None:
     for seed in range(3):
         vg.MinimumDiameterAveraging(f=f, nodes=20 * n)(gradients(kind, n, f, seed))
+
+
+def test_least_diameter_is_the_first_of_all_subsets_in_order() -> None:
+    """Half of the tables have few different distances, so that many subsets are as good."""
+    rng = np.random.default_rng(0)
+    tied = 0
+    for case in range(500):
+        f = int(rng.integers(0, 5))
+        n = 2 * f + 1 + int(rng.integers(0, 3))
+        x = rng.integers(0, 3, (n, 2)) if case % 2 else rng.standard_normal((n, 3))
+        table = ((x[:, None] - x).astype(float) ** 2).sum(-1)
+        subsets = np.array(list(itertools.combinations(range(n), n - f)))
+        diameters = table[subsets[:, :, None], subsets[:, None, :]].max((1, 2))
+        assert least_diameter(table, f, MDA_NODES) == subsets[diameters.argmin()].tolist()
+        tied += int((diameters == diameters.min()).sum() > 1)
+    assert tied > 150
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["alike", "outliers", "a little", "heterogeneous"])
+def test_least_diameter_of_a_hundred_takes_half_a_second(kind: str) -> None:
+    for seed in range(5):
+        x = gradients(kind, 101, 49, seed)
+        table = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square().numpy()
+        start = time.thread_time()
+        assert len(least_diameter(table, 49, MDA_NODES)) == 52
+        assert time.thread_time() - start < 0.5
 
 
 def test_searches_stop_at_their_limit_and_say_what_to_do() -> None:

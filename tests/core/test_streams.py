@@ -156,3 +156,53 @@ def test_a_file_does_not_fill_the_memory(tmp_path: Path) -> None:
     )
     megabytes = int(told.stdout) / 1024
     assert megabytes < 76 + 160, f"{megabytes} MB for an output of 76 MB, of a file of 687 MB"
+
+
+PACE = """
+import statistics, sys, time
+import numpy as np
+import torch
+import varangian as vg
+from varangian.experiments.bench.floor import read_in_strips
+from varangian.kernels.compiled.jit import available
+from varangian.kernels.rows import Segment
+from varangian.kernels.streams import of_file
+
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+def read():
+    for part in of_file(Segment(torch.from_numpy(x)), [x] * len(x))():
+        read_in_strips(part.sample, True)
+
+def seconds(work):
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+assert available()
+rule = vg.Median(f=5)
+rule(np.ones((25, 20_000), np.float32))
+before = peak()
+x = np.load(sys.argv[1], mmap_mode="r")
+read()
+pairs = [(seconds(lambda: rule(x)), seconds(read)) for _ in range(5)]
+print(statistics.median(ours / theirs for ours, theirs in pairs), (peak() - before) / 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="lets go of pages as Linux does")
+def test_a_file_takes_little_longer_than_to_read_it(tmp_path: Path) -> None:
+    path, width, block = tmp_path / "x.npy", 15_000_000, np.random.default_rng(0).standard_normal(1_500_000)
+    with path.open("wb") as file:
+        what = {"descr": "<f4", "fortran_order": False, "shape": (25, width)}
+        np.lib.format.write_array_header_1_0(file, what)
+        for row in range(25):
+            for part in range(10):
+                np.roll(block, 7919 * row + part).astype(np.float32).tofile(file)
+    told = subprocess.run([sys.executable, "-c", PACE, str(path)], capture_output=True, text=True, check=True)
+    ratio, megabytes = map(float, told.stdout.split())
+    assert ratio < 1.5
+    assert megabytes < 256

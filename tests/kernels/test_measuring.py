@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -208,3 +209,20 @@ def test_the_processor_is_left_as_it_was() -> None:
     alone((drawn(4, 20_000) * 1e-22).float())
     tiny = torch.full((2,), 1e-40)
     assert float((tiny + tiny)[0]) > 0
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return the least of the processor's time that some calls take."""
+    taken = []
+    for _ in range(5):
+        start = time.process_time()
+        work()
+        taken.append(time.process_time() - start)
+    return min(taken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [11, 25, 51, 101])
+def test_measuring_takes_less_than_a_product(n: int) -> None:
+    x = drawn(n, 1_000_000).float()
+    assert 1.2 * seconds(lambda: alone(x)) < seconds(lambda: x @ x.T)

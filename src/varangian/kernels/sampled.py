@@ -30,7 +30,7 @@ def measured_on(
 
 def _gathered(rows: Rows, mask: Tensor) -> Iterator[Rows]:
     """Yield copies of the marked columns, so few at a time that they take little room."""
-    step = max(1, WIDE_ELEMENTS // (rows.batch_size * (rows.n + len(rows.extras))))
+    step = max(1, WIDE_ELEMENTS // max(1, rows.batch_size * (rows.n + len(rows.extras))))
     first = rows.first
     for index, segment in enumerate(rows.segments):
         marked = mask[first : first + segment.width].nonzero()[:, 0]
