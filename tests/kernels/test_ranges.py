@@ -49,6 +49,21 @@ def test_rows_that_count_differently_are_not_put_together() -> None:
     assert Ranges.of(np.array([[0.5, 0.5], [0.25, 0.75]])) is None
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.usefixtures("compiled")
+def test_rows_may_have_a_share_of_their_own_in_all_sums(dtype: torch.dtype) -> None:
+    weights = chosen(9, 12, 0.7, seed=3)
+    weights = (weights != 0) * np.random.default_rng(4).uniform(0.1, 1, 12)
+    ranges = Ranges.of(weights)
+    assert ranges is not None
+    assert ranges.factors is not None
+    x = normal(12, 20_000 + TILE // 3, dtype=dtype)
+    out = torch.empty(9, x.shape[1], dtype=dtype)
+    combined(second_read(x), torch.from_numpy(weights), [out])
+    want = torch.from_numpy(weights) @ x.double()
+    torch.testing.assert_close(out, want.to(dtype), rtol=2 * torch.finfo(dtype).eps, atol=1e-6)
+
+
 def test_a_common_part_is_made_once() -> None:
     weights = (1 - np.eye(16, 32)) / 31
     ranges = Ranges.of(weights)

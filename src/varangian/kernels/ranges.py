@@ -1,4 +1,4 @@
-"""Sums in which every row counts the same, put together from sums of ranges of the rows."""
+"""Sums that take a row or leave it, put together from sums of ranges of the rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Ranges:
 
     ``order`` has the rows that all take first, so many as ``common`` says, then those that most take. The
     lists of the ranges' parts, and then of the sums', stand one after the other in ``listed``, and end at
-    ``ends``. Sums are multiplied by ``scales``.
+    ``ends``. Sums are multiplied by ``scales``, and rows, if that is needed, by ``factors``, in order.
     """
 
     order: NDArray[np.intp]
@@ -30,14 +30,20 @@ class Ranges:
     listed: NDArray[np.int64]
     ends: NDArray[np.int64]
     scales: NDArray[np.float64]
+    factors: NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, weights: NDArray[np.float64]) -> Ranges | None:
-        """Return what weights ``(m, k)`` ask for, or None if rows count differently in a sum."""
-        taken = weights != 0
+        """Return what weights ``(m, k)`` ask for, or None.
+
+        All rows of a sum have to count the same, or every row the same in all sums that take it.
+        """
+        taken, factors = weights != 0, None
         scales = weights[np.arange(len(weights)), taken.argmax(1)]
         if not np.array_equal(weights, taken * scales[:, None]):
-            return None
+            factors, scales = weights[taken.argmax(0), np.arange(weights.shape[1])], np.ones(len(weights))
+            if not np.array_equal(weights, taken * factors):
+                return None
         counts = taken.sum(0)
         order = np.argsort(-counts, kind="stable")
         common = int((counts == len(weights)).sum())
@@ -51,7 +57,8 @@ class Ranges:
         of_sums = np.concatenate(parts, axis=1)
         listed = np.concatenate([*of_ranges, of_sums.nonzero()[1]])
         lengths = [*map(len, of_ranges), *of_sums.sum(1)]
-        return cls(order, common, listed, np.cumsum(lengths), scales)
+        in_order = None if factors is None else factors[order]
+        return cls(order, common, listed, np.cumsum(lengths), scales, in_order)
 
     @property
     def room(self) -> int:
@@ -63,7 +70,7 @@ class Ranges:
     ) -> Step:
         """Return the step that sums rows, given where they are, into a tile."""
         return Step.of(
-            chosen_sums(element),
+            chosen_sums(element, self.factors is not None),
             rows[self.order],
             self.common,
             len(self.order),
@@ -75,6 +82,7 @@ class Ranges:
             tile,
             room,
             lost,
+            *([] if self.factors is None else [self.factors]),
         )
 
     @property

@@ -24,7 +24,7 @@ def strip_columns() -> int:
     return VECTORS * processor().lanes(8)
 
 
-def chosen_sums(element: str) -> int:
+def chosen_sums(element: str, factors: bool) -> int:
     """Return the step that sums chosen rows, of which whole tiles lie in memory.
 
     It is given where the rows are, how many of them, at first, all sums take, and how many there are; lists
@@ -32,19 +32,19 @@ def chosen_sums(element: str) -> int:
     ranges; what each sum is multiplied by, and how many sums; their tile, in float32; room for all parts of a
     strip of columns; and a number that becomes 1 if a value is not finite: then what was made is worth
     nothing. A part is told by its place in that room, in bytes: first what all take, then the other rows, and
-    then the ranges.
+    then the ranges. With ``factors`` it is last given what each row is multiplied by.
     """
-    return address_of(_chosen_sums(element))
+    return address_of(_chosen_sums(element, factors))
 
 
-def chosen_sums_code(element: str) -> str:
+def chosen_sums_code(element: str, factors: bool) -> str:
     """Return the step ``chosen_sums`` in LLVM's language."""
     at, chip, stored = Assembly(), processor(), ELEMENTS[element]
     lanes, strip = chip.lanes(8), strip_columns()
     on = Registers(at, "double", lanes, stored.working)
     parts = range(0, strip, lanes)
-    kinds = ("ptr", "i64", "i64", "ptr", "ptr", "i64", "ptr", "i64", "ptr", "ptr", "ptr")
-    rows, common, n, ends, listed, ranges, scales, sums, tile, room, lost = arguments(at, *kinds)
+    kinds = ("ptr", "i64", "i64", "ptr", "ptr", "i64", "ptr", "i64", *["ptr"] * (4 if factors else 3))
+    rows, common, n, ends, listed, ranges, scales, sums, tile, room, lost, *shares = arguments(at, *kinds)
     # Minus zero is what leaves what is added to it as it is.
     nothing = [(on.vector, on.splat(-0.0))] * len(parts)
     watch = [(on.vector, "zeroinitializer")] * len(parts)
@@ -61,9 +61,13 @@ def chosen_sums_code(element: str) -> str:
         begin = at.index(start, column, stored.memory)
         for ahead in range(0, strip * stored.bytes, 64):
             at.ask(at.index(begin, str(AHEAD + ahead), "i8"))
-        return [
+        values = [
             on.widened(stored.load(at, at.index(begin, str(part), stored.memory), lanes)) for part in parts
         ]
+        for share in shares:
+            factor = on.spread(at.get(f"load double, ptr {at.index(share, row, 'double')}"))
+            values = [on.times(factor, value) for value in values]
+        return values
 
     def added(name: str, start: str, place: str) -> tuple[list[str], str]:
         """Add up a list that begins there; return the sum, and where the list ends."""
