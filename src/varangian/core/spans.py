@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -88,21 +89,24 @@ class Span:
 def _factor(products: Tensor) -> Tensor:
     """Return vectors that have these inner products, by Cholesky's columns, the longest remainder first.
 
-    So the rounding of a short vector stays its own.
+    So the rounding of a short vector stays its own. These are many small operations, which NumPy begins
+    sooner than PyTorch.
     """
-    left = products.clone()
-    remainder = torch.diagonal(left, dim1=-2, dim2=-1)
-    least = products.shape[-1] * torch.finfo(products.dtype).eps * remainder.amax(-1, keepdim=True)
-    vectors = torch.zeros_like(products)
-    for j in range(products.shape[-1]):
-        longest, place = remainder.max(-1, keepdim=True)
+    k = products.shape[-1]
+    left = products.cpu().numpy().reshape(-1, k, k).copy()
+    remainder = np.diagonal(left, axis1=1, axis2=2)  # goes along with what is left
+    least = k * np.finfo(left.dtype).eps * remainder.max(-1)
+    vectors, every = np.zeros_like(left), np.arange(len(left))
+    for j in range(k):
+        place = remainder.argmax(-1)
+        longest = remainder[every, place]
         useful = longest > least
-        if not bool(useful.any()):
+        if not useful.any():
             break
-        column = _column(left, place[..., 0])[..., 0] * torch.where(useful, longest, torch.inf).rsqrt()
+        column = left[every, :, place] / np.sqrt(np.where(useful, longest, np.inf))[:, None]
         vectors[..., j] = column
-        left -= column[..., :, None] * column[..., None, :]
-    return vectors
+        left -= column[:, :, None] * column[:, None, :]
+    return torch.from_numpy(vectors).view_as(products).to(products.device)
 
 
 def _products(table: Tensor, origin: Tensor) -> Tensor:
