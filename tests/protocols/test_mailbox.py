@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from protocols.parties import FORM, body, message
 
 from varangian.protocols import Kind, Mailbox, Message, Refusal, Topic
+from varangian.protocols.message import GONE, NO_NUMBERS, NOTHING
 
 KINDS = {
     "say": Kind(FORM, frozenset({0, 1, 2}), liars=1),
@@ -77,8 +78,39 @@ def test_a_gap_takes_more_than_may_lie(box: Mailbox) -> None:
     for step in range(3):
         box.put(message(0, Topic(step, "say"), 0.0))
     assert box.gaps
-    box.mend()
+    box.forget(9)
     assert not box.gaps
+
+
+def test_a_gap_lasts_as_long_as_it_matters(box: Mailbox) -> None:
+    """Step 3 is gone of two of three: who stands there has a gap, who has come further has none."""
+    for sender in (0, 1):
+        for step in (3, 4, 5):
+            box.put(message(sender, Topic(step, "say"), 0.0))
+    for step, gaps in ((0, True), (3, True), (4, False)):
+        box.forget(step)
+        assert box.gaps is gaps
+
+
+def test_who_has_forgotten_its_words_may_say_so() -> None:
+    box = Mailbox({**KINDS, GONE: Kind(NO_NUMBERS, frozenset({0, 1, 2}), liars=1)})
+    for sender in (0, 2):
+        assert not box.gaps
+        assert box.put(Message(sender, 1, Topic(3, GONE), NOTHING)) is None
+    assert box.gaps
+    box.forget(4)
+    assert not box.gaps
+    assert box.put(Message(1, 1, Topic(3, GONE), NOTHING)) is Refusal.LATE
+
+
+def test_a_question_is_never_late_and_may_be_asked_again() -> None:
+    box = Mailbox({"ask": Kind(NO_NUMBERS, frozenset({1}), kept=False)})
+    box.forget(9)
+    for step in (3, 3, 12):
+        assert box.put(Message(1, 0, Topic(step, "ask"), NOTHING)) is None
+    assert not box.topics("ask")
+    assert box.put(Message(2, 0, Topic(9, "ask"), NOTHING)) is Refusal.STRANGER
+    assert box.put(message(1, Topic(9, "ask"), 0.0)) is Refusal.MALFORMED
 
 
 def test_no_gap_is_in_the_past(box: Mailbox) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from protocols.parties import FORM, body, carry, message, sent, task
 
 from varangian.protocols import Decentralised, Message, Node, Topic
@@ -44,6 +45,26 @@ def test_a_restarted_peer_repeats_its_first_word() -> None:
     assert [(one.topic, one.body.tobytes()) for one in sent(again.start())] == [
         (one.topic, one.body.tobytes()) for one in first
     ]
+
+
+@pytest.mark.parametrize(("way", "peers"), [("diameter", 7), ("witness", 4)])
+def test_a_restarted_peer_stands_by_its_words(way: str, peers: int) -> None:
+    """It has spoken of later rounds, and meets others' vectors in another order now; it says nothing new."""
+    nodes: dict[int, Node] = {party: peer(party, way, peers, steps=9) for party in range(peers)}
+    started = {party: node.start() for party, node in nodes.items()}
+    state, until = nodes[0].state(), Topic(2, "z")
+    carry(nodes, [one for said in started.values() for one in said], lambda one: one.topic < until)
+    once = {(one.receiver, one.topic): one.body.tobytes() for one in nodes[0].said()}
+    assert max(topic.step for _, topic in once) == 3
+    again = peer(0, way, peers, steps=9)
+    again.restore(state)
+    again.recall(nodes[0].said())
+    said = again.start()
+    for party in reversed(range(1, peers)):
+        said += [one for word in nodes[party].again(0) for one in again.receive(word)]
+    twice = {(one.receiver, one.topic): one.body.tobytes() for one in [*sent(said), *again.said()]}
+    assert again.step == 3
+    assert {about: twice[about] for about in once} == once
 
 
 def test_a_finished_peer_says_nothing_more() -> None:

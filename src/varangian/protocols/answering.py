@@ -21,11 +21,11 @@ class AnsweringServer(Server):
         self._asked: dict[int, int] = {}
         self._models: dict[int, Body] = {}
 
-    def receive(self, message: Message) -> list[Output]:
-        """Take a value or a question."""
+    def hear(self, message: Message) -> list[Output]:
+        """Answer a question, or keep it in mind."""
         topic, sender = message.topic, message.sender
-        if topic.kind != ASK or sender not in self.workers.parties:
-            return super().receive(message)
+        if topic.kind != ASK:
+            return []
         self._asked[sender] = max(topic.step, self._asked.get(sender, 0))
         return self._answer()
 

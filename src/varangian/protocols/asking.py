@@ -10,7 +10,7 @@ import numpy as np
 from varangian.protocols.answering import ASK
 from varangian.protocols.filters import Lipschitz, outlier_bound
 from varangian.protocols.member import Member, Setting
-from varangian.protocols.message import Alarm, Body, Output, Topic
+from varangian.protocols.message import NOTHING, Alarm, Body, Output, Topic
 from varangian.protocols.server import GRADIENT, MODEL
 from varangian.protocols.work import Learner, Reducer
 
@@ -117,7 +117,7 @@ class AskingWorker(Member):
         self._asked += servers
         topic = Topic(self.step, ASK)
         alarm = [] if self._all_asked else [Alarm(self.patience, topic)]
-        return [*self.tell(servers, topic, np.zeros(0, np.uint8)), *alarm]
+        return [*self.tell(servers, topic, NOTHING), *alarm]
 
     def _believes(self, theta: Body, gradient: Body) -> bool:
         assert self._theta is not None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from varangian.core.conditions import Condition
 from varangian.protocols.group import Group
 from varangian.protocols.mailbox import WINDOW
-from varangian.protocols.message import Body, Form, Kind, Message, Output
+from varangian.protocols.message import Body, Form, Kind, Message, Output, Topic
 from varangian.protocols.node import Node
 from varangian.protocols.work import Reducer
 
@@ -52,7 +53,7 @@ class Averaging(ABC):
 
     @abstractmethod
     def propose(self, step: int, round: int, vector: Body) -> list[Output]:
-        """Tell one's own vector of a round."""
+        """Tell one's own vector of a round, unless one told another before a restart."""
 
     @abstractmethod
     def outcome(self, step: int, round: int) -> Body | None:
@@ -69,6 +70,12 @@ class Averaging(ABC):
     def hear(self, message: Message) -> list[Output]:
         """Return what is to be said of a message at once."""
         return []
+
+    def recall(self, said: Mapping[Topic, Body]) -> None:
+        """Take back what the node had said before it was restarted: it stands by that."""
+        party = self.node.party
+        for topic, body in said.items():
+            self.node.mailbox.put(Message(party, party, topic, body))
 
     def forget(self, before: int) -> None:
         """Drop what is about earlier steps."""

@@ -69,13 +69,31 @@ class ReliableBroadcast:
         self._room = FEW
 
     def send(self, topic: Topic, value: Body) -> list[Output]:
-        """Broadcast a value of one's own; ``topic`` names the step and the round."""
-        said = self.node.tell(self.group.parties, topic._replace(kind=INIT), value)
-        return [*said, *self._hear(self.node.party, topic._replace(kind=INIT), value)]
+        """Broadcast a value of one's own, or that of before a restart; ``topic`` tells the step and round."""
+        init, me = topic._replace(kind=INIT), self.node.party
+        before = self.node.mailbox.on(init).get(me)
+        if before is not None:
+            return self._hear(me, init, before)
+        return [*self.node.tell(self.group.parties, init, value), *self._hear(me, init, value)]
 
     def receive(self, message: Message) -> list[Output]:
         """Take an INIT, an ECHO or a READY."""
         return self._hear(message.sender, message.topic, message.body)
+
+    def recall(self, said: Mapping[Topic, Body]) -> None:
+        """Stand by the ECHOs and READYs of before a restart: a second one would break all that is proven."""
+        for topic, body in said.items():
+            if topic.kind not in (ECHO, READY) or not self.node.mailbox.has(topic, self.node.party):
+                continue
+            init = Topic(topic.step, INIT, topic.round)
+            one = self._instances.setdefault((init, topic.subject), _Instance())
+            if topic.kind == READY:
+                one.ready = True
+                one.readies[body.tobytes()] += 1
+            else:
+                one.echoed = True
+                one.values[digest(body)] = body
+                one.echoes[digest(body)] += 1
 
     def forget(self) -> None:
         """Drop what the mailbox has nothing of any more."""

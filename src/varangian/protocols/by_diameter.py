@@ -45,8 +45,10 @@ class ByDiameter(Averaging):
         return {VALUE: Kind(form, frozenset(group.parties), liars=group.f)}
 
     def propose(self, step: int, round: int, vector: Body) -> list[Output]:
-        """Tell one's vector to everybody."""
-        return self.node.tell(self.group.parties, Topic(step, VALUE, round), vector)
+        """Tell one's vector to everybody, unless one told another before a restart."""
+        topic = Topic(step, VALUE, round)
+        told = self.node.mailbox.has(topic, self.node.party)
+        return [] if told else self.node.tell(self.group.parties, topic, vector)
 
     def outcome(self, step: int, round: int) -> Body | None:
         """Return the rule's answer to a quorum, one's own vector included."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from varangian.core.conditions import Condition
@@ -97,6 +99,11 @@ class ByWitness(Averaging):
             for topic, values in self.broadcast.delivered.items()
             if len(values) >= self.group.quorum
         ]
+
+    def recall(self, said: Mapping[Topic, Body]) -> None:
+        """Take back what the node had said before it was restarted, in broadcasts too."""
+        super().recall(said)
+        self.broadcast.recall(said)
 
     def forget(self, before: int) -> None:
         """Drop what is about much earlier steps: who is slower needs one's ECHO and READY."""

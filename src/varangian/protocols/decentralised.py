@@ -11,7 +11,7 @@ from varangian.protocols.averaging import Averaging
 from varangian.protocols.by_diameter import ByDiameter
 from varangian.protocols.by_witness import ByWitness
 from varangian.protocols.group import Group
-from varangian.protocols.message import Form, Kind
+from varangian.protocols.message import GONE, Form, Kind
 from varangian.protocols.node import Node
 from varangian.protocols.peer import Peer
 from varangian.protocols.topology import Task, Topology
@@ -56,8 +56,8 @@ class Decentralised(Topology):
         admit(rule, self.group.quorum)
 
     def kinds(self, form: Form) -> dict[str, Kind]:
-        """Return those of the averaging."""
-        return WAYS[self.way].kinds(self.group, form)
+        """Return those of the averaging, and words that are gone."""
+        return {**WAYS[self.way].kinds(self.group, form), GONE: self.gone}
 
     def node(self, party: int, task: Task) -> Node:
         """Return a peer."""

@@ -7,7 +7,7 @@ from enum import Enum
 
 import numpy as np
 
-from varangian.protocols.message import NOBODY, Body, Kind, Message, Topic
+from varangian.protocols.message import GONE, NOBODY, Body, Kind, Message, Topic
 
 WINDOW = 4
 
@@ -34,7 +34,7 @@ class Mailbox:
     def __init__(self, kinds: Mapping[str, Kind], window: int = WINDOW) -> None:
         self.kinds, self.window, self.evicted = dict(kinds), window, 0
         self.step = self.floor = 0
-        self._missed: dict[str, set[int]] = {}
+        self._missed: dict[int, int] = {}
         self._values: dict[Topic, dict[int, Body]] = {}
         self._held: dict[tuple[int, str, int], list[Topic]] = {}
 
@@ -48,8 +48,10 @@ class Mailbox:
             self._values[topic][sender], message.body, equal_nan=message.body.dtype.kind == "f"
         ):
             return Refusal.CONFLICTING
-        if refusal is not None:
+        if refusal is not None or not self.kinds[topic.kind].kept:
             return refusal
+        if topic.kind == GONE:
+            self._miss(sender, topic.step)
         self._values.setdefault(topic, {})[sender] = message.body
         held = self._held.setdefault((sender, topic.kind, topic.subject), [])
         held.append(topic)
@@ -64,6 +66,8 @@ class Mailbox:
             return Refusal.UNKNOWN
         if sender not in kind.senders or topic.subject not in kind.subjects:
             return Refusal.STRANGER
+        if not kind.kept:
+            return None
         if topic.step < self.floor:
             return Refusal.LATE
         if self.has(topic, sender):
@@ -94,15 +98,13 @@ class Mailbox:
 
     @property
     def gaps(self) -> bool:
-        """Tell whether something that an honest peer said of this step or a later one had to make room.
+        """Tell whether something that an honest peer said of this step or a later one is gone.
 
-        A liar can push out no word but its own; when more than may lie have pushed, one of them is honest.
+        It had to make room here, or its sender says that it does not keep it. A liar can push out no word but
+        its own; when more than may lie have pushed, one of them is honest.
         """
-        return any(len(senders) > self.kinds[kind].liars for kind, senders in self._missed.items())
-
-    def mend(self) -> None:
-        """Take what is there for all there is: who has caught up misses nothing any more."""
-        self._missed = {}
+        missed = {sender for sender, step in self._missed.items() if step >= self.step}
+        return bool(missed) and any(len(missed & kind.senders) > kind.liars for kind in self.kinds.values())
 
     def forget(self, before: int, past: int = 0) -> None:
         """Go to a step: drop what is about earlier ones, but the ``past`` last, and refuse it from now on."""
@@ -115,10 +117,13 @@ class Mailbox:
         held = ((key, [t for t in topics if t.step >= before]) for key, topics in self._held.items())
         self._held = {key: topics for key, topics in held if topics}
 
+    def _miss(self, sender: int, step: int) -> None:
+        self._missed[sender] = max(step, self._missed.get(sender, step))
+
     def _drop(self, sender: int, held: list[Topic], topic: Topic) -> None:
         self.evicted += 1
-        if topic.step >= self.step and topic.subject == NOBODY:
-            self._missed.setdefault(topic.kind, set()).add(sender)
+        if topic.subject == NOBODY:
+            self._miss(sender, topic.step)
         held.remove(topic)
         del self._values[topic][sender]
         if not self._values[topic]:

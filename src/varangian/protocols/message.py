@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 NOBODY = -1
 """The subject of a value that is about no party."""
+GONE = "gone"
+"""A value of no numbers: of what its sender said up to the topic's step, something is not kept any more."""
 
 Body = NDArray[Any]
 """What is carried: one axis of numbers. A message shares its body with its sender and is never written to."""
@@ -44,6 +46,7 @@ class Alarm(NamedTuple):
 
 
 Output = Message | Alarm
+NOTHING = np.zeros(0, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,16 @@ class Form:
 
 @dataclass(frozen=True)
 class Kind:
-    """One sort of value: its form, who may send it, about whom, and how many of the senders may lie."""
+    """One sort of value: its form, who may send it, about whom, and how many of the senders may lie.
+
+    What is not ``kept`` is a question, answered at once: it is never late, and may be asked again.
+    """
 
     form: Form
     senders: frozenset[int]
     subjects: frozenset[int] = frozenset({NOBODY})
     liars: int = 0
+    kept: bool = True
+
+
+NO_NUMBERS = Form(NOTHING.dtype, 0)

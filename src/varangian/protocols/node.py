@@ -8,15 +8,30 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from varangian.protocols.mailbox import WINDOW, Mailbox, Refusal
-from varangian.protocols.message import Alarm, Body, Kind, Message, Output, Topic
+from varangian.protocols.message import (
+    GONE,
+    NOBODY,
+    NOTHING,
+    Alarm,
+    Body,
+    Kind,
+    Message,
+    Output,
+    Topic,
+)
 
 
 class Stands(NamedTuple):
-    """What changes when a node has something new to say: a checkpoint before that forgets nothing."""
+    """What changes when a node has something new to say: a checkpoint before that forgets nothing.
+
+    ``words`` counts what was said in mid-step, from where nobody goes on after a restart: its state may stay,
+    but what it has said binds it.
+    """
 
     step: int
     gathering: bool
     finished: bool
+    words: int = 0
 
 
 class Node(ABC):
@@ -32,6 +47,7 @@ class Node(ABC):
         self.party = party
         self.step = 0
         self.finished = False
+        self.words = 0
         self.mailbox = Mailbox(kinds, window)
         self.refused: Counter[tuple[int, Refusal]] = Counter()
         self.absent: set[int] = set()
@@ -53,7 +69,7 @@ class Node(ABC):
     @property
     def stands(self) -> Stands:
         """Return where the node is."""
-        return Stands(self.step, bool(getattr(self, "gathering", False)), self.finished)
+        return Stands(self.step, bool(getattr(self, "gathering", False)), self.finished, self.words)
 
     @property
     def lost(self) -> bool:
@@ -65,9 +81,8 @@ class Node(ABC):
         return self._restored or self.mailbox.gaps
 
     def caught_up(self) -> None:
-        """Skip nothing from now on."""
+        """Skip nothing from now on, unless more is gone of what others said."""
         self._restored = False
-        self.mailbox.mend()
 
     def takes(self, message: Message) -> bool:
         """Keep a value, or count why not."""
@@ -95,8 +110,7 @@ class Node(ABC):
     def recall(self, said: Iterable[Message]) -> None:
         """Take back what was said before a restart, so that it can be said again."""
         for message in said:
-            key = (message.receiver, message.topic.kind, message.topic.subject)
-            self._said.setdefault(key, deque(maxlen=self._window)).append(message)
+            self._remember(message)
 
     def state(self) -> dict[str, Any]:
         """Return all that a restarted node needs: numbers, and arrays of numbers."""
@@ -122,7 +136,22 @@ class Node(ABC):
             if peer == self.party:
                 self.mailbox.put(message)
                 continue
-            key = (peer, topic.kind, topic.subject)
-            self._said.setdefault(key, deque(maxlen=self._window)).append(message)
+            self._remember(message)
             outputs.append(message)
         return outputs
+
+    def _remember(self, message: Message) -> None:
+        """Keep a word, if need be in the place of the oldest of its kind."""
+        receiver, topic = message.receiver, message.topic
+        kept = self._said.setdefault((receiver, topic.kind, topic.subject), deque(maxlen=self._window))
+        if len(kept) == self._window and topic.subject == NOBODY:
+            self._confess(receiver, kept[0].topic.step)
+        kept.append(message)
+
+    def _confess(self, receiver: int, step: int) -> None:
+        """Have a peer that asks for what was said to it told that some of it is gone."""
+        key = (receiver, GONE, NOBODY)
+        before = self._said.get(key)
+        if GONE in self.mailbox.kinds and (before is None or before[-1].topic.step < step):
+            word = Message(self.party, receiver, Topic(step, GONE), NOTHING)
+            self._said[key] = deque([word], maxlen=self._window)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from varangian.protocols.averaging import Averaging
 from varangian.protocols.group import Group
 from varangian.protocols.mailbox import WINDOW
-from varangian.protocols.message import Body, Kind, Message, Output
+from varangian.protocols.message import GONE, Body, Kind, Message, Output, Topic
 from varangian.protocols.node import Node
 from varangian.protocols.work import Keeper, Learner, Reducer
 
@@ -48,6 +48,11 @@ class Peer(Node):
         self.averaging, self.reduce = way(self, group, reduce, window), reduce
         self.learner, self.keeper, self.steps, self.round = learner, keeper, steps, 0
         self._begun: dict[str, Any] | None = None
+
+    def tell(self, peers: Iterable[int], topic: Topic, body: Body) -> list[Output]:
+        """Return one value to several peers. It is said in mid-step, and binds."""
+        self.words += 1
+        return super().tell(peers, topic, body)
 
     def start(self) -> list[Output]:
         """Compute a gradient, and propose it."""
@@ -126,6 +131,12 @@ class Peer(Node):
     def _now(self) -> dict[str, Any]:
         own = {"theta": self.keeper.theta, "keeper": self.keeper.state(), "learner": self.learner.state()}
         return {**super().state(), **own}
+
+    def recall(self, said: Iterable[Message]) -> None:
+        """Take back what was said before a restart, to say it again, and nothing else on the same topic."""
+        words = list(said)
+        super().recall(words)
+        self.averaging.recall({word.topic: word.body for word in words if word.topic.kind != GONE})
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to a state, before ``start``."""

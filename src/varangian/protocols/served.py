@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from varangian.core.conditions import Condition
 from varangian.core.guard import admit
 from varangian.core.stages import Stage
@@ -14,7 +12,7 @@ from varangian.protocols.answering import ASK, AnsweringServer
 from varangian.protocols.asking import AskingWorker
 from varangian.protocols.group import Group
 from varangian.protocols.member import Setting
-from varangian.protocols.message import Form, Kind
+from varangian.protocols.message import GONE, NO_NUMBERS, Form, Kind
 from varangian.protocols.node import Node
 from varangian.protocols.primary import Follower, Replica
 from varangian.protocols.server import GATHER, GRADIENT, MODEL, Server
@@ -51,9 +49,9 @@ class Served(Topology):
         return (self.server_group, self.worker_group)
 
     def kinds(self, form: Form) -> dict[str, Kind]:
-        """Return models, gradients, and models between servers."""
+        """Return models, gradients, models between servers, and words that are gone."""
         servers, workers = (Kind(form, frozenset(group.parties), liars=group.f) for group in self.groups)
-        return {MODEL: servers, GRADIENT: workers, GATHER: servers}
+        return {MODEL: servers, GRADIENT: workers, GATHER: servers, GONE: self.gone}
 
     def _setting(self, task: Task) -> Setting:
         return Setting(
@@ -136,7 +134,7 @@ class Synchronous(Replicated):
     def kinds(self, form: Form) -> dict[str, Kind]:
         """Return those of ``Replicated``, and questions."""
         workers = self.worker_group
-        asks = Kind(Form(np.dtype(np.uint8), 0), frozenset(workers.parties), liars=workers.f)
+        asks = Kind(NO_NUMBERS, frozenset(workers.parties), liars=workers.f, kept=False)
         return {**super().kinds(form), ASK: asks}
 
     def node(self, party: int, task: Task) -> Node:

@@ -10,7 +10,7 @@ from varangian.core.stages import Stage
 from varangian.core.values import check_fields
 from varangian.protocols.group import Group
 from varangian.protocols.mailbox import WINDOW
-from varangian.protocols.message import Form, Kind
+from varangian.protocols.message import NO_NUMBERS, Form, Kind
 from varangian.protocols.node import Node
 from varangian.protocols.work import Keeper, Learner, Reducer
 
@@ -61,6 +61,11 @@ class Topology(ABC):
     @abstractmethod
     def node(self, party: int, task: Task) -> Node:
         """Return the node of a party."""
+
+    @property
+    def gone(self) -> Kind:
+        """Return the kind of which all parties are that do not keep what they said."""
+        return Kind(NO_NUMBERS, frozenset(range(self.n)), liars=sum(group.f for group in self.groups))
 
     @property
     def n(self) -> int:

@@ -92,6 +92,18 @@ def test_who_crashes_hears_nothing_and_is_told_again() -> None:
     assert not steps([one for one in seen if one.time < 3], 1)
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_who_loses_its_checkpoint_begins_anew(keeps: bool) -> None:
+    class Walker(Talker):
+        def start(self) -> list[Output]:
+            self.step += 1
+            return self.say(self.step)
+
+    made = Network(lambda party: Walker(party, KINDS), 3, events=[Crash(1, 1.0, 2.0, keeps=keeps)])
+    made.run()
+    assert made.nodes[1].step == (2 if keeps else 1)
+
+
 def test_a_schedule_decides() -> None:
     made, seen = network(schedule=lambda message: 100.0 - message.topic.step)
     made.run()

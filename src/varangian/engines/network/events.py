@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Crash:
-    """A party stops at a time, forgets all but its last checkpoint, and comes back later, or never."""
+    """A party stops at a time, and comes back later, or never.
+
+    It has forgotten all but its last checkpoint; that too, unless it ``keeps`` it.
+    """
 
     party: int
     at: float
     back: float | None = None
+    keeps: bool = True
 
 
 @dataclass(frozen=True)

@@ -147,17 +147,17 @@ class Network:
             self._kept[party] = Kept(node.stands, node.state(), node.said())
 
     def _crash(self, event: Crash) -> None:
-        """Stop a party, or start it again from its checkpoint and have it and its peers repeat themselves."""
+        """Stop a party, or start it again with what it keeps; then it and its peers repeat themselves."""
         party = event.party
         if party in self.nodes:
             del self.nodes[party]
             for peer in self.nodes.values():
                 peer.absent.add(party)
             return
-        node, kept = self.made(party), self._kept[party]
-        node.restore(kept.state)
-        node.recall(kept.said)
-        self.nodes[party] = node
+        node = self.nodes[party] = self.made(party)
+        if event.keeps:
+            node.restore(self._kept[party].state)
+            node.recall(self._kept[party].said)
         self._begin(party)
         for other, peer in self.nodes.items():
             if other != party:

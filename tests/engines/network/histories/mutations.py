@@ -12,6 +12,7 @@ import pytest
 from varangian.engines.network import network
 from varangian.engines.network.histories import Broken, history, rules, tally
 from varangian.protocols import Group, Message, Node, Output, Refusal, Topic, mailbox
+from varangian.protocols.answering import AnsweringServer
 from varangian.protocols.asking import AskingWorker
 from varangian.protocols.averaging import Averaging
 from varangian.protocols.broadcast import ReliableBroadcast
@@ -82,6 +83,21 @@ def says_nothing_again(patch: Patch) -> None:
     patch.setattr(Node, "again", lambda self, peer: [])
 
 
+def confesses_nothing(patch: Patch) -> None:
+    """Let nobody tell what it does not keep any more."""
+    patch.setattr(Node, "_confess", lambda self, receiver, step: None)
+
+
+def hears_no_old_questions(patch: Patch) -> None:
+    """Answer no question about a step that is over."""
+    hear = AnsweringServer.hear
+
+    def hearing(self: AnsweringServer, message: Message) -> list[Output]:
+        return [] if message.topic.step < self.mailbox.floor else hear(self, message)
+
+    patch.setattr(AnsweringServer, "hear", hearing)
+
+
 def never_meets(patch: Patch) -> None:
     """Gather without taking the middle."""
 
@@ -139,6 +155,8 @@ MUTATIONS: dict[str, tuple[str, Callable[[Patch], None], str]] = {
     "senders that name themselves": ("replicated", trusts_the_name, "one value"),
     "nothing said again to one server": ("single", says_nothing_again, "nobody waits"),
     "nothing said again to peers": ("diameter", says_nothing_again, "nobody waits"),
+    "nothing told of what is gone": ("replicated", confesses_nothing, "nobody waits"),
+    "questions that come too late": ("synchronous", hears_no_old_questions, "nobody waits"),
     "a quorum more than n - f": ("replicated", quorum(1), "nobody waits"),
     "a quorum more than n - f, among peers": ("witness", quorum(1), "nobody waits"),
     "a quorum one less, of workers": ("single", quorum(-1), "range"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from bare import bare
 
 from varangian.engines.network import Constant, Crash, Delivery, Link
 from varangian.engines.network.histories import PROTOCOLS, Broken, Scenario, history, play, scenario
@@ -67,7 +69,7 @@ def test_who_crashes_for_good_is_not_waited_for() -> None:
 
 
 TRAINING = ("single", "crash-tolerant", "replicated", "synchronous", "diameter", "witness")
-MENDED = {"replicated": (75, 109), "synchronous": (51, 54, 125, 165), "witness": (129,)}
+MENDED = {"replicated": (75, 109), "synchronous": (51, 54, 125, 165), "witness": (129, 1052)}
 """Seeds with which somebody once waited for ever: words, or the room for those of others, were forgotten."""
 
 
@@ -107,6 +109,11 @@ def test_one_after_the_other_may_be_started_again(protocol: str) -> None:
                 events=tuple(Crash(party, 0.05 * k, 0.05 * k + 0.04) for k, party in enumerate(order, 1)),
             )
         )
+
+
+def test_who_has_forgotten_all_catches_up() -> None:
+    broken = bare(Path(__file__).with_name("forgetful.py"), "broken", TRAINING, 50)
+    assert broken == {protocol: {} for protocol in TRAINING}
 
 
 def waits_for_nobody(drawn: Scenario) -> None:

@@ -14,6 +14,7 @@ from varangian.protocols import FAULTS
 HISTORIES = 20_000
 FAULTY = {
     "crash",
+    "amnesia",
     "second values",
     *(fault.__name__ for fault in FAULTS),
     "Partial",

@@ -103,7 +103,9 @@ class Playing:
         self.watch.settle()
         nodes, drawn = self.network.nodes, self.scenario
         outcome = Outcome(drawn, self.network.sent, self.network.time, self.lies + self.watch.seen)
-        outcome.injected["crash"] = sum(crash.at <= self.network.time for crash in drawn.crashes)
+        crashes = [crash for crash in drawn.crashes if crash.at <= self.network.time]
+        outcome.injected["crash"] = len(crashes)
+        outcome.injected["amnesia"] = sum(crash.back is not None and not crash.keeps for crash in crashes)
         for node in nodes.values():
             outcome.refused.update({why.name: many for (_, why), many in node.refused.items()})
         if isinstance(nodes[min(drawn.sound)], Broadcaster):

@@ -53,6 +53,8 @@ SERVED: Mapping[str, type[Single | CrashTolerant | Replicated | Synchronous]] = 
 PROTOCOLS = tuple(SIZES)
 
 
+FORGETFUL = 0.4
+"""How often a party that comes back has lost its checkpoint too. An only server has nobody to ask then."""
 SHORT: Mapping[str, float] = {"replicated": 0.08, "synchronous": 0.08, "diameter": 0.02}
 """How often some are late and memories short: such histories are long."""
 
@@ -118,7 +120,8 @@ class _Draw:
 
     def __init__(self, protocol: str, seed: int) -> None:
         self.protocol, self.seed = protocol, seed
-        self.rng = Stream(seed).at(protocol).at("scenario").numpy()
+        drawn = Stream(seed).at(protocol)
+        self.rng, self.memories = drawn.at("scenario").numpy(), drawn.at("memories").numpy()
 
     def scenario(self) -> Scenario:
         rng, sizes = self.rng, SIZES[self.protocol]
@@ -211,7 +214,7 @@ class _Draw:
     def _crash(self, party: int, sure: bool = False) -> Crash:
         at = float(self.rng.uniform(0, 0.1))
         back = at + float(self.rng.exponential(0.1)) if sure or self.rng.random() < 0.7 else None
-        return Crash(party, at, back)
+        return Crash(party, at, back, keeps=sure or self.memories.random() > FORGETFUL)
 
     def _links(self, parties: int, short: bool, late: set[int]) -> dict[tuple[int, int], Link]:
         """Draw how each pair's link is: alike for most, far slower for some, any loss or disorder for all."""
