@@ -69,6 +69,36 @@ def test_every_node_comes_back_as_it_was(topology: Topology, party: int, checkpo
         assert str(again.again(peer)) == str(node.again(peer))
 
 
+def test_what_was_said_since_is_read_as_far_as_it_is_whole(checkpoint: Checkpoint) -> None:
+    later = [Message(0, peer, Topic(2, "model", k), BODY + k) for k in (2, 3) for peer in (1, 2)]
+    checkpoint.write(saved())
+    checkpoint.add([*SAID[1:], *later[:2]], 2)
+    first = len(checkpoint.words.read_bytes())
+    checkpoint.add(later[2:], 2)
+    whole = checkpoint.words.read_bytes()
+    read = checkpoint.read()
+    assert read is not None
+    assert [word[:3] for word in read.said] == [word[:3] for word in [*SAID, *later]]
+    np.testing.assert_array_equal(read.said[-1].body, BODY + 3)
+    for size in (len(whole) - 1, first + 9, first + 1, first):
+        checkpoint.words.write_bytes(whole[:size])
+        read = checkpoint.read()
+        assert read is not None
+        assert [word[:3] for word in read.said] == [word[:3] for word in [*SAID, *later[:2]]]
+
+
+def test_what_was_said_before_is_not_said_since(checkpoint: Checkpoint) -> None:
+    checkpoint.write(saved(1))
+    checkpoint.add([Message(0, 1, Topic(1, "model"), BODY)], 1)
+    stale = checkpoint.words.read_bytes()
+    checkpoint.write(saved(2))
+    assert not checkpoint.words.exists()
+    checkpoint.words.write_bytes(stale)
+    read = checkpoint.read()
+    assert read is not None
+    assert len(read.said) == len(SAID)
+
+
 def test_a_damaged_file_falls_back_on_the_one_before(checkpoint: Checkpoint) -> None:
     checkpoint.write(saved(1))
     checkpoint.write(saved(2))

@@ -211,3 +211,17 @@ def test_a_slow_reader_loses_the_oldest_of_a_kind() -> None:
         return [one.topic for one in left if isinstance(one, Message)]
 
     assert asyncio.run(scene()) == [Topic(0, "model"), Topic(1, "gradient"), Topic(2, "gradient")]
+
+
+def test_what_waits_already_is_not_added() -> None:
+    async def scene() -> list[int]:
+        outbox, found = Outbox(9), []
+        for body in (BODY, BODY, BODY + 1):
+            outbox.put(Message(0, 1, TOPIC, body))
+        while len(outbox):
+            one = await outbox.get()
+            assert isinstance(one, Message)
+            found.append(int(one.body[0] - BODY[0]))
+        return found
+
+    assert asyncio.run(scene()) == [0, 1]

@@ -6,13 +6,16 @@ import asyncio
 from typing import Any
 
 import numpy as np
-from engines.multiparty.parties import Town
+import pytest
+from engines.multiparty.parties import Town, until
+from engines.multiparty.toy import toy
 
 import varangian as vg
+from varangian.engines.multiparty import Limits
 from varangian.engines.network import Network
 from varangian.engines.roles import task_of
 from varangian.engines.world import World
-from varangian.protocols import Decentralised, Replicated, Single
+from varangian.protocols import Decentralised, Replicated, Single, Synchronous, Topology
 
 
 def test_single_server_is_the_simulator() -> None:
@@ -61,3 +64,29 @@ def test_peers_without_servers_agree() -> None:
     hosts = [town.host(party) for party in range(topology.n)]
     asyncio.run(town.run(hosts))
     assert all(host.node.step == spec.steps for host in hosts)
+
+
+FORGETFUL: tuple[Topology, ...] = (
+    Replicated(workers=4, byzantine_workers=1, servers=2, byzantine_servers=0),
+    Synchronous(workers=4, byzantine_workers=1, servers=2, byzantine_servers=0, gather_every=4),
+    Decentralised(peers=4, byzantine=1, way="witness", window=1),
+)
+
+
+@pytest.mark.parametrize("topology", FORGETFUL, ids=["replicated", "synchronous", "by witness"])
+def test_who_comes_when_all_have_finished_still_gets_there(topology: Topology) -> None:
+    """Of what the others said they keep little, and more of it than may wait at once by default."""
+    steps = 8
+    town = Town(topology, lambda party: topology.node(party, toy(3, steps)), Limits(outgoing=8))
+    *there, late = (town.host(party) for party in range(topology.n))
+
+    async def scene() -> None:
+        running = [asyncio.ensure_future(host.run(lambda: late.node.finished)) for host in there]
+        await until(lambda: all(host.node.finished for host in there))
+        await late.run()
+        for host in there:
+            host.wake()
+        await asyncio.gather(*running)
+
+    asyncio.run(scene())
+    assert late.node.finished

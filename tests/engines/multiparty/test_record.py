@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import varangian as vg
 from varangian.core.randomness import Stream
@@ -15,10 +17,11 @@ from varangian.engines.multiparty.record import Record
 from varangian.engines.network import Exponential, Link, Network
 from varangian.engines.roles import task_of
 from varangian.engines.world import World
-from varangian.protocols import Message, Node, Output, Refusal, Replicated
+from varangian.protocols import Decentralised, Message, Node, Output, Refusal, Replicated, Topology
 
 SPEC = vg.Experiment(model="logistic", workers=4, steps=12, rule=vg.TrimmedMean(f=1), evaluate_every=6)
-TOPOLOGY = Replicated(workers=4, byzantine_workers=1, gather_every=3)
+REPLICATED = Replicated(workers=4, byzantine_workers=1, gather_every=3)
+PEERS = Decentralised(peers=4, byzantine=1, way="witness")
 KILLED = (5, 9, 10, 24, 31, 45)
 """The calls after which a party is killed."""
 
@@ -28,8 +31,8 @@ class Forgetful:
 
     network: Network
 
-    def __init__(self, party: int, world: World, folder: Path) -> None:
-        self.made = lambda: TOPOLOGY.node(party, task_of(world, TOPOLOGY))
+    def __init__(self, topology: Topology, party: int, world: World, folder: Path) -> None:
+        self.made = lambda: topology.node(party, task_of(world, topology))
         self.world, self.checkpoint = world, Checkpoint.of(folder, str(party), "run")
         self.said: dict[tuple[int, Any], Any] = {}
         self.lives, self.calls, self.rows = 0, 0, [0.0]
@@ -48,7 +51,9 @@ class Forgetful:
         self.rows = list(self.record.table["step"])
 
     def start(self) -> list[Output]:
-        return self._heard(self.node.start())
+        said = self.node.start()
+        self.record.look()
+        return self._heard(said)
 
     def receive(self, message: Message) -> list[Output]:
         said = self.node.receive(message)
@@ -57,6 +62,7 @@ class Forgetful:
         if self.calls in KILLED:
             self._live()
             said = [*self.node.start()]
+            self.record.look()
             for peer, node in self.network.nodes.items():
                 said += self.node.again(peer)
                 self.network._say(peer, node.again(self.node.party))
@@ -70,20 +76,26 @@ class Forgetful:
         return said
 
 
-def test_a_party_that_is_killed_again_and_again_never_contradicts_itself(tmp_path: Path) -> None:
-    world = World.of(SPEC)
-    forgetful = [Forgetful(party, world, tmp_path) for party in (1, 6)]
+@pytest.mark.parametrize(
+    ("topology", "killed"), [(REPLICATED, (1, 6)), (PEERS, (1,))], ids=["replicated", "by witness"]
+)
+def test_a_party_that_is_killed_again_and_again_never_contradicts_itself(
+    topology: Topology, killed: tuple[int, ...], tmp_path: Path
+) -> None:
+    spec = SPEC if topology is REPLICATED else replace(SPEC, steps=4)
+    world = World.of(spec)
+    forgetful = [Forgetful(topology, party, world, tmp_path) for party in killed]
+    known = dict(zip(killed, forgetful, strict=True))
 
     def made(party: int) -> Any:
-        known = {1: forgetful[0], 6: forgetful[1]}
-        return known.get(party) or TOPOLOGY.node(party, task_of(world, TOPOLOGY))
+        return known.get(party) or topology.node(party, task_of(world, topology))
 
-    network = Network(made, TOPOLOGY.n, link=Link(Exponential()), stream=Stream(5))
+    network = Network(made, topology.n, link=Link(Exponential()), stream=Stream(5))
     for party in forgetful:
         party.network = network
     assert network.run(lambda: all(node.finished for node in network.nodes.values()))
     assert all(party.lives > 3 for party in forgetful)
-    assert forgetful[0].rows[-1] == SPEC.steps
+    assert forgetful[0].rows[-1] == spec.steps
     conflicts = [
         why for node in network.nodes.values() for _, why in node.refused if why is Refusal.CONFLICTING
     ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import struct
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from varangian.folders import write_whole
 from varangian.protocols import Body, Message, Topic
 
 VERSION = 1
+_LENGTH = struct.Struct("<Q")
 ABOUT, STATE, COLUMN, BODY = "about", "state", "column", "body"
 DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile)
 
@@ -34,7 +38,8 @@ class Saved:
 class Checkpoint:
     """The file of one party of one run; the one before it is kept, in case this one is damaged.
 
-    ``owner`` is a digest of what the run is.
+    A second file holds what the party said since: that is little, and written far more often. ``owner`` is a
+    digest of what the run is.
     """
 
     path: Path
@@ -54,22 +59,31 @@ class Checkpoint:
         """Return where the file before the last is."""
         return self.path.with_name(f"{self.path.stem}-before{self.path.suffix}")
 
+    @property
+    def words(self) -> Path:
+        """Return where that is which was said since the last file."""
+        return self.path.with_suffix(".words")
+
     def write(self, saved: Saved) -> None:
         """Write a new file in the place of the last. Raises DataError."""
-        bodies: dict[int, Body] = {id(message.body): message.body for message in saved.said}
-        places = {body: place for place, body in enumerate(bodies)}
-        said = [[m.sender, m.receiver, *m.topic, places[id(m.body)]] for m in saved.said]
-        about = json.dumps({"version": VERSION, "owner": self.owner, "said": said})
-        arrays = {ABOUT: np.frombuffer(about.encode(), np.uint8)}
-        arrays |= _flat(saved.state, STATE)
-        arrays |= {f"{COLUMN}.{name}": np.asarray(values) for name, values in saved.columns.items()}
-        arrays |= {f"{BODY}.{place}": body for place, body in enumerate(bodies.values())}
+        arrays = self._arrays(saved)
         try:
             if self.path.exists():
                 os.replace(self.path, self.previous)
             write_whole(self.path, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
+            self.words.unlink(missing_ok=True)
         except OSError as error:
             raise DataError(f"{self.path} cannot be written: {error.strerror or error}.") from None
+
+    def add(self, said: list[Message], step: int) -> None:
+        """Add what was said since the file was written, at a step. Raises DataError."""
+        stream = io.BytesIO()
+        np.savez(stream, allow_pickle=False, **self._arrays(Saved({"step": step}, said, {})))
+        try:
+            with self.words.open("ab") as file:
+                file.write(_LENGTH.pack(stream.tell()) + stream.getbuffer())
+        except OSError as error:
+            raise DataError(f"{self.words} cannot be written: {error.strerror or error}.") from None
 
     def read(self) -> Saved | None:
         """Return what was saved last, from the file before it if the last is damaged; None if there is none.
@@ -81,7 +95,7 @@ class Checkpoint:
             if not path.exists():
                 continue
             try:
-                return self._read(path)
+                return self._with_words(self._read(path))
             except DAMAGE as error:
                 if isinstance(error, DataError):
                     raise
@@ -91,7 +105,28 @@ class Checkpoint:
             raise damage
         return None
 
-    def _read(self, path: Path) -> Saved:
+    def _with_words(self, saved: Saved) -> Saved:
+        """Add what was said since, as far as it is whole: what was cut short had not left yet."""
+        said = list(saved.said)
+        known = {(word.receiver, word.topic) for word in said}
+        with suppress(*DAMAGE, struct.error), self.words.open("rb") as file:
+            while length := file.read(_LENGTH.size):
+                more = self._read(io.BytesIO(file.read(*_LENGTH.unpack(length))))
+                if more.state["step"] == saved.state["step"]:
+                    said += [word for word in more.said if (word.receiver, word.topic) not in known]
+        return replace(saved, said=said)
+
+    def _arrays(self, saved: Saved) -> dict[str, Body]:
+        bodies: dict[int, Body] = {id(message.body): message.body for message in saved.said}
+        places = {body: place for place, body in enumerate(bodies)}
+        said = [[m.sender, m.receiver, *m.topic, places[id(m.body)]] for m in saved.said]
+        about = json.dumps({"version": VERSION, "owner": self.owner, "said": said})
+        arrays = {ABOUT: np.frombuffer(about.encode(), np.uint8)}
+        arrays |= _flat(saved.state, STATE)
+        arrays |= {f"{COLUMN}.{name}": np.asarray(values) for name, values in saved.columns.items()}
+        return arrays | {f"{BODY}.{place}": body for place, body in enumerate(bodies.values())}
+
+    def _read(self, path: Path | io.BytesIO) -> Saved:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         about = json.loads(arrays.pop(ABOUT).tobytes())

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,9 +39,9 @@ class Host:
 
     The party dials the peers of lower numbers, and those of higher numbers dial it, at ``listen``
     ("address:port"; port 0 for any that is free). What is said to a peer that is away is dropped: when it is
-    back, the node repeats itself. The node has a thread of its own; ``after`` is called there after each of
-    its calls, for checkpoints for instance. ``run_id`` is part of what is signed, and two parties that talk
-    must have the same.
+    back, the node repeats itself, and for that there is always room among what waits to be sent. The node
+    has a thread of its own; ``after`` is called there after each of its calls, for checkpoints for instance.
+    ``run_id`` is part of what is signed, and two parties that talk must have the same.
     """
 
     def __init__(
@@ -59,7 +60,8 @@ class Host:
     ) -> None:
         self.node, self.me, self.address = node, me, listen
         self.peers = {peer.party: peer for peer in peers}
-        self.limits, self.watch, self.after = limits or Limits(), watch or Stopwatch(), after
+        self.limits = _roomy(limits or Limits(), node, me.party)
+        self.watch, self.after = watch or Stopwatch(), after
         if self.limits.lossy:
             quicsetup.needed()
         self.tallies = {party: Tally() for party in self.peers}
@@ -184,8 +186,8 @@ class Host:
     async def _live(self, done: Callable[[], bool]) -> None:
         self._say(await self._call(self.node.start))
         while not done():
-            found = await self._common.inbox.turn()
-            self._say(await self._call(partial(self._react, found)))
+            if found := await self._common.inbox.turn():
+                self._say(await self._call(partial(self._react, found)))
 
     def _react(self, found: list[Message | Alarm | int]) -> list[Output]:
         outputs: list[Output] = []
@@ -289,3 +291,10 @@ class Host:
                         await talk.stream.finish()
                 while self._talks:
                     await asyncio.sleep(PAUSE)
+
+
+def _roomy(limits: Limits, node: Node, party: int) -> Limits:
+    """Return limits with which all that a node may repeat to a peer can wait at once."""
+    kinds = [kind for kind in node.mailbox.kinds.values() if party in kind.senders]
+    least = node.mailbox.window * sum(len(kind.subjects) for kind in kinds)
+    return replace(limits, outgoing=max(limits.outgoing, least))

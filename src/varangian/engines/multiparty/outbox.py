@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, OrderedDict, deque
 
-from varangian.protocols import Message
+from varangian.protocols import Message, Topic
 
 
 class Outbox:
-    """A bounded queue: where it is full, the oldest value of the kind makes room.
+    """A bounded queue: where it is full, the oldest value of what most wait of makes room.
 
-    ``behind`` tells that something was dropped, and will have to be repeated; ``busy``, that not all is sent.
-    What the transport itself has to say goes before values.
+    With room for all that the node would say again, that is a value that the node does not keep either.
+    ``behind`` tells that something was dropped, and that the peer has to be told; ``busy``, that not all is
+    sent. A value that waits already is not added. What the transport itself has to say goes before values.
     """
 
     def __init__(self, most: int) -> None:
         self.most, self.behind, self.busy = most, False, False
-        self._values: deque[Message] = deque()
+        self._values: OrderedDict[tuple[Topic, int], Message] = OrderedDict()
         self._first: deque[bytes] = deque(maxlen=4)
         self._any = asyncio.Event()
 
@@ -31,11 +32,9 @@ class Outbox:
 
     def put(self, message: Message) -> None:
         """Add a value."""
-        if len(self._values) >= self.most:
-            kinds = [old.topic.kind for old in self._values]
-            del self._values[kinds.index(message.topic.kind) if message.topic.kind in kinds else 0]
-            self.behind = True
-        self._values.append(message)
+        self._values.setdefault((message.topic, id(message.body)), message)
+        if len(self._values) > self.most:
+            self._drop()
         self._any.set()
 
     def put_first(self, message: bytes) -> None:
@@ -50,4 +49,10 @@ class Outbox:
             self._any.clear()
             await self._any.wait()
         self.busy = True
-        return self._first.popleft() if self._first else self._values.popleft()
+        return self._first.popleft() if self._first else self._values.popitem(last=False)[1]
+
+    def _drop(self) -> None:
+        waiting = Counter((topic.kind, topic.subject) for topic, _ in self._values)
+        ((most, _),) = waiting.most_common(1)
+        del self._values[next(key for key in self._values if (key[0].kind, key[0].subject) == most)]
+        self.behind = True

@@ -30,6 +30,8 @@ from varangian.folders import write_whole
 from varangian.protocols import Liar
 
 STOPPED = 130
+LONGEST = 60
+"""For how many times ``linger_seconds`` a party that has finished lets itself be held up at most."""
 PULSE = 0.5
 """Seconds between two looks at whether there is still something to do."""
 
@@ -39,8 +41,9 @@ Event = Mapping[str, Any]
 class Party:
     """A party of a directory, with its keys, its checkpoint and its peers.
 
-    ``say`` is told of every step. ``stays`` keeps a party that has finished until it is stopped; otherwise it
-    leaves when nobody has wanted anything of it for ``linger_seconds`` of its limits.
+    ``say`` is told of every step. A party that has finished helps those who are slower, or were away. With
+    ``stays`` it does until it is stopped; otherwise until nobody has told it anything new for
+    ``linger_seconds`` of its limits, and no longer than ``LONGEST`` times that.
 
     Raises      UnknownNameError, ParameterError, ToleranceError; DataError for keys, data and checkpoints
                 that cannot be read; MissingExtraError
@@ -81,7 +84,8 @@ class Party:
             after=self._look,
         )
         self.node = node
-        self._stopped, self._finished, self._moved = False, False, time.monotonic()
+        self._stopped, self._finished = False, False
+        self._moved = self._ended = time.monotonic()
 
     def go(self, lifeline: int | None = None, report: Path | None = None) -> int:
         """Run to the end, or until a signal or the end of ``lifeline`` stops it; return the exit code.
@@ -125,8 +129,10 @@ class Party:
                 loop.remove_reader(lifeline)
 
     def _done(self) -> bool:
-        quiet = time.monotonic() - self._moved > self.directory.limits.linger_seconds
-        return self._stopped or (self.node.finished and quiet and not self.stays)
+        if self.stays or not self.node.finished:
+            return self._stopped
+        now, patience = time.monotonic(), self.directory.limits.linger_seconds
+        return self._stopped or now > min(self._moved + patience, self._ended + LONGEST * patience)
 
     async def _pulse(self) -> None:
         while True:
@@ -135,9 +141,10 @@ class Party:
                 self.host.wake()
 
     def _look(self) -> None:
+        self._moved = time.monotonic()
         if self._finished:
             return
-        self._moved = time.monotonic()
+        self._ended = self._moved
         before = self.record.told
         self.record.look()
         if before == 0 < self.record.told:

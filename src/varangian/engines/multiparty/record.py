@@ -12,14 +12,15 @@ from varangian.engines.multiparty.checkpoint import Checkpoint, Saved
 from varangian.engines.world import World
 from varangian.metrics import Table
 from varangian.optim import rate_at
-from varangian.protocols import Body, Node, Stands
+from varangian.protocols import Body, Node, Stands, Topic
 
 
 class Record:
     """A row for each step of a node, and a checkpoint now and then.
 
     ``look`` is called after each call of the node, before what it says leaves: so does a checkpoint, and
-    whoever is started again from it says the same once more, and never another thing.
+    whoever is started again from it says the same once more, and never another thing. Between two
+    checkpoints, what is said in mid-step is added to the last.
     """
 
     def __init__(
@@ -32,7 +33,8 @@ class Record:
     ) -> None:
         self.node, self.world, self.checkpoint, self.every, self.watch = node, world, checkpoint, every, watch
         self.table, self.begun, self.told = Table(), time.perf_counter(), 0
-        self.kept = Stands(0, False, False)
+        self.kept: Stands | None = None
+        self._said: set[tuple[int, Topic]] = set()
         self.first = world.flat.get()
 
     def resume(self) -> bool:
@@ -42,7 +44,7 @@ class Record:
             return False
         self.node.restore(saved.state)
         self.node.recall(saved.said)
-        self.table, self.kept = Table.of(saved.columns), self.node.stands
+        self.table = Table.of(saved.columns)
         if self.table:
             self.told = int(self.row["step"])
             self.begun -= self.row["seconds"]
@@ -56,8 +58,7 @@ class Record:
         if stepped:
             self.told = step
             self.table.append(self._row())
-        if node.step >= self.kept.step + self.every or node.stands[1:] != self.kept[1:]:
-            self.keep()
+        self._keep_up(node.stands)
         if stepped:
             self.watch(Progress(step, steps, time.perf_counter() - self.begun, self.row))
 
@@ -69,8 +70,20 @@ class Record:
     def keep(self) -> None:
         """Write a checkpoint. Raises DataError."""
         if self.checkpoint is not None:
-            self.kept = self.node.stands
-            self.checkpoint.write(Saved(self.node.state(), self.node.said(), self.table))
+            self.kept, said = self.node.stands, self.node.said()
+            self.checkpoint.write(Saved(self.node.state(), said, self.table))
+            self._said = {(word.receiver, word.topic) for word in said}
+
+    def _keep_up(self, stands: Stands) -> None:
+        """Keep what is new: all of it, or words alone where the rest may stay."""
+        kept = self.kept
+        if kept is None or stands.step >= kept.step + self.every or stands[1:3] != kept[1:3]:
+            self.keep()
+        elif stands.words != kept.words and self.checkpoint is not None:
+            said = [word for word in self.node.said() if (word.receiver, word.topic) not in self._said]
+            self.checkpoint.add(said, kept.step)
+            self._said |= {(word.receiver, word.topic) for word in said}
+            self.kept = kept._replace(words=stands.words)
 
     def _row(self) -> dict[str, float]:
         spec, step = self.world.spec, self.told
