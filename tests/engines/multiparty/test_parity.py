@@ -81,12 +81,14 @@ def test_who_comes_when_all_have_finished_still_gets_there(topology: Topology) -
     *there, late = (town.host(party) for party in range(topology.n))
 
     async def scene() -> None:
-        running = [asyncio.ensure_future(host.run(lambda: late.node.finished)) for host in there]
-        await until(lambda: all(host.node.finished for host in there))
-        await late.run()
-        for host in there:
-            host.wake()
-        await asyncio.gather(*running)
+        running = [asyncio.ensure_future(host.run(lambda: False)) for host in there]
+        try:
+            await until(lambda: all(host.node.finished for host in there))
+            await town.run([late])
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     asyncio.run(scene())
     assert late.node.finished
