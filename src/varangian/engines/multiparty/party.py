@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from varangian.engines.multiparty.directory import Directory
 from varangian.engines.multiparty.host import Host
 from varangian.engines.multiparty.link import Peer
 from varangian.engines.multiparty.metrics import serve_metrics
+from varangian.engines.multiparty.patience import Patience
 from varangian.engines.multiparty.record import Record
 from varangian.engines.multiparty.timing import Stopwatch, timed
 from varangian.engines.roles import task_of
@@ -30,8 +30,6 @@ from varangian.folders import write_whole
 from varangian.protocols import Liar
 
 STOPPED = 130
-LONGEST = 60
-"""For how many times ``linger_seconds`` a party that has finished lets itself be held up at most."""
 PULSE = 0.5
 """Seconds between two looks at whether there is still something to do."""
 
@@ -41,9 +39,8 @@ Event = Mapping[str, Any]
 class Party:
     """A party of a directory, with its keys, its checkpoint and its peers.
 
-    ``say`` is told of every step. A party that has finished helps those who are slower, or were away. With
-    ``stays`` it does until it is stopped; otherwise until nobody has told it anything new for
-    ``linger_seconds`` of its limits, and no longer than ``LONGEST`` times that.
+    ``say`` is told of every step. A party that has finished helps those who are slower, or were away: with
+    ``stays`` until it is stopped, else until nobody has said anything new for ``linger_seconds`` of its limits.
 
     Raises      UnknownNameError, ParameterError, ToleranceError; DataError for keys, data and checkpoints
                 that cannot be read; MissingExtraError
@@ -85,7 +82,7 @@ class Party:
         )
         self.node = node
         self._stopped, self._finished = False, False
-        self._moved = self._ended = time.monotonic()
+        self._patience = Patience(directory.limits.linger_seconds)
 
     def go(self, lifeline: int | None = None, report: Path | None = None) -> int:
         """Run to the end, or until a signal or the end of ``lifeline`` stops it; return the exit code.
@@ -129,10 +126,7 @@ class Party:
                 loop.remove_reader(lifeline)
 
     def _done(self) -> bool:
-        if self.stays or not self.node.finished:
-            return self._stopped
-        now, patience = time.monotonic(), self.directory.limits.linger_seconds
-        return self._stopped or now > min(self._moved + patience, self._ended + LONGEST * patience)
+        return self._stopped or (self.node.finished and self._patience.over and not self.stays)
 
     async def _pulse(self) -> None:
         while True:
@@ -141,10 +135,9 @@ class Party:
                 self.host.wake()
 
     def _look(self) -> None:
-        self._moved = time.monotonic()
+        self._patience.heard(finished=self._finished)
         if self._finished:
             return
-        self._ended = self._moved
         before = self.record.told
         self.record.look()
         if before == 0 < self.record.told:
