@@ -39,8 +39,8 @@ Event = Mapping[str, Any]
 class Party:
     """A party of a directory, with its keys, its checkpoint and its peers.
 
-    ``say`` is told of every step. A party that has finished helps those who are slower, or were away: with
-    ``stays`` until it is stopped, else until nobody has said anything new for ``linger_seconds`` of its limits.
+    ``say`` is told of every step. A party that has finished helps those who are slower, or were away: until
+    it is stopped if it ``stays``, else until it has heard nothing new for ``linger_seconds`` of its limits.
 
     Raises      UnknownNameError, ParameterError, ToleranceError; DataError for keys, data and checkpoints
                 that cannot be read; MissingExtraError
