@@ -87,7 +87,7 @@ def test_liars_among_servers_and_workers_change_nothing_and_are_caught() -> None
 
 
 HONEST = replace(SPEC, steps=150, rule=vg.TrimmedMean(f=1))
-FEW = replace(HONEST, steps=40, learning_rate=0.1)
+FEW = replace(HONEST, steps=40, batch_size=256, learning_rate=0.1)
 KILLED = [
     pytest.param(HONEST, Replicated(workers=4, byzantine_workers=1), ["server3", "worker2"], id="replicated"),
     pytest.param(
