@@ -59,7 +59,6 @@ def inner_code(element: str, k: int) -> str:
         at.do(f"store double {told}, ptr {at.index('%out', str(number), 'double')}")
     at.do("ret void")
     declared = [
-        f"declare {on.vector} @llvm.fma.v{lanes}f64({on.vector}, {on.vector}, {on.vector})",
         f"declare double @llvm.vector.reduce.fadd.v{lanes}f64(double, {on.vector})",
         f"declare double @llvm.vector.reduce.fmax.v{lanes}f64({on.vector})",
         f"declare {narrow} @llvm.masked.load.{place}.p0(ptr, i32, <{lanes} x i1>, {narrow})",
