@@ -68,7 +68,7 @@ def test_peers_without_servers_agree() -> None:
 
 FORGETFUL: tuple[Topology, ...] = (
     Replicated(workers=4, byzantine_workers=1, servers=2, byzantine_servers=0),
-    Synchronous(workers=4, byzantine_workers=1, servers=2, byzantine_servers=0, gather_every=4),
+    Synchronous(workers=4, byzantine_workers=1, servers=2, byzantine_servers=0, patience=0.1),
     Decentralised(peers=4, byzantine=1, way="witness", window=1),
 )
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +22,7 @@ from varangian.engines.multiparty.lane import Lane, welcome
 from varangian.engines.multiparty.limits import Limits
 from varangian.engines.multiparty.link import ClosedError, Peer, Stream, dial, listen
 from varangian.engines.multiparty.notary import Notary
+from varangian.engines.multiparty.outbox import roomy
 from varangian.engines.multiparty.talk import Common, Conversation
 from varangian.engines.multiparty.tally import Breach, Tally
 from varangian.engines.multiparty.timing import Stopwatch
@@ -60,7 +60,7 @@ class Host:
     ) -> None:
         self.node, self.me, self.address = node, me, listen
         self.peers = {peer.party: peer for peer in peers}
-        self.limits = _roomy(limits or Limits(), node, me.party)
+        self.limits = roomy(limits or Limits(), node, me.party)
         self.watch, self.after = watch or Stopwatch(), after
         if self.limits.lossy:
             quicsetup.needed()
@@ -291,10 +291,3 @@ class Host:
                         await talk.stream.finish()
                 while self._talks:
                     await asyncio.sleep(PAUSE)
-
-
-def _roomy(limits: Limits, node: Node, party: int) -> Limits:
-    """Return limits with which all that a node may repeat to a peer can wait at once."""
-    kinds = [kind for kind in node.mailbox.kinds.values() if party in kind.senders]
-    least = node.mailbox.window * sum(len(kind.subjects) for kind in kinds)
-    return replace(limits, outgoing=max(limits.outgoing, least))

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
+from dataclasses import replace
 
-from varangian.protocols import Message, Topic
+from varangian.engines.multiparty.limits import Limits
+from varangian.protocols import Message, Node, Topic
+
+
+def roomy(limits: Limits, node: Node, party: int) -> Limits:
+    """Return limits with which all that a party's node may repeat to a peer can wait at once."""
+    kinds = [kind for kind in node.mailbox.kinds.values() if party in kind.senders]
+    least = node.mailbox.window * sum(len(kind.subjects) for kind in kinds)
+    return replace(limits, outgoing=max(limits.outgoing, least))
 
 
 class Outbox:
