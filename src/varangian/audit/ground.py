@@ -186,18 +186,20 @@ class Ground:
         """Return what the sketch tells of points that are reduced column by column."""
         whole = made[:, : self.n, :-1]
         mix = whole if points.mix is None else points.mix[..., : self.n] @ whole
-        mix = torch.cat([mix, mix.new_zeros(*mix.shape[:-1], 1)], dim=-1).expand(len(made), -1, -1)
-        target = self.centre[:-1] @ self.seen.sketch
-        rows = Rows([Segment(torch.cat([self.seen.sketch, target[None]]))])
+        mix, sketch = mix.expand(len(made), -1, -1), self.seen.sketch
+        order = [*self.honest, *(i for i in range(len(sketch)) if i not in self.honest)]
+        rows = Rows([Segment(sketch[order])])  # the honest first, from whose mean it is told
         size = mix.shape[-2] * rows.d
-        if points.program is not None and size > SMALL and reducible_mix(rows, mix.shape[-2]):
-            found = deviations(points.program, rows, mix, rows.n - 1)
+        plain = points.program is not None and self.parties is None
+        if plain and size > SMALL and reducible_mix(rows, mix.shape[-2]):
+            mean = mix.new_zeros(*mix.shape[:-1], 1)
+            shares = torch.cat([mix[..., order], mean], dim=-1)
+            found = deviations(points.program, rows, shares, len(self.honest))
         else:
             assert points.columns is not None
+            target = self.centre[:-1] @ sketch
             parts = [
-                (points.columns(part @ rows.segments[0].sample, slice(None)).double() - target)
-                .square()
-                .sum(-1)
+                (points.columns(part @ sketch, slice(None)).double() - target).square().sum(-1)
                 for part in mix.split(max(1, TOGETHER // size))
             ]
             found = torch.cat(parts)
