@@ -190,8 +190,8 @@ class Ground:
         order = [*self.honest, *(i for i in range(len(sketch)) if i not in self.honest)]
         rows = Rows([Segment(sketch[order])])  # the honest first, from whose mean it is told
         size = mix.shape[-2] * rows.d
-        plain = points.program is not None and self.parties is None
-        if plain and size > SMALL and reducible_mix(rows, mix.shape[-2]):
+        wide = size > SMALL and self.parties is None and reducible_mix(rows, mix.shape[-2])
+        if points.program is not None and wide:
             mean = mix.new_zeros(*mix.shape[:-1], 1)
             shares = torch.cat([mix[..., order], mean], dim=-1)
             found = deviations(points.program, rows, shares, len(self.honest))
