@@ -130,8 +130,17 @@ def test_blocks_are_not_attacked() -> None:
         vg.SignFlip()(vg.InBlocks(lambda: [torch.ones(5, 3)], (5, 3)), b=1)
 
 
-MEASURE = """
-import resource, sys
+PEAK = """
+import sys
+
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+"""
+
+MEASURE = (
+    PEAK
+    + """
 import numpy as np
 import varangian as vg
 
@@ -139,11 +148,12 @@ small = np.ones((9, 20_000), np.float32)
 x = np.load(sys.argv[1], mmap_mode="r")
 for rule in (vg.Median(f=2), vg.MultiKrum(f=2)):
     rule(small)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 for rule in (vg.Median(f=2), vg.MultiKrum(f=2)):
     rule(x)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak() - before)
 """
+)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="lets go of pages as Linux does")
@@ -158,8 +168,10 @@ def test_a_file_does_not_fill_the_memory(tmp_path: Path) -> None:
     assert megabytes < 76 + 160, f"{megabytes} MB for an output of 76 MB, of a file of 687 MB"
 
 
-PACE = """
-import statistics, sys, time
+PACE = (
+    PEAK
+    + """
+import statistics, time
 import numpy as np
 import torch
 import varangian as vg
@@ -167,10 +179,6 @@ from varangian.experiments.bench.floor import read_in_strips
 from varangian.kernels.compiled.jit import available
 from varangian.kernels.rows import Segment
 from varangian.kernels.streams import of_file
-
-def peak():
-    lines = open("/proc/self/status").read().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 def read():
     for part in of_file(Segment(torch.from_numpy(x)), [x] * len(x))():
@@ -190,6 +198,7 @@ read()
 pairs = [(seconds(lambda: rule(x)), seconds(read)) for _ in range(5)]
 print(statistics.median(ours / theirs for ours, theirs in pairs), (peak() - before) / 1024)
 """
+)
 
 
 @pytest.mark.slow
