@@ -80,8 +80,9 @@ def test_what_was_said_since_is_read_as_far_as_it_is_whole(checkpoint: Checkpoin
     assert read is not None
     assert [word[:3] for word in read.said] == [word[:3] for word in [*SAID, *later]]
     np.testing.assert_array_equal(read.said[-1].body, BODY + 3)
-    for size in (len(whole) - 1, first + 9, first + 1, first):
-        checkpoint.words.write_bytes(whole[:size])
+    ends = [whole[:size] for size in (len(whole) - 1, first + 9, first + 1, first)]
+    for damaged in [*ends, whole[:first] + b"\xff" * 8, whole[:first] + b"\xff" * 7 + b"\x1f"]:
+        checkpoint.words.write_bytes(damaged)
         read = checkpoint.read()
         assert read is not None
         assert [word[:3] for word in read.said] == [word[:3] for word in [*SAID, *later[:2]]]

@@ -110,8 +110,10 @@ class Checkpoint:
         said = list(saved.said)
         known = {(word.receiver, word.topic) for word in said}
         with suppress(*DAMAGE, struct.error), self.words.open("rb") as file:
+            most = os.fstat(file.fileno()).st_size
             while length := file.read(_LENGTH.size):
-                more = self._read(io.BytesIO(file.read(*_LENGTH.unpack(length))))
+                (size,) = _LENGTH.unpack(length)
+                more = self._read(io.BytesIO(file.read(min(size, most))))
                 if more.state["step"] == saved.state["step"]:
                     said += [word for word in more.said if (word.receiver, word.topic) not in known]
         return replace(saved, said=said)
