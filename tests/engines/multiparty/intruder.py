@@ -19,7 +19,7 @@ from varangian.engines.multiparty.bulk import Channel
 from varangian.engines.multiparty.bulk import dial as dial_door
 from varangian.engines.multiparty.link import ClosedError, Stream, dial
 from varangian.engines.multiparty.sealed import RECORD, derive
-from varangian.engines.multiparty.wire import ASIDE, ASK, GONE, HELLO, OFFER, TAKEN, Head
+from varangian.engines.multiparty.wire import ASIDE, BROKE, HELLO, KNOCK, OFFER, TAKEN, Head
 from varangian.protocols import Single, Topic
 
 D = 2 * RECORD // 4
@@ -54,7 +54,7 @@ class Liar:
     async def enter(self) -> None:
         """Ask for a connection, and open it."""
         dialler = secrets.token_bytes(32)
-        await self.stream.write(bytes([ASK]) + dialler)
+        await self.stream.write(bytes([KNOCK]) + dialler)
         _, port, token, listener = struct.unpack("<BH32s32s", await self.hears(OFFER))
         seals = derive(dialler, listener, token, dialled=True)
         self.channel = await dial_door("127.0.0.1", port, token, seals, self.host._common.door.threads)
@@ -84,7 +84,7 @@ class Liar:
         """Send a value, and return what is said of it."""
         await self.announces(topic, body.nbytes)
         await self.channel.send(memoryview(body).cast("B"))
-        said = [bytes([what]) + self.channel.name for what in (TAKEN, GONE)]
+        said = [bytes([what]) + self.channel.name for what in (TAKEN, BROKE)]
         await until(lambda: any(message[:9] in said for message in self.heard))
         found = next(message for message in self.heard if message[:9] in said)
         self.heard.remove(found)

@@ -17,7 +17,7 @@ from varangian.engines.multiparty.bulk import Channel
 from varangian.engines.multiparty.bulk import dial as dial_door
 from varangian.engines.multiparty.link import Stream, dial
 from varangian.engines.multiparty.sealed import derive
-from varangian.engines.multiparty.wire import ASIDE, ASK, HELLO, OFFER, Head, Schema
+from varangian.engines.multiparty.wire import ASIDE, HELLO, KNOCK, OFFER, Head, Schema
 from varangian.protocols import Kind, Topic
 from varangian.protocols.server import GRADIENT
 
@@ -82,7 +82,7 @@ def siege(
 async def beside(stream: Stream, head: bytes, size: int, way: str) -> None:
     """Attack where large vectors go."""
     secret, threads = secrets.token_bytes(32), ThreadPoolExecutor(1)
-    await stream.write(bytes([ASK]) + secret)
+    await stream.write(bytes([KNOCK]) + secret)
     while (offer := await stream.read())[0] != OFFER:
         pass
     _, port, token, listener = struct.unpack("<BH32s32s", offer)

@@ -12,7 +12,7 @@ from engines.multiparty.intruder import LIMITS, STEPS, D, Liar, besieged, theta
 from engines.multiparty.parties import until
 
 from varangian.engines.multiparty.sealed import RECORD
-from varangian.engines.multiparty.wire import ASIDE, ASK, GONE, OFFER, TAKEN
+from varangian.engines.multiparty.wire import ASIDE, BROKE, KNOCK, OFFER, TAKEN
 from varangian.protocols import Topic
 from varangian.protocols.server import GRADIENT, MODEL
 
@@ -21,7 +21,7 @@ from varangian.protocols.server import GRADIENT, MODEL
 def test_another_length_than_agreed_is_refused_before_there_is_memory_for_it(total: int) -> None:
     async def behaviour(liar: Liar) -> None:
         await liar.announces(Topic(0, GRADIENT), total)
-        assert liar.channel.name in await liar.hears(GONE)
+        assert liar.channel.name in await liar.hears(BROKE)
         assert liar.refused == {"malformed": 1}
         assert not liar.status["bulk"]
 
@@ -48,7 +48,7 @@ def test_who_says_half_a_vector_is_not_waited_for(part: float) -> None:
         seal, connection = liar.channel._seals.out, liar.channel._connection
         record = bytes(seal.seal(memoryview(bytes(RECORD)), last=False))
         connection.sendall((record + record)[: int(part * 2 * len(record))])
-        await liar.hears(GONE)
+        await liar.hears(BROKE)
         assert liar.refused == {"unfinished": 1}
         assert not liar.status["bulk"]
 
@@ -74,11 +74,11 @@ def test_a_head_that_is_out_of_place_ends_no_more_than_the_connection(wrong: str
     async def behaviour(liar: Liar) -> None:
         if wrong == "name":
             await liar.announces(Topic(0, GRADIENT), name=b"somebody")
-            assert b"somebody" in await liar.hears(GONE)
+            assert b"somebody" in await liar.hears(BROKE)
             assert await liar.sends(Topic(0, GRADIENT)) == TAKEN
         else:
             await liar.announces(Topic(0, GRADIENT), first=0)
-            await liar.hears(GONE)
+            await liar.hears(BROKE)
             assert not liar.status["bulk"]
             await liar.enter()
             assert await liar.sends(Topic(0, GRADIENT)) == TAKEN
@@ -86,7 +86,7 @@ def test_a_head_that_is_out_of_place_ends_no_more_than_the_connection(wrong: str
     besieged(behaviour)
 
 
-@pytest.mark.parametrize("what", [ASK, OFFER, ASIDE, GONE])
+@pytest.mark.parametrize("what", [KNOCK, OFFER, ASIDE, BROKE])
 def test_garbage_is_counted(what: int) -> None:
     async def behaviour(liar: Liar) -> None:
         await liar.stream.write(bytes([what]) + b"garbage")
@@ -98,7 +98,7 @@ def test_garbage_is_counted(what: int) -> None:
 def test_who_asks_again_and_again_is_cut_off() -> None:
     async def behaviour(liar: Liar) -> None:
         for _ in range(200):
-            await liar.stream.write(bytes([ASK]) + secrets.token_bytes(32))
+            await liar.stream.write(bytes([KNOCK]) + secrets.token_bytes(32))
         await until(lambda: 1 not in liar.host._talks)
 
     server = besieged(behaviour)

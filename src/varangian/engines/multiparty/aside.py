@@ -21,8 +21,8 @@ from varangian.engines.multiparty.sealed import SECRET, TOKEN, ForgedError, deri
 from varangian.engines.multiparty.tally import Breach, Tally
 from varangian.engines.multiparty.wire import (
     ASIDE,
-    ASK,
-    GONE,
+    BROKE,
+    KNOCK,
     OFFER,
     TAKEN,
     GarbageError,
@@ -33,7 +33,7 @@ from varangian.engines.multiparty.wire import (
 )
 from varangian.protocols import Body, Topic
 
-SAID = frozenset(bytes([said]) for said in (ASK, OFFER, ASIDE, TAKEN, GONE))
+SAID = frozenset(bytes([said]) for said in (KNOCK, OFFER, ASIDE, TAKEN, BROKE))
 FIRST_PAUSE = 0.05
 ASKING_SECONDS = 60.0
 """Seconds for which a peer may have saved the right to ask for a connection."""
@@ -119,7 +119,7 @@ class Aside:
             self.tally.chunks_out += self._chunks(body.nbytes)
         else:
             self._drop(channel)
-            await self.write(_PLACE.pack(GONE, channel.name, 0))
+            await self.write(_PLACE.pack(BROKE, channel.name, 0))
         return whole
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ class Aside:
 
     async def _take(self, message: bytes) -> list[Arrived]:
         said = message[0]
-        if said == ASK:
+        if said == KNOCK:
             await self._answer(message)
         elif said == OFFER:
             _, *offer = _OFFER.unpack(message)
@@ -190,7 +190,7 @@ class Aside:
     async def _dialled(self, peer: Peer) -> Channel | None:
         """Return a new connection, or None where the peer takes none. Raises OSError."""
         self._offer, dialler = asyncio.get_running_loop().create_future(), secrets.token_bytes(SECRET)
-        await self.write(bytes([ASK]) + dialler)
+        await self.write(bytes([KNOCK]) + dialler)
         port, token, listener = await self._offer
         if port == 0:
             return None
@@ -239,7 +239,7 @@ class Aside:
                 await self.write(bytes([TAKEN]) + place[1:])
                 return arrived
             self._drop(channel)
-        await self.write(_PLACE.pack(GONE, name, 0))
+        await self.write(_PLACE.pack(BROKE, name, 0))
         return arrived
 
     async def _read(self, channel: Channel, head: Head, row: Body | None) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from varangian.core.values import check_field
+from varangian.core.checks import check_field
 from varangian.engines.arrange import parse_fault, parse_topology
 from varangian.engines.multiparty.address import split_address
 from varangian.engines.multiparty.credentials import Paths
