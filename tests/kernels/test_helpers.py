@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from forked import holds_in_a_fork
 from kernels.examples import normal
 
 from varangian.kernels import helpers, parts
@@ -97,19 +95,7 @@ def test_a_system_without_semaphores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_fork_gets_helpers_of_its_own() -> None:
     assert torch.equal(median(), WANTED)
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if torch.equal(median(), WANTED) else 1)
-    for _ in range(300):
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        pytest.fail("The child hangs.")
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert holds_in_a_fork(lambda: torch.equal(median(), WANTED))
 
 
 def test_long_work_is_done_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from concurrent.futures import Future
 
 import pytest
 import torch
+from forked import holds_in_a_fork
 
 from varangian.kernels.lanes import (
     _pool,
@@ -159,16 +158,4 @@ def test_rules_give_the_same_bits_on_lanes(two: None) -> None:
 
 def test_a_fork_makes_lanes_of_its_own(two: None) -> None:
     assert each(lambda x: x, range(4)) == [0, 1, 2, 3]
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if each(lambda x: x, range(4)) == [0, 1, 2, 3] else 1)
-    for _ in range(100):
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        pytest.fail("The child hangs.")
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert holds_in_a_fork(lambda: each(lambda x: x, range(4)) == [0, 1, 2, 3])
