@@ -12,11 +12,12 @@ from torch import Tensor
 
 from varangian.aggregators.krum import krum_scores, krum_variance_bound
 from varangian.aggregators.mean_around import MeanAroundMedian
+from varangian.core.checks import check_count
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.papers import BULYAN, MULTI_BULYAN
 from varangian.core.selection import lowest, mean_over
-from varangian.core.stages import Composite, Mixer, Stage, check_count
+from varangian.core.stages import Composite, Mixer, Stage
 
 
 class _Selection(Mixer):

@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.core.checks import check_count, check_number
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.parties import Parties
 from varangian.core.points import Pivot
 from varangian.core.spans import Span
-from varangian.core.stages import IterativeRule, check_count, check_number
+from varangian.core.stages import IterativeRule
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from varangian.core.checks import check_number
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.papers import MOMENTUM
 from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.run import Call
-from varangian.core.stages import CoordinateRule, check_number
+from varangian.core.stages import CoordinateRule
 from varangian.kernels.programs import Middle
 
 

@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from varangian.core.checks import check_count, check_number
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.papers import MANIPULATING
 from varangian.core.randomness import Stream
 from varangian.core.selection import lowest, mean_over
-from varangian.core.stages import SubsampledRule, check_count, check_number
+from varangian.core.stages import SubsampledRule
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from varangian.aggregators.balance import balanced, optimal_vectors, rise
+from varangian.core.checks import check_count, check_number
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.parties import Parties
 from varangian.core.spans import Span
-from varangian.core.stages import IterativeRule, check_count, check_number
+from varangian.core.stages import IterativeRule
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.core.checks import check_count
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.papers import KRUM, MULTI_BULYAN
 from varangian.core.selection import lowest, mean_over
-from varangian.core.stages import GeometricRule, check_count
+from varangian.core.stages import GeometricRule
 
 
 def krum_scores(distances: Float[Tensor, "*batch n n"], neighbours: int) -> Float[Tensor, "*batch n"]:

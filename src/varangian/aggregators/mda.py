@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.aggregators.subsets import MDA_NODES, least_diameter, per_problem
+from varangian.core.checks import check_count
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
-from varangian.core.stages import GeometricRule, check_count
+from varangian.core.stages import GeometricRule
 
 
 @dataclass(frozen=True)

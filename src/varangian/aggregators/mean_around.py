@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from varangian.core.checks import check_count
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.papers import GENERALIZED
-from varangian.core.stages import CoordinateRule, check_count
+from varangian.core.stages import CoordinateRule
 from varangian.errors import ParameterError
 from varangian.kernels.programs import Middle, Nearest, Trimmed
 

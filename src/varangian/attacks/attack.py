@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from varangian.core.checks import check_count, check_flags
 from varangian.core.citations import Reference
 from varangian.core.inputs import read
 from varangian.core.moments import Moments
 from varangian.core.randomness import Stream
-from varangian.core.stages import Stage, check_count, check_flags
+from varangian.core.stages import Stage
 from varangian.core.values import Value
 from varangian.errors import InputError, ParameterError
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from varangian.attacks.attack import Attack, Scene, Sight
+from varangian.core.checks import check_number
 from varangian.core.citations import Reference
 from varangian.core.papers import KRUM
-from varangian.core.stages import check_number
 from varangian.errors import ParameterError
 
 KINDS = ("nan", "+inf", "-inf", "mix")

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.attacks.attack import Attack, Scene, repeat
+from varangian.core.checks import check_number
 from varangian.core.citations import Reference
 from varangian.core.papers import EMPIRE, LITTLE, MANIPULATING
-from varangian.core.stages import check_number
 from varangian.errors import ParameterError
 from varangian.kernels.distances import pairwise, to_each
 

@@ -10,9 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from varangian.attacks.attack import Attack, Scene, repeat
+from varangian.core.checks import check_count
 from varangian.core.citations import Reference
 from varangian.core.papers import BUCKETING
-from varangian.core.stages import check_count
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from varangian.attacks.attack import DataAttack
+from varangian.core.checks import check_number
 from varangian.core.randomness import Stream
-from varangian.core.stages import check_number
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from torch import Tensor
 from varangian.attacks.attack import Scene, Sight
 from varangian.attacks.lines import ALittleIsEnough, LineAttack
 from varangian.attacks.sightline import Sightline, best_on
+from varangian.core.checks import check_count
 from varangian.core.citations import Reference
 from varangian.core.papers import BULYAN, MANIPULATING
-from varangian.core.stages import CoordinateRule, check_count
+from varangian.core.stages import CoordinateRule
 from varangian.errors import ParameterError
 
 DOUBLINGS = 60

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from dataclasses import MISSING, fields, replace
-from numbers import Integral, Real
+from dataclasses import MISSING, replace
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from varangian.core.checks import check_count, check_flags
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.parties import Parties
@@ -21,7 +20,7 @@ from varangian.core.run import Aggregation, Call, aggregate
 from varangian.core.spans import Drawing, Span
 from varangian.core.swift import at_once
 from varangian.core.values import Value
-from varangian.errors import ParameterError, WeightsError
+from varangian.errors import WeightsError
 from varangian.kernels.columns import reduced
 from varangian.kernels.missing import of_present
 from varangian.kernels.programs import Program
@@ -303,41 +302,3 @@ class Composite(Stage):
 def planned(stage: Any, points: Points, call: Call) -> Tensor:
     """Return the weights that a stage plans on the table it asks for."""
     return stage.weights(points.table(stage.reads, stage.pivots), **call.options(stage))  # type: ignore[no-any-return]
-
-
-def check_flags(owner: Any) -> None:
-    """Refuse anything but True or False in a field declared as bool."""
-    for field in fields(owner):
-        value = getattr(owner, field.name)
-        if field.type in ("bool", bool) and not isinstance(value, bool):
-            name = field.name
-            raise ParameterError(f"{type(owner).__name__}({name}={value!r}): {name} must be True or False.")
-
-
-def check_count(owner: object, name: str, value: object, *, least: int) -> None:
-    """Refuse a field that is not an integer of at least ``least``."""
-    kind = type(owner).__name__
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ParameterError(f"{kind}({name}={value!r}): {name} must be an integer of at least {least}.")
-    if value < least:
-        raise ParameterError(f"{kind}({name}={value}): {name} must be at least {least}.")
-
-
-def check_number(
-    owner: object,
-    name: str,
-    value: object,
-    *,
-    above: float = 0.0,
-    least: float | None = None,
-    most: float = math.inf,
-) -> None:
-    """Refuse a field that is not a finite number above ``above`` (or from ``least`` on) up to ``most``."""
-    kind = type(owner).__name__
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise ParameterError(f"{kind}({name}={value!r}): {name} must be a finite number.")
-    number = float(value)
-    if (number <= above if least is None else number < least) or number > most:
-        lower = f"above {above:g}" if least is None else f"at least {least:g}"
-        upper = f" and at most {most:g}" if most < math.inf else ""
-        raise ParameterError(f"{kind}({name}={value!r}): {name} must be {lower}{upper}.")

@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.core.checks import check_count
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.papers import BUCKETING
 from varangian.core.points import Reads
 from varangian.core.randomness import Stream
-from varangian.core.stages import Mixer, check_count
+from varangian.core.stages import Mixer
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from varangian.core.checks import check_number
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.parties import Parties
-from varangian.core.stages import ScalingMixer, check_number
+from varangian.core.stages import ScalingMixer
 
 ROUNDING = 1e-12
 

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from varangian.core.checks import check_fields
 from varangian.core.citations import Reference
 from varangian.core.randomness import Stream
-from varangian.core.values import Value, check_fields
+from varangian.core.values import Value
 from varangian.errors import ParameterError
 from varangian.neurons.changes import Change, Drawn, Rewire
 from varangian.neurons.papers import NEURONS_FAIL

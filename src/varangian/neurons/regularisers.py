@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from varangian.core.checks import check_fields
 from varangian.core.citations import Reference
-from varangian.core.values import Value, check_fields
+from varangian.core.values import Value
 from varangian.errors import InputError, ParameterError, UnknownNameError
 from varangian.neurons.activations import facts
 from varangian.neurons.harmed import losses

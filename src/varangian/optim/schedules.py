@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from varangian.core.stages import check_count, check_number
+from varangian.core.checks import check_count, check_number
 from varangian.errors import ParameterError
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from varangian.core.stages import check_count, check_number
+from varangian.core.checks import check_count, check_number
 from varangian.errors import ParameterError
 from varangian.privacy.mechanism import Privacy
 from varangian.privacy.subsampling import library, without_replacement

@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from varangian.core.checks import check_count, check_number
 from varangian.core.guard import admit
-from varangian.core.stages import Stage, check_count, check_number
+from varangian.core.stages import Stage
 from varangian.errors import ParameterError
 from varangian.privacy.mechanism import Privacy
 

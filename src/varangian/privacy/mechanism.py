@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from varangian.core.checks import check_count, check_number
 from varangian.core.citations import Reference
 from varangian.core.papers import PRIVACY
-from varangian.core.stages import check_count, check_number
 from varangian.core.values import Value
 from varangian.errors import ParameterError
 

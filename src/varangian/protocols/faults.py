@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from varangian.core.checks import check_fields
 from varangian.core.randomness import Stream
-from varangian.core.values import check_fields
 from varangian.protocols.message import Alarm, Body, Message, Output
 from varangian.protocols.node import Node
 

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from varangian.core.checks import check_fields
 from varangian.core.stages import Stage
-from varangian.core.values import check_fields
 from varangian.protocols.group import Group
 from varangian.protocols.mailbox import WINDOW
 from varangian.protocols.message import NO_NUMBERS, Form, Kind

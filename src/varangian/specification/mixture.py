@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from varangian.core.checks import check_number
 from varangian.core.randomness import Stream
-from varangian.core.stages import Stage, check_number
+from varangian.core.stages import Stage
 from varangian.core.values import Value
 from varangian.errors import ParameterError
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from varangian.core.checks import check_count
 from varangian.core.citations import Reference
-from varangian.core.stages import check_count
 from varangian.core.values import Value
 from varangian.experiments.recipes.report import Comparison
 from varangian.experiments.view import Run
