@@ -102,7 +102,7 @@ for rule in rules(4):
 OUTPUT, ROOM = 16, 64
 """Mebibytes."""
 DRAWS, READS = "Condense", 6
-"""It draws a number for every coordinate, which is no read, and takes as long."""
+"""The one known to miss: it draws a number for every coordinate, and PyTorch looks through its vectors."""
 
 
 def told(code: str) -> dict[str, float]:
