@@ -186,7 +186,9 @@ class Door:
                 self._greeted[task] = None
                 task.add_done_callback(lambda done: self._greeted.pop(done, None))
                 if len(self._greeted) > PENDING:
-                    next(iter(self._greeted)).cancel()
+                    oldest = next(iter(self._greeted))
+                    self._greeted.pop(oldest)
+                    oldest.cancel()
             await asyncio.sleep(ACCEPT_SECONDS)
 
     async def _greet(self, connection: socket.socket) -> None:
