@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from varangian.kernels import eager
-from varangian.kernels.combine import FEW, combined, reduced_mix
+from varangian.kernels.combine import combined, reduced_mix
 from varangian.kernels.programs import Middle, Nearest, Program, SignSum, Trimmed
-from varangian.kernels.rows import LARGEST, Rows, Segment
+from varangian.kernels.rows import FEW, LARGEST, Rows, Segment
 
 pytestmark = pytest.mark.usefixtures("compiled")
 

@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from varangian.kernels import eager
-from varangian.kernels.combine import FEW
 from varangian.kernels.compiled.distances import PANEL
 from varangian.kernels.distances import pairwise
 from varangian.kernels.measuring import measurable, measured
 from varangian.kernels.programs import Middle
-from varangian.kernels.rows import LARGEST, Rows, Segment
+from varangian.kernels.rows import FEW, LARGEST, Rows, Segment
 
 pytestmark = pytest.mark.usefixtures("compiled")
 

@@ -7,12 +7,11 @@ import pytest
 import torch
 from kernels.examples import normal
 
-from varangian.kernels import combine
 from varangian.kernels.combine import combined, reduced_mix
 from varangian.kernels.compiled.tiles import TILE
 from varangian.kernels.programs import Trimmed
 from varangian.kernels.ranges import Ranges
-from varangian.kernels.rows import Rows, Segment
+from varangian.kernels.rows import FEW, Rows, Segment
 
 
 def chosen(m: int, n: int, share: float, seed: int) -> np.ndarray:
@@ -73,7 +72,7 @@ def test_a_common_part_is_made_once() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("d", [combine.FEW, combine.FEW + 3 * TILE + 77])
+@pytest.mark.parametrize("d", [FEW, FEW + 3 * TILE + 77])
 def test_sums_of_rows_in_memory(d: int, dtype: torch.dtype, compiled: None) -> None:
     x, weights = normal(25, d, dtype=dtype), torch.from_numpy(chosen(25, 25, 0.8, seed=1))
     out = torch.empty(25, d, dtype=dtype)
@@ -84,10 +83,10 @@ def test_sums_of_rows_in_memory(d: int, dtype: torch.dtype, compiled: None) -> N
     assert ((out.double() - exact).abs() <= bound).all()
 
 
-@pytest.mark.parametrize("place", [0, combine.FEW // 2, combine.FEW + 76])
+@pytest.mark.parametrize("place", [0, FEW // 2, FEW + 76])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, 3e38])
 def test_a_value_that_is_not_finite_counts_as_zero(value: float, place: int, compiled: None) -> None:
-    x, weights = normal(11, combine.FEW + 77), torch.from_numpy(chosen(11, 11, 0.8, seed=2))
+    x, weights = normal(11, FEW + 77), torch.from_numpy(chosen(11, 11, 0.8, seed=2))
     x[3, place] = value
     clean = torch.where(x.isfinite(), x, 0.0)
     out, wanted = torch.empty(x.shape[1]), torch.empty(x.shape[1])
@@ -98,11 +97,11 @@ def test_a_value_that_is_not_finite_counts_as_zero(value: float, place: int, com
 
 
 def test_a_row_leaves_no_trace_in_sums_without_it(compiled: None) -> None:
-    x = normal(9, combine.FEW)
+    x = normal(9, FEW)
     weights = torch.from_numpy((1 - np.eye(9)) / 8)
     huge = x.clone()
     huge[4] = 1e30
-    outs = [torch.empty(9, combine.FEW) for _ in range(2)]
+    outs = [torch.empty(9, FEW) for _ in range(2)]
     for values, out in zip((x, huge), outs, strict=True):
         combined(second_read(values), weights, [out])
     assert torch.equal(outs[0][4], outs[1][4])

@@ -18,15 +18,15 @@ from torch import Tensor
 
 from varangian import MeanAroundMedian, Median, TrimmedMean
 from varangian.kernels import eager
-from varangian.kernels.cuda.columns import column_source, reduce, reducible
-from varangian.kernels.cuda.combinations import combination_source, combine
+from varangian.kernels.cuda.columns import COLUMNS, column_source, reduce, reducible
+from varangian.kernels.cuda.combinations import combination_source, combine, reduce_mix
 from varangian.kernels.cuda.distances import STRETCH, distances, pair_source
 from varangian.kernels.cuda.ptx import ptx_block
 from varangian.kernels.cuda.tables import readable
 from varangian.kernels.cuda.written import INTERPRETER
 from varangian.kernels.distances import pairwise
 from varangian.kernels.programs import Middle, Nearest, Program, SignSum, Trimmed
-from varangian.kernels.rows import Rows, Segment, sound
+from varangian.kernels.rows import FEW, Rows, Segment, sound
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -192,7 +192,7 @@ def near(got: Tensor, want: Tensor) -> bool:
 
 @pytest.mark.triton
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize(("n", "d"), [(1, 20), (3, 200), (8, 2 * STRETCH + 10), (19, 100)])
+@pytest.mark.parametrize(("n", "d"), [(1, 20), (3, 200), (8, 4 * STRETCH + 10), (19, 100)])
 def test_distances(n: int, d: int, dtype: torch.dtype) -> None:
     values = drawn(2, n, d, dtype=dtype)
     rows = Rows([Segment(values)])
@@ -204,7 +204,9 @@ def test_distances(n: int, d: int, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.triton
-def test_distances_of_close_tiny_huge_and_equal_vectors() -> None:
+@pytest.mark.parametrize("few", [0, FEW])
+def test_distances_of_close_tiny_huge_and_equal_vectors(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varangian.kernels.cuda.distances.FEW", few)
     values = as_read(drawn(6, 500))
     close = 1e3 + 1e-3 * values
     tiny, huge = 1e-25 * values, torch.cat([3e37 * values, values])
@@ -221,9 +223,21 @@ def test_distances_over_segments_and_to_what_rides_along() -> None:
     centre = [as_read(drawn(2, 300)), torch.ones(1, device=DEVICE).expand(77)]
     rows = Rows([Segment(one), Segment(other)], [centre])
     below = torch.cat([centre[0], centre[1].expand(2, -1)], dim=-1)[:, None]
-    whole = torch.cat([torch.cat([as_read(one), as_read(other)], dim=-1), below], dim=-2)
-    assert near(distances(rows), pairwise(whole))
+    origin = torch.zeros_like(below)
+    whole = torch.cat([torch.cat([as_read(one), as_read(other)], dim=-1), below, origin], dim=-2)
+    assert near(distances(rows, [0, None]), pairwise(whole))
     assert torch.equal(rows.nonfinite, lost_in(one) + lost_in(other))
+
+
+@pytest.mark.triton
+def test_distances_to_what_rides_along_alone() -> None:
+    values = drawn(2, 37, 300)
+    rows = Rows([Segment(values)], [[torch.ones(300, device=DEVICE)]])
+    got = distances(rows, [None, 0], all_pairs=False)
+    below = torch.stack([torch.zeros(300), torch.ones(300)]).expand(2, -1, -1).to(DEVICE)
+    want = pairwise(torch.cat([as_read(values), below], dim=-2))
+    assert near(got[..., 37:, :], want[..., 37:, :])
+    assert torch.equal(rows.nonfinite, lost_in(values))
 
 
 @pytest.mark.triton
@@ -245,6 +259,24 @@ def test_combinations_are_added_up_in_order(m: int, dtype: torch.dtype) -> None:
     again = torch.empty_like(out)
     combine(weights, rows, [again])
     assert torch.equal(again, out)
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_programs_on_combinations(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varangian.kernels.cuda.combinations.ROOM", 2 * 5 * COLUMNS)
+    values, mix = drawn(2, 6, 2 * COLUMNS + 30, dtype=dtype), torch.full((2, 5, 6), 1 / 6, device=DEVICE)
+    mix[..., 0], mix[..., -1] = 1 / 3, torch.linspace(0, 1 / 6, 5, device=DEVICE)
+    rows, out = Rows([Segment(values)]), values.new_empty(2, values.shape[-1])
+    reduce_mix(Middle(), rows, mix.double(), [out])
+    sums = as_read(values).new_empty(2, 5, values.shape[-1])
+    combine(mix.double(), Rows([Segment(values)]), [sums])
+    want = values.new_empty(2, values.shape[-1])
+    reduce(Middle(), Rows([Segment(sums)]), [want])
+    torch.testing.assert_close(out, eager.reduced(Middle(), sums).to(dtype), rtol=0, atol=0)
+    assert torch.equal(out, want)
+    assert torch.equal(rows.nonfinite, lost_in(values))
+    assert rows.reads == 1
 
 
 @pytest.mark.triton
@@ -287,18 +319,18 @@ def compiled(text, pointers, constants):
 @pytest.mark.triton
 def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
     tables = {"table": "*i64", "counts": "*i64"}
-    sides = {"K": 25, "STRIPS": 2, "SIDE": 16, "COLUMNS": 32, "STRETCH": STRETCH}
+    sides = {"K": 25, "PAIRS": 3, "SIDE": 16, "COLUMNS": 32, "STRETCH": STRETCH}
     made = {"COLUMNS": 128, "MADE": 8, "AT_ONCE": 4}
     wanted: list[tuple[str, dict[str, str], dict[str, int]]] = [
-        (column_source(Middle(), 25, "bfloat16", ptx=True), {"out": "*bf16"}, {"COLUMNS": 128}),
+        (column_source(Middle(), 25, "bfloat16", "bfloat16", ptx=True), {"out": "*bf16"}, {"COLUMNS": 128}),
         (
-            column_source(Nearest(12, Trimmed(12)), 64, "float32", ptx=True),
+            column_source(Nearest(12, Trimmed(12)), 64, "float32", "float32", ptx=True),
             {"out": "*fp32"},
             {"COLUMNS": 128},
         ),
-        (column_source(SignSum(), 50, "float64", ptx=True), {"out": "*fp64"}, {"COLUMNS": 128}),
-        (pair_source("float32", replace=True), {"shares": "*fp64"}, sides),
-        (combination_source("float16", replace=True), {"weights": "*fp64", "out": "*fp16"}, made),
+        (column_source(SignSum(), 50, "float64", "float64", ptx=True), {"out": "*fp64"}, {"COLUMNS": 128}),
+        (pair_source("float32", wide=False, replace=True), {"shares": "*fp64"}, sides),
+        (combination_source("float16", "float16", replace=True), {"weights": "*fp64", "out": "*fp16"}, made),
     ]
     lines = [f"compiled({text!r}, {tables | pointers!r}, {sizes!r})" for text, pointers, sizes in wanted]
     assert any("inline_asm" in line for line in lines)

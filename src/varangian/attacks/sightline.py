@@ -14,7 +14,7 @@ from varangian.core.points import NeedsVectors, Pivot, Points, Reads
 from varangian.core.run import Aggregation, extra_vectors, place
 from varangian.core.stages import Stage
 from varangian.core.tables import fold
-from varangian.kernels.combine import reducible_mix
+from varangian.kernels.combine import compilable
 from varangian.kernels.deviations import deviations
 from varangian.kernels.rows import WORKING_DTYPES, Rows, Segment
 
@@ -130,7 +130,7 @@ class Sightline:
         made = made[..., : self.scene.n, :base]
         mix = made if points.mix is None else points.mix[..., : self.scene.n] @ made
         centre, along = mix[..., h : h + 1] + mix[..., h + 1 : h + 2], mix[..., h + 1 : h + 2]
-        if points.program is not None and reducible_mix(self.rows, mix.shape[-2]):
+        if points.program is not None and compilable(self.rows, mix.shape[-2]):
             mix = torch.cat([mix[..., :h], along, mix[..., h + 2 :], centre], dim=-1)
             return deviations(points.program, self.rows, mix, h)
         mix = torch.cat([mix[..., :h] + centre / h, along, mix[..., h + 2 :]], dim=-1)

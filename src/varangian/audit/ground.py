@@ -19,7 +19,7 @@ from varangian.core.randomness import Stream
 from varangian.core.run import Call, aggregate_blocks
 from varangian.core.stages import Stage
 from varangian.core.tables import Table
-from varangian.kernels.combine import reducible_mix
+from varangian.kernels.combine import compilable
 from varangian.kernels.deviations import deviations
 from varangian.kernels.lanes import lanes_instead_of_threads
 from varangian.kernels.rows import Rows, Segment
@@ -190,7 +190,7 @@ class Ground:
         order = [*self.honest, *(i for i in range(len(sketch)) if i not in self.honest)]
         rows = Rows([Segment(sketch[order])])  # the honest first, from whose mean it is told
         size = mix.shape[-2] * rows.d
-        wide = size > SMALL and self.parties is None and reducible_mix(rows, mix.shape[-2])
+        wide = size > SMALL and self.parties is None and compilable(rows, mix.shape[-2])
         if points.program is not None and wide:
             mean = mix.new_zeros(*mix.shape[:-1], 1)
             shares = torch.cat([mix[..., order], mean], dim=-1)

@@ -20,7 +20,6 @@ from torch import Tensor
 from varangian.core.tables import COARSE, FINE, Table
 from varangian.kernels.columns import reduced
 from varangian.kernels.distances import pairwise, to_each, total
-from varangian.kernels.eager import LONGEST_NETWORK
 from varangian.kernels.lanes import each
 from varangian.kernels.measuring import Besides, coarse, measurable, measured
 from varangian.kernels.programs import Middle, Program
@@ -283,8 +282,8 @@ class Points:
     ) -> Float[Tensor, "*batch v k k"]:
         """Measure what is in memory."""
         assert self.rows is not None
-        if self._measurable(pivots):
-            beside = [self._beside(pivot) for pivot in pivots]
+        beside = [self._beside(pivot) for pivot in pivots]
+        if self.columns is None and measurable(self.rows, beside, mixed=self.mix is not None):
             how: Any = {"all_pairs": level is Reads.PAIRS, "mix": self.mix}
             parts = [
                 measured(self.rows, beside, **how)
@@ -301,12 +300,6 @@ class Points:
             )
 
         return total(start, self.over_blocks(tables))
-
-    def _measurable(self, pivots: Sequence[Pivot]) -> bool:
-        """Tell whether compiled code can measure these points and pivots."""
-        assert self.rows is not None
-        short = Pivot.MEDIAN not in pivots or self.m <= LONGEST_NETWORK
-        return self.columns is None and short and measurable(self.rows)
 
     def _beside(self, pivot: Pivot) -> Besides:
         """Return a pivot as the kernels know it."""

@@ -24,14 +24,14 @@ from varangian.kernels.compiled.jit import Compiler
 from varangian.kernels.compiled.sums import sum_code, sum_columns
 from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
 from varangian.kernels.compiled.tiles import BYTES, PITCH, TILE, Step, address_of, give, run
+from varangian.kernels.cuda import combinations as on_cuda
+from varangian.kernels.cuda.tables import readable as on_a_card
+from varangian.kernels.cuda.written import serves
 from varangian.kernels.eager import LONGEST_NETWORK
 from varangian.kernels.places import Places, readable
 from varangian.kernels.programs import Program
 from varangian.kernels.ranges import Ranges
-from varangian.kernels.rows import Rows
-
-FEW = 2**13
-"""Columns below which all steps between are float64: rounding decides nothing, and it takes no time."""
+from varangian.kernels.rows import FEW, Rows
 
 WORKING = {"float": "float32", "double": "float64"}
 """Kinds of numbers in a tile, by the names of dtypes."""
@@ -121,13 +121,26 @@ def shares_of(rows: Rows, weights: Float[Tensor, "*batch m k"]) -> list[Shares]:
     return [Shares.of(one, rows.n, all_rows=rows.reads == 1) for one in table.double().cpu().numpy()]
 
 
+def combinable(rows: Rows) -> bool:
+    """Tell whether kernels can add up these rows, and the extras beside them, where they lie."""
+    return on_a_card(rows) if serves(rows.device) else readable(rows)
+
+
 def reducible_mix(rows: Rows, m: int) -> bool:
-    """Tell whether compiled code can run a program on m sums of these rows."""
+    """Tell whether kernels can run a program on m sums of these rows."""
+    return on_cuda.reducible_mix(rows, m) if serves(rows.device) else compilable(rows, m)
+
+
+def compilable(rows: Rows, m: int) -> bool:
+    """Tell whether code compiled for this processor can do that."""
     return readable(rows) and rows.sanitise and m <= LONGEST_NETWORK
 
 
 def combined(rows: Rows, weights: Float[Tensor, "*batch m k"], outputs: Sequence[Tensor]) -> None:
     """Write the sums of the rows and then the extras, ``(*batch, m, d)`` per segment."""
+    if serves(rows.device):
+        on_cuda.combine(weights, rows, outputs)
+        return
     m = weights.shape[-2]
     targets = [addresses(output) for output in outputs]
     kinds = [_kind(segment.sample.dtype) for segment in rows.segments]
@@ -142,6 +155,9 @@ def reduced_mix(
     program: Program, rows: Rows, weights: Float[Tensor, "*batch m k"], outputs: Sequence[Tensor]
 ) -> None:
     """Write what a program makes of the sums, ``(*batch, d)`` per segment; they are never stored whole."""
+    if serves(rows.device):
+        on_cuda.reduce_mix(program, rows, weights, outputs)
+        return
     m = weights.shape[-2]
     kinds = ["double" if rows.d < FEW else _kind(segment.sample.dtype) for segment in rows.segments]
     kernels = [network_of(program, m, WORKING[kind]) for kind in kinds]

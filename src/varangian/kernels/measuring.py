@@ -19,14 +19,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.columns import network_of
-from varangian.kernels.combine import FEW, ROW, WORKING, column_step, lines, shares_of
+from varangian.kernels.combine import ROW, WORKING, column_step, lines, shares_of
 from varangian.kernels.compiled.combine import TOGETHER
 from varangian.kernels.compiled.distances import PANEL, Ahead, pairs, side
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
 from varangian.kernels.compiled.tiles import BYTES, PITCH, Step, run
+from varangian.kernels.cuda.distances import distances
+from varangian.kernels.cuda.tables import readable as on_a_card
+from varangian.kernels.cuda.written import serves
+from varangian.kernels.eager import LONGEST_NETWORK
 from varangian.kernels.places import Places, readable
 from varangian.kernels.programs import Program
-from varangian.kernels.rows import Rows
+from varangian.kernels.rows import FEW, Rows
 
 TOO_SMALL = 1e-30
 """Per column: a smaller squared distance in float32 may have lost digits to what counted as zero."""
@@ -38,9 +42,13 @@ Pairs = NDArray[np.bool_]
 """Which pairs, ``(k, k)``, symmetric."""
 
 
-def measurable(rows: Rows) -> bool:
-    """Tell whether compiled code can measure these rows, and the extras beside them."""
-    return readable(rows) and rows.sanitise
+def measurable(rows: Rows, pivots: Sequence[Besides] = (), *, mixed: bool = False) -> bool:
+    """Tell whether kernels can measure these rows, or sums of them, and the pivots beside them."""
+    if serves(rows.device):
+        programs = any(isinstance(pivot, Program) for pivot in pivots)
+        return not mixed and not programs and on_a_card(rows)
+    short = rows.n <= LONGEST_NETWORK or not any(isinstance(pivot, Program) for pivot in pivots)
+    return short and readable(rows) and rows.sanitise
 
 
 def coarse(rows: Rows) -> bool:
@@ -57,8 +65,10 @@ def measured(
 ) -> Float[Tensor, "*batch k k"]:
     """Return the squared distances between the rows (or sums of them, as mixed), then the pivots.
 
-    They are NaN between rows unless wanted.
+    They are NaN between rows unless wanted, or there anyway.
     """
+    if serves(rows.device):
+        return distances(rows, [p for p in pivots if not isinstance(p, Program)], all_pairs=all_pairs)
     rows.reads += 1
     look = _Look(rows, pivots, mix)
     k = look.m + len(pivots)

@@ -16,6 +16,12 @@ BLOCK_ELEMENTS = 2**17
 WIDE_ELEMENTS = 2**21
 """Numbers in a wide block, for programs that look at two rows at a time."""
 
+CARD_ELEMENTS = 2**24
+"""Numbers at least in a block on a graphics processor, which small ones would keep waiting for orders."""
+
+FEW = 2**13
+"""Columns below which all steps between are float64: rounding decides nothing, and it takes no time."""
+
 AXES_OF_ONE = 2
 """Axes of the rows of one problem."""
 
@@ -147,6 +153,8 @@ class Rows:
     def blocks(self, elements: int = BLOCK_ELEMENTS) -> Iterator[Block]:
         """Read every row once, from the first column to the last, about so many numbers at a time."""
         self.reads += 1
+        if self.device.type != "cpu":
+            elements = max(elements, CARD_ELEMENTS)
         lines = self.batch_size * (self.n + len(self.extras))
         step = max(64, elements // max(1, lines))
         offset = self.first

@@ -23,7 +23,7 @@ def measured_on(
 ) -> Float[Tensor, "*batch k k"]:
     """Return ``measured`` on the columns that a mask over all marks: that is no pass over the rows."""
     k = len(pivots) + (rows.n if mix is None else mix.shape[-2])
-    nothing = torch.zeros(*rows.batch, k, k, dtype=torch.float64)
+    nothing = torch.zeros(*rows.batch, k, k, dtype=torch.float64, device=rows.device)
     tables = (measured(few, pivots, all_pairs=all_pairs, mix=mix) for few in _gathered(rows, mask))
     return total(nothing, tables)
 

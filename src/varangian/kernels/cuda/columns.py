@@ -32,8 +32,12 @@ LONGEST = {"ptx": 256, "words": 64}
 
 def reducible(rows: Rows) -> bool:
     """Tell whether kernels can be compiled for these rows and read them where they lie."""
-    longest = LONGEST["ptx" if takes_ptx() else "words"]
-    return rows.sanitise and rows.n <= longest and serves(rows.device) and readable(rows)
+    return rows.sanitise and rows.n <= longest() and serves(rows.device) and readable(rows)
+
+
+def longest() -> int:
+    """Return how many rows a kernel can sort."""
+    return LONGEST["ptx" if takes_ptx() else "words"]
 
 
 def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
@@ -43,7 +47,8 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     for place, (segment, output) in enumerate(zip(rows.segments, outputs, strict=True)):
         table, _ = table_of(rows, place)
         target = output.view(-1, segment.width)
-        text = column_source(program, rows.n, name_of(segment.sample.dtype), ptx=takes_ptx())
+        kinds = name_of(segment.sample.dtype), name_of(output.dtype)
+        text = column_source(program, rows.n, *kinds, ptx=takes_ptx())
         blocks = -(-segment.width // COLUMNS)
         sizes = (target.stride(0), segment.width, blocks)
         launch(text, len(table) * blocks, table, target, counts, *sizes, COLUMNS=COLUMNS)
@@ -51,7 +56,7 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
 
 
 @cache
-def column_source(program: Program, n: int, element: str, *, ptx: bool) -> str:
+def column_source(program: Program, n: int, element: str, made: str, *, ptx: bool) -> str:
     """Return ``kernel(table, out, counts, stride, d, blocks, COLUMNS)`` in Triton's language.
 
     ``table`` holds where each of n rows of each run begins, ``stride`` is from one run's output to the next.
@@ -79,7 +84,7 @@ def column_source(program: Program, n: int, element: str, *, ptx: bool) -> str:
         )
     else:
         result = _spelled(program, n, at)
-    for line in rounded(result, element):
+    for line in rounded(result, made):
         at.do(line)
     at.do("tl.store(out + run * stride + c, rounded, mask=inside)")
     arguments = ("table", "out", "counts", "stride", "d", "blocks")

@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from varangian.kernels.compiled.tasks import name_of
-from varangian.kernels.cuda.tables import note, table_of
+from varangian.kernels.cuda.columns import longest, reduce
+from varangian.kernels.cuda.tables import note, readable, table_of
 from varangian.kernels.cuda.words import TYPES, counting, indented, loaded, rounded
 from varangian.kernels.cuda.written import heading, launch
-from varangian.kernels.rows import Rows
+from varangian.kernels.programs import Program
+from varangian.kernels.rows import FEW, WORKING_DTYPES, Rows, Segment
 
 COLUMNS = 128
 """Columns that a program does."""
@@ -25,6 +27,9 @@ MOST = 8
 AT_ONCE = 4
 """Rows that a program asks for before it waits for the first of them."""
 
+ROOM = 2**25
+"""Sums that are there at a time, at most, where a program is run on them."""
+
 
 def combine(weights: Float[Tensor, "*batch m k"], rows: Rows, outputs: Sequence[Tensor]) -> None:
     """Write W x, one output ``(*batch, m, d)`` per segment, of the rows and what rides along; reads once.
@@ -32,28 +37,67 @@ def combine(weights: Float[Tensor, "*batch m k"], rows: Rows, outputs: Sequence[
     What is not finite is counted if this is the first time that the rows are read, and read as zero unless
     the rows say otherwise. Rows that weigh nothing are not looked at where that changes nothing.
     """
-    rows.reads += 1
-    m, k = weights.shape[-2:]
-    more = -k % AT_ONCE
-    counts = rows.nonfinite.new_zeros(rows.batch_size, k + more)
-    weights = functional.pad(weights.double().expand(*rows.batch, m, k), (0, more)).contiguous()
-    made = min(MOST, 1 << max(0, m - 1).bit_length())
-    groups = -(-m // made)
+    sums = _Sums(weights, rows)
+    for place, output in enumerate(outputs):
+        sums.write(place, 0, output.view(-1, sums.m, output.shape[-1]))
+    note(rows, sums.counts)
+
+
+def reducible_mix(rows: Rows, m: int) -> bool:
+    """Tell whether kernels can sort m sums of these rows."""
+    return rows.sanitise and m <= longest() and readable(rows)
+
+
+def reduce_mix(
+    program: Program, rows: Rows, weights: Float[Tensor, "*batch m k"], outputs: Sequence[Tensor]
+) -> None:
+    """Write what a program makes of the columns of W x, one output ``(*batch, d)`` per segment; reads once.
+
+    The sums are there for as many columns at a time as there is room for.
+    """
+    sums = _Sums(weights, rows)
+    step = max(COLUMNS, ROOM // (rows.batch_size * sums.m))
     for place, (segment, output) in enumerate(zip(rows.segments, outputs, strict=True)):
-        table, _held = table_of(rows, place, extras=k > rows.n)
-        table = torch.cat([table, table[:, -1:].expand(-1, more)], dim=1)  # they weigh nothing
-        target = output.view(-1, m, segment.width)
-        blocks = -(-segment.width // COLUMNS)
-        sizes = (target.stride(0), target.stride(1), segment.width, blocks, m, k + more)
-        told = (table, weights, target, counts, *sizes, int(rows.reads == 1 or not rows.sanitise))
-        text = combination_source(name_of(segment.sample.dtype), replace=rows.sanitise)
+        working = torch.float64 if rows.d < FEW else WORKING_DTYPES[segment.sample.dtype]
+        targets = output.view(-1, segment.width).split(step, -1)
+        for part, target in enumerate(targets):
+            made = target.new_empty(rows.batch_size, sums.m, target.shape[-1], dtype=working)
+            sums.write(place, part * step, made)
+            reduce(program, Rows([Segment(made)]), [target])
+    note(rows, sums.counts)
+
+
+class _Sums:
+    """Weighted sums of rows in a read that has begun."""
+
+    def __init__(self, weights: Tensor, rows: Rows) -> None:
+        rows.reads += 1
+        self.rows = rows
+        self.m, self.k = weights.shape[-2:]
+        self.more = -self.k % AT_ONCE  # rows that weigh nothing
+        self.weights = functional.pad(
+            weights.double().expand(*rows.batch, self.m, self.k), (0, self.more)
+        ).contiguous()
+        self.counts = rows.nonfinite.new_zeros(rows.batch_size, self.k + self.more)
+        self.whole = int(rows.reads == 1 or not rows.sanitise)
+
+    def write(self, place: int, start: int, output: Float[Tensor, "runs m c"]) -> None:
+        """Write the sums of some columns of a segment, from a column on."""
+        sample, (runs, m, width) = self.rows.segments[place].sample, output.shape
+        table, _held = table_of(self.rows, place, range(self.k - self.rows.n))
+        table = torch.cat([table, table[:, -1:].expand(-1, self.more)], dim=1) + start * sample.element_size()
+        made = min(MOST, 1 << max(0, m - 1).bit_length())
+        blocks = -(-width // COLUMNS)
+        sizes = (output.stride(0), output.stride(1), width, blocks, m, self.k + self.more, self.whole)
+        kinds = name_of(sample.dtype), name_of(output.dtype)
+        text = combination_source(*kinds, replace=self.rows.sanitise)
         constants = {"COLUMNS": COLUMNS, "MADE": made, "AT_ONCE": AT_ONCE}
-        launch(text, len(table) * blocks * groups, *told, **constants)
-    note(rows, counts)
+        told = (table, self.weights, output, self.counts, *sizes)
+        launch(text, runs * blocks * -(-m // made), *told, **constants)
 
 
 @cache
-def combination_source(element: str, *, replace: bool) -> str:
+def combination_source(element: str, made: str, *, replace: bool) -> str:
     """Return ``kernel(table, weights, out, counts, ..., COLUMNS, MADE, AT_ONCE)`` in Triton's language.
 
     A program makes some columns of a few outputs; those on the same columns are next to each other.
@@ -63,7 +107,7 @@ def combination_source(element: str, *, replace: bool) -> str:
         + HEAD.replace("TYPE", TYPES[element])
         + indented(loaded("x", "row + c", "c < end", element, replace=replace), 3)
         + TAIL
-        + indented(rounded("total", element), 1)
+        + indented(rounded("total", made), 1)
         + "    tl.store(out + c[None, :], rounded, mask=(o < m)[:, None] & inside[None, :])\n"
         + indented(counting("k", element, "(all_rows > 0) & (place % groups == 0)"), 1)
     )

@@ -1,12 +1,13 @@
 """Squared distances on a graphics processor, by direct differences: nothing is lost when vectors are close.
 
 Differences and squares are taken in float32 and added up so over a stretch of columns, then in float64.
-Where squares may have left the range of float32, the stretch is done again in float64. The order of all sums
-depends on nothing but the number and the length of the rows.
+Where squares may have left the range of float32, the stretch is done again in float64; of short rows,
+everything is float64. The order of all sums depends on nothing but the number and the length of the rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -17,7 +18,7 @@ from varangian.kernels.compiled.tasks import name_of
 from varangian.kernels.cuda.tables import note, table_of
 from varangian.kernels.cuda.words import TYPES, indented, loaded, working
 from varangian.kernels.cuda.written import heading, helper, launch
-from varangian.kernels.rows import Rows
+from varangian.kernels.rows import FEW, Rows
 
 STRETCH = 2048
 """Columns that are added up in float32."""
@@ -29,42 +30,45 @@ SHARES = 2**23
 """Numbers in the shares of the runs that are done at a time."""
 
 
-def distances(rows: Rows) -> Float[Tensor, "*batch k k"]:
-    """Return the squared distances between the rows and what rides along below them; reads once.
+def distances(
+    rows: Rows, besides: Sequence[int | None] = (), *, all_pairs: bool = True
+) -> Float[Tensor, "*batch k k"]:
+    """Return the squared distances between the rows and then the extras of these numbers; reads once.
 
-    What is not finite is counted, and read as zero unless the rows say otherwise.
+    None is the origin. Unless all pairs are wanted, some between rows may be NaN. What is not finite is
+    counted, and read as zero unless the rows say otherwise.
     """
     rows.reads += 1
-    k = rows.n + len(rows.extras)
+    k, below = rows.n + len(besides), len(besides)
     result = rows.nonfinite.new_zeros(rows.batch_size, k, k, dtype=torch.float64)
     counts = rows.nonfinite.new_zeros(rows.batch_size, k)
     for place, segment in enumerate(rows.segments):
-        table, _held = table_of(rows, place, extras=True)
-        text = pair_source(name_of(segment.sample.dtype), replace=rows.sanitise)
-        _add(text, table, segment.width, result, counts)
-    note(rows, counts)
-    return result.view(*rows.batch, k, k)
+        table, _held = table_of(rows, place, besides)
+        text = pair_source(name_of(segment.sample.dtype), wide=rows.d < FEW, replace=rows.sanitise)
+        _add(text, table.roll(below, -1), segment.width, result, counts, all_pairs=all_pairs)
+    note(rows, counts[:, below:])
+    return result.roll((-below, -below), (-2, -1)).view(*rows.batch, k, k)
 
 
-def _add(text: str, table: Tensor, width: int, result: Tensor, counts: Tensor) -> None:
-    """Add the distances over one segment to those over the others."""
+def _add(text: str, table: Tensor, width: int, result: Tensor, counts: Tensor, *, all_pairs: bool) -> None:
+    """Add the distances over one segment to the others, between the first strip and all at least."""
     k = table.shape[1]
     side = 8 if k <= 8 else 16
     strips = -(-k // side)
-    pairs = strips * (strips + 1) // 2
+    pairs = strips * (strips + 1) // 2 if all_pairs else strips
     parts = min(-(-width // STRETCH), max(1, PROGRAMS // pairs))
     step = max(1, SHARES // max(1, parts * k * k))
     for first in range(0, len(table), step):
         of = slice(first, first + step)
-        shares = result.new_empty(len(table[of]), parts, k, k)
-        sizes = {"K": k, "STRIPS": strips, "SIDE": side, "COLUMNS": 8192 // side**2, "STRETCH": STRETCH}
+        shares = result.new_full((len(table[of]), parts, k, k), torch.nan)
+        sizes = {"K": k, "PAIRS": pairs, "SIDE": side, "COLUMNS": 8192 // side**2, "STRETCH": STRETCH}
         told = (table[of], shares, counts[of], width, parts)
         launch(text, len(shares) * parts * pairs, *told, warps=8, **sizes)
         launch(SUM, len(shares) * k, shares, result[of], parts, k, WIDTH=1 << (k - 1).bit_length())
 
 
 @cache
-def pair_source(element: str, *, replace: bool) -> str:
+def pair_source(element: str, *, wide: bool, replace: bool) -> str:
     """Return ``kernel(table, shares, counts, d, parts, ...)`` in Triton's language.
 
     A program does the distances between a strip of rows and itself or a later one, over its part of the
@@ -73,31 +77,32 @@ def pair_source(element: str, *, replace: bool) -> str:
     """
     load, *check = loaded("x", "rows[:, None] + c[None, :]", "mask", element, replace=replace)
     return (
-        helper("block", "rows", "there", "c", "stop")
-        + "    mask = there[:, None] & (c < stop)[None, :]\n"
+        helper("block", "begins", "c", "stop")
+        + f"    rows = begins.to(tl.pointer_type({TYPES[element]}))\n"
+        + "    mask = (begins != 0)[:, None] & (c < stop)[None, :]\n"
         + indented([load, "return x"], 1)
         + helper("checked", "x")
         + indented([*check, "return x, x_ok"], 1)
-        + helper("squares", "x", "y", "i", "j", "start", "stop", "lost", constants=CONSTANTS)
+        + helper("squares", "x", "y", "start", "stop", "lost", constants=CONSTANTS)
         + SQUARES
         + heading("table", "shares", "counts", "d", "parts", constants=SIZES)
-        + PAIRS.replace("TYPE", TYPES[element]).replace("WORKING", working(element))
+        + BODY.replace("WORKING", working("float64" if wide else element))
     )
 
 
-CONSTANTS = ("KIND", "K", "SIDE", "COLUMNS")
-SIZES = ("K", "STRIPS", "SIDE", "COLUMNS", "STRETCH")
+CONSTANTS = ("KIND", "SIDE", "COLUMNS")
+SIZES = ("K", "PAIRS", "SIDE", "COLUMNS", "STRETCH")
 
 SQUARES = """\
     total = tl.zeros((SIDE, SIDE, COLUMNS), KIND)
     c = start + tl.arange(0, COLUMNS)
-    ours, theirs = block(x, i < K, c, stop), block(y, j < K, c, stop)
+    ours, theirs = block(x, c, stop), block(y, c, stop)
     for at in range(start, stop, COLUMNS):
         # What comes next is on its way while this is worked on.
         c += COLUMNS
-        next_ours, next_theirs = block(x, i < K, c, stop), block(y, j < K, c, stop)
-        ours, sound = checked(ours)
-        theirs, _ = checked(theirs)
+        next_ours, next_theirs = block(x, c, stop), block(y, c, stop)
+        ours, _ = checked(ours)
+        theirs, sound = checked(theirs)
         lost += 1 - sound.to(tl.int32)
         gap = ours.to(KIND)[:, None, :] - theirs.to(KIND)[None, :, :]
         total = tl.fma(gap, gap, total)
@@ -105,39 +110,39 @@ SQUARES = """\
     return tl.sum(total.to(tl.float64), 2), lost
 """
 
-PAIRS = """\
+BODY = """\
     place = tl.program_id(0)
-    pair = place % (STRIPS * (STRIPS + 1) // 2)
-    place = place // (STRIPS * (STRIPS + 1) // 2)
+    pair = place % PAIRS
+    place = place // PAIRS
     run = (place // parts).to(tl.int64)
     part = place % parts
     strip = 0
-    while pair >= STRIPS - strip:
-        pair -= STRIPS - strip
+    while pair >= tl.cdiv(K, SIDE) - strip:
+        pair -= tl.cdiv(K, SIDE) - strip
         strip += 1
     i = strip * SIDE + tl.arange(0, SIDE)
     j = (strip + pair) * SIDE + tl.arange(0, SIDE)
-    x = tl.load(table + run * K + i, mask=i < K, other=0).to(tl.pointer_type(TYPE))
-    y = tl.load(table + run * K + j, mask=j < K, other=0).to(tl.pointer_type(TYPE))
+    x = tl.load(table + run * K + i, mask=i < K, other=0)
+    y = tl.load(table + run * K + j, mask=j < K, other=0)
     wanted = (i[:, None] < j[None, :]) & (j[None, :] < K)
     total = tl.zeros((SIDE, SIDE), tl.float64)
     lost = tl.zeros((SIDE, COLUMNS), tl.int32)
     for start in range(part * STRETCH, d, parts * STRETCH):
         stop = tl.minimum(start + STRETCH, d)
-        found, lost = squares(x, y, i, j, start, stop, lost, WORKING, K, SIDE, COLUMNS)
+        found, lost = squares(x, y, start, stop, lost, WORKING, SIDE, COLUMNS)
         if WORKING == tl.float32:
             # Nothing was lost to denormal numbers, and nothing became infinite.
             good = (found > 1e-30) & (found < 1e37)
             if tl.min((good | ~wanted).to(tl.int32)) == 0:
-                found, _ = squares(x, y, i, j, start, stop, lost, tl.float64, K, SIDE, COLUMNS)
+                found, _ = squares(x, y, start, stop, lost, tl.float64, SIDE, COLUMNS)
         total += found
     share = shares + (run * parts + part) * K * K
     tl.store(share + i[:, None] * K + j[None, :], total, mask=wanted)
     tl.store(share + j[None, :] * K + i[:, None], total, mask=wanted)
-    if pair == 0:
+    if strip == 0:
         of_row = tl.sum(lost, 1).to(tl.int64)
-        tl.atomic_add(counts + run * K + i, of_row, mask=(i < K) & (of_row > 0))
-        tl.store(share + i * (K + 1), tl.zeros((SIDE,), tl.float64), mask=i < K)
+        tl.atomic_add(counts + run * K + j, of_row, mask=(j < K) & (of_row > 0))
+        tl.store(share + j * (K + 1), tl.zeros((SIDE,), tl.float64), mask=j < K)
 """
 
 SUM = (

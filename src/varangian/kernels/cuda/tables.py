@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.compiled.tasks import addresses, name_of
@@ -27,17 +29,23 @@ def _readable(rows: Rows, place: int) -> bool:
     return adjacent and alike and name_of(like.dtype) in TYPES
 
 
-def table_of(rows: Rows, place: int, *, extras: bool = False) -> tuple[Int[Tensor, "runs k"], list[Tensor]]:
-    """Return where each row of a segment begins, and what must not be freed before that was read."""
+def table_of(
+    rows: Rows, place: int, besides: Sequence[int | None] = ()
+) -> tuple[Int[Tensor, "runs k"], list[Tensor]]:
+    """Return where each row of a segment begins, then the extras of these numbers; the origin is at 0.
+
+    And what must not be freed before that was read.
+    """
     segment = rows.segments[place]
-    held: list[Tensor] = []
-    found = _places(segment.vectors)
-    if extras:
-        for extra in rows.extras:
-            held.append(extra[place].contiguous())
-            each = held[-1].expand(*rows.batch, segment.width)
-            found = torch.cat([found, _places(each[..., None, :])], dim=1)
-    return found.to(rows.device), held
+    held, found = list[Tensor](), [addresses(segment.vectors)]
+    for extra in besides:
+        if extra is None:
+            found.append(np.zeros((rows.batch_size, 1), dtype=np.uint64))
+            continue
+        held.append(rows.extras[extra][place].contiguous())
+        each = held[-1].expand(*rows.batch, segment.width)
+        found.append(addresses(each[..., None, :]))
+    return _there(np.concatenate(found, axis=1), rows.device), held
 
 
 def note(rows: Rows, counts: Int[Tensor, "runs k"]) -> None:
@@ -46,5 +54,7 @@ def note(rows: Rows, counts: Int[Tensor, "runs k"]) -> None:
         rows.nonfinite += counts[:, : rows.n].view(*rows.batch, rows.n)
 
 
-def _places(vectors: Tensor | Sequence[Tensor]) -> Tensor:
-    return torch.from_numpy(addresses(vectors).view("int64"))
+def _there(table: NDArray[np.uint64], device: torch.device) -> Tensor:
+    """Return a table on the device, without waiting for what runs there."""
+    made = torch.from_numpy(table.view("int64"))
+    return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made

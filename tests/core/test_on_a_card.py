@@ -1,0 +1,58 @@
+"""Every stage gives on a graphics processor what it gives elsewhere; without one, Triton plays its part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from everything import INPUTS, STAGES, aggregated
+
+import varangian as vg
+from varangian.core.stages import Stage
+from varangian.kernels.cuda import written
+from varangian.kernels.cuda.written import INTERPRETER
+
+CARD = torch.cuda.is_available()
+DEVICE = "cuda" if CARD else "cpu"
+HERE = list(INPUTS) if CARD else ["hostile"]
+"""The inputs that are worth the time: played, a kernel takes a second."""
+
+
+def there(x: Any) -> Any:
+    return [part.to(DEVICE) for part in x] if isinstance(x, list) else x.to(DEVICE)
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("stage", STAGES, ids=repr)
+def test_the_same_on_a_card(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(INTERPRETER, "0")
+    want = {name: aggregated(stage, INPUTS[name]()) for name in HERE}
+    monkeypatch.setenv(INTERPRETER, "0" if CARD else "1")
+    for name in HERE:
+        value, nonfinite = aggregated(stage, there(INPUTS[name]()))
+        whole = want[name][0]
+        tolerance = {"rtol": 2e-3, "atol": 1e-3} if name == "halves" else {"rtol": 1e-5, "atol": 1e-5}
+        assert value.device.type == DEVICE
+        torch.testing.assert_close(value.cpu(), whole, equal_nan=True, **tolerance)
+        assert torch.equal(nonfinite.cpu(), want[name][1])
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize(
+    ("rule", "kernels"),
+    [
+        (vg.Median(f=2), 1),
+        (vg.Average(), 1),
+        (vg.Krum(f=2), 3),
+        (vg.chain(vg.Clipping(radius=20.0), vg.Average()), 3),
+        (vg.chain(vg.NearestNeighborMixing(f=2), vg.TrimmedMean(f=2)), 4),
+    ],
+    ids=str,
+)
+def test_what_is_launched(rule: Stage, kernels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(INTERPRETER, "0" if CARD else "1")
+    launched, module_of = list[str](), written.module_of
+    monkeypatch.setattr(written, "module_of", lambda text: launched.append(text) or module_of(text))
+    rule.aggregate(there(INPUTS["batch"]()))
+    assert len(launched) == kernels
