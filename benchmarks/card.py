@@ -2,7 +2,7 @@
 
     python benchmarks/card.py [FILE.json]
 
-Of each stack, about a gibibyte, which no cache of a card holds: the kernels of rules by CUDA's events, many
+Of each stack, about four gibibytes, which no cache of a card holds: the kernels of rules by CUDA's events, many
 calls between two of them, medians of rounds in which all take turns. A share is the bytes that a kernel must
 read and write, each once, in the time it takes, over the rate at which the card copies: reads and writes
 counted, in the same rounds. For distances the floor is the larger of that time and the time of their
@@ -30,7 +30,7 @@ from varangian.kernels.programs import Middle, Nearest, Program, Trimmed
 from varangian.kernels.rows import Rows, Segment
 
 Work = Callable[[], object]
-BYTES, ROUNDS, AT_LEAST = 2**30, 5, 0.004
+BYTES, ROUNDS, AT_LEAST = 2**32, 5, 0.008
 SIZES = (11, 25, 51, 101)
 HALVES = (11, 25, 51)
 WIDTH = 1_000_000
@@ -77,8 +77,8 @@ def _columns(n: int, dtype: torch.dtype, *, sort: bool = False) -> list[dict[str
         for name, program in programs.items()
     }
     if sort:
-        small = x[:, : x.shape[1] // 8]
-        works |= {"torch.median / 8": lambda: small.median(0), "torch.sort / 8": lambda: small.sort(0)}
+        small = x[:, : x.shape[1] // 32]
+        works |= {"torch.median / 32": lambda: small.median(0), "torch.sort / 32": lambda: small.sort(0)}
     return _shown(x, works, (n + 1) / n * x.nbytes)
 
 
@@ -90,9 +90,9 @@ def pairs() -> list[dict[str, Any]]:
         works: dict[str, Work] = {
             "distances": lambda x=x: distances(Rows([Segment(x)])),
             "x @ x.T": lambda x=x: x @ x.mT,
-            "torch.cdist, direct, / 64": lambda x=x: torch.cdist(
-                x[:, : x.shape[1] // 64],
-                x[:, : x.shape[1] // 64],
+            "torch.cdist, direct, / 256": lambda x=x: torch.cdist(
+                x[:, : x.shape[1] // 256],
+                x[:, : x.shape[1] // 256],
                 compute_mode="donot_use_mm_for_euclid_dist",
             ),
         }

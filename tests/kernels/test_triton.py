@@ -18,9 +18,10 @@ from torch import Tensor
 
 from varangian import MeanAroundMedian, Median, TrimmedMean
 from varangian.kernels import eager
-from varangian.kernels.cuda.columns import COLUMNS, column_source, reduce, reducible
+from varangian.kernels.cuda.columns import COLUMNS, column_source, reduce, reducible, repair_source
 from varangian.kernels.cuda.combinations import combination_source, combine, reduce_mix
 from varangian.kernels.cuda.distances import STRETCH, distances, pair_source
+from varangian.kernels.cuda.pairs import near_source
 from varangian.kernels.cuda.ptx import ptx_block
 from varangian.kernels.cuda.tables import readable
 from varangian.kernels.cuda.written import INTERPRETER
@@ -192,7 +193,7 @@ def near(got: Tensor, want: Tensor) -> bool:
 
 @pytest.mark.triton
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize(("n", "d"), [(1, 20), (3, 200), (8, 4 * STRETCH + 10), (19, 100)])
+@pytest.mark.parametrize(("n", "d"), [(1, 20), (3, 200), (8, FEW + 10), (19, 100), (28, FEW)])
 def test_distances(n: int, d: int, dtype: torch.dtype) -> None:
     values = drawn(2, n, d, dtype=dtype)
     rows = Rows([Segment(values)])
@@ -318,9 +319,9 @@ def compiled(text, pointers, constants):
 
 @pytest.mark.triton
 def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
-    tables = {"table": "*i64", "counts": "*i64"}
+    tables = {"table": "*i64", "counts": "*i64", "marks": "*i8"}
     sides = {"K": 25, "PAIRS": 3, "SIDE": 16, "COLUMNS": 32, "STRETCH": STRETCH}
-    made = {"COLUMNS": 128, "MADE": 8, "AT_ONCE": 4}
+    weighed = {"weights": "*fp64", "out": "*fp16"}
     wanted: list[tuple[str, dict[str, str], dict[str, int]]] = [
         (column_source(Middle(), 25, "bfloat16", "bfloat16", ptx=True), {"out": "*bf16"}, {"COLUMNS": 128}),
         (
@@ -329,14 +330,22 @@ def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
             {"COLUMNS": 128},
         ),
         (column_source(SignSum(), 50, "float64", "float64", ptx=True), {"out": "*fp64"}, {"COLUMNS": 128}),
+        (
+            repair_source(Middle(), 51, "float16", "float16", ptx=True),
+            {"out": "*fp16"},
+            {"COLUMNS": 128, "TOGETHER": 64},
+        ),
         (pair_source("float32", wide=False, replace=True), {"shares": "*fp64"}, sides),
-        (combination_source("float16", "float16", replace=True), {"weights": "*fp64", "out": "*fp16"}, made),
+        (near_source("float16", 9, STRETCH), {"shares": "*fp64"}, {}),
+        (near_source("bfloat16", 25, STRETCH), {"shares": "*fp64"}, {}),
+        (combination_source("float16", "float16", 13, replace=True), weighed, {"COLUMNS": 256}),
     ]
     lines = [f"compiled({text!r}, {tables | pointers!r}, {sizes!r})" for text, pointers, sizes in wanted]
     assert any("inline_asm" in line for line in lines)
     environment = {name: value for name, value in os.environ.items() if name != INTERPRETER}
     done = subprocess.run(
-        [sys.executable, "-c", COMPILE + "\n".join(lines)],
+        [sys.executable, "-"],
+        input=COMPILE + "\n".join(lines),
         check=False,
         env=environment,
         capture_output=True,

@@ -33,7 +33,7 @@ def _gathered(rows: Rows, mask: Tensor) -> Iterator[Rows]:
     step = max(1, WIDE_ELEMENTS // max(1, rows.batch_size * (rows.n + len(rows.extras))))
     first = rows.first
     for index, segment in enumerate(rows.segments):
-        marked = mask[first : first + segment.width].nonzero()[:, 0]
+        marked = mask[first : first + segment.width].nonzero()[:, 0].to(rows.device)
         first += segment.width
         for few in marked.split(step) if len(marked) else ():
             part = Segment(tuple(part.index_select(-1, few) for part in segment.parts))

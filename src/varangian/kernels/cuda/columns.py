@@ -14,14 +14,20 @@ from torch import Tensor
 from varangian.kernels.compiled.tasks import name_of
 from varangian.kernels.cuda.ptx import ptx_block
 from varangian.kernels.cuda.tables import note, readable, table_of
-from varangian.kernels.cuda.words import TYPES, Words, counting, indented, loaded, rounded
+from varangian.kernels.cuda.words import TYPES, Words, counting, indented, loaded, rounded, working
 from varangian.kernels.cuda.written import heading, launch, serves, takes_ptx
 from varangian.kernels.networks import selection_network
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows
 
-COLUMNS = 128
-"""Columns that a program of the kernel does, one for each of its threads."""
+COLUMNS = 256
+"""Columns that a program of the kernel does, two for each of its threads."""
+
+TOGETHER = 64
+"""Blocks of columns whose marks are looked at together."""
+
+OVER = 1.8e168
+"""Times this, what must not be larger than ``LARGEST`` overflows, and what is a thousandth less does not."""
 
 LONGEST_SPELLED = 48
 """Rows above which a network is given in PTX, where that can be: Triton takes long over many lines."""
@@ -41,38 +47,93 @@ def longest() -> int:
 
 
 def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
-    """Write what a program makes of every column, one output ``(*batch, d)`` per segment; reads once."""
+    """Write what a program makes of every column, one output ``(*batch, d)`` per segment; reads once.
+
+    A first kernel leaves blocks of columns in which anything is not finite to a second.
+    """
     rows.reads += 1
     counts = torch.zeros_like(rows.nonfinite).view(-1, rows.n)
     for place, (segment, output) in enumerate(zip(rows.segments, outputs, strict=True)):
         table, _ = table_of(rows, place)
         target = output.view(-1, segment.width)
         kinds = name_of(segment.sample.dtype), name_of(output.dtype)
-        text = column_source(program, rows.n, *kinds, ptx=takes_ptx())
         blocks = -(-segment.width // COLUMNS)
-        sizes = (target.stride(0), segment.width, blocks)
-        launch(text, len(table) * blocks, table, target, counts, *sizes, COLUMNS=COLUMNS)
+        total = len(table) * blocks
+        marks = torch.zeros(total, dtype=torch.int8, device=rows.device)
+        told = (table, target, marks, target.stride(0), segment.width, blocks)
+        launch(column_source(program, rows.n, *kinds, ptx=takes_ptx()), total, *told, COLUMNS=COLUMNS)
+        repair = repair_source(program, rows.n, *kinds, ptx=takes_ptx())
+        sizes = {"COLUMNS": COLUMNS, "TOGETHER": TOGETHER}
+        launch(repair, -(-total // TOGETHER), *told, counts, total, rows.n, **sizes)
     note(rows, counts)
 
 
 @cache
 def column_source(program: Program, n: int, element: str, made: str, *, ptx: bool) -> str:
-    """Return ``kernel(table, out, counts, stride, d, blocks, COLUMNS)`` in Triton's language.
+    """Return ``kernel(table, out, marks, stride, d, blocks, COLUMNS)`` in Triton's language.
 
     ``table`` holds where each of n rows of each run begins, ``stride`` is from one run's output to the next.
-    What is not finite is read as zero; where a program met any, it counts them into ``counts``.
+    Where a program of the kernel meets a value that is not finite, it sets its mark, and its output is void.
     """
     at = Words()
     at.do("place = tl.program_id(0)")
-    at.do("run = (place // blocks).to(tl.int64)")
-    at.do("c = (place % blocks).to(tl.int64) * COLUMNS + tl.arange(0, COLUMNS)")
-    at.do("inside = c < d")
-    at.do(f"rows = table + run * {n}")
+    _begin(at, n)
+    wide = working(element)
+    at.do(f"nought = tl.zeros((COLUMNS,), {wide})")
+    at.do("lost = nought")
+    for row in range(n):
+        at.do(f"row = tl.load(rows + {row}).to(tl.pointer_type({TYPES[element]}))")
+        at.do(f"x{row} = tl.load(row + c, mask=inside, other=0.0).to({wide})")
+        # A finite number times zero leaves nothing; of float64, what is too large is made infinite here.
+        size = f"x{row} * {OVER!r}" if element == "float64" else f"x{row}"
+        at.do(f"lost = tl.fma({size}, nought, lost)")
+    _finish(at, program, n, element, made, ptx=ptx)
+    at.do("tl.store(marks + place + tl.zeros_like(c), (lost != lost).to(tl.int8), mask=lost != lost)")
+    arguments = ("table", "out", "marks", "stride", "d", "blocks")
+    return heading(*arguments, constants=("COLUMNS",)) + indented(at.lines, 1)
+
+
+@cache
+def repair_source(program: Program, n: int, element: str, made: str, *, ptx: bool) -> str:
+    """Return ``kernel(table, out, marks, stride, d, blocks, counts, total, n, COLUMNS, TOGETHER)``.
+
+    It does what is marked again, counts what is not finite row by row into ``counts``, and reads it as zero.
+    """
+    at = Words()
+    _begin(at, n)
     for row in range(n):
         at.do(f"row = tl.load(rows + {row}).to(tl.pointer_type({TYPES[element]}))")
         for line in loaded(f"x{row}", "row + c", "inside", element):
             at.do(line)
-        at.do(f"sound = {'sound & ' if row else ''}x{row}_ok")
+    _finish(at, program, n, element, made, ptx=ptx)
+    arguments = ("table", "out", "marks", "stride", "d", "blocks", "counts", "total", "n")
+    return (
+        heading(*arguments, constants=("COLUMNS", "TOGETHER"))
+        + REPAIR
+        + indented([*at.lines, *counting("n", element)], 3)
+    )
+
+
+REPAIR = """\
+    first = tl.program_id(0) * TOGETHER
+    some = first + tl.arange(0, TOGETHER)
+    if tl.max(tl.load(marks + some, mask=some < total, other=0).to(tl.int32)) == 0:
+        return
+    for place in range(first, tl.minimum(first + TOGETHER, total)):
+        if tl.load(marks + place) != 0:
+"""
+
+
+def _begin(at: Words, n: int) -> None:
+    """Say which columns of which run a place stands for, and where its rows are."""
+    at.do("run = (place // blocks).to(tl.int64)")
+    at.do("c = (place % blocks).to(tl.int64) * COLUMNS + tl.arange(0, COLUMNS)")
+    at.do("inside = c < d")
+    at.do(f"rows = table + run * {n}")
+
+
+def _finish(at: Words, program: Program, n: int, element: str, made: str, *, ptx: bool) -> None:
+    """Make of the columns what the program says, and store it."""
     if ptx and n > LONGEST_SPELLED:
         block = ptx_block(program, n, wide=element == "float64")
         letter = "d" if element == "float64" else "f"
@@ -87,9 +148,6 @@ def column_source(program: Program, n: int, element: str, made: str, *, ptx: boo
     for line in rounded(result, made):
         at.do(line)
     at.do("tl.store(out + run * stride + c, rounded, mask=inside)")
-    arguments = ("table", "out", "counts", "stride", "d", "blocks")
-    body = indented([*at.lines, *counting(str(n), element)], 1)
-    return heading(*arguments, constants=("COLUMNS",)) + body
 
 
 def _spelled(program: Program, n: int, at: Words) -> str:

@@ -13,16 +13,16 @@ from torch.nn import functional
 from varangian.kernels.compiled.tasks import name_of
 from varangian.kernels.cuda.columns import longest, reduce
 from varangian.kernels.cuda.tables import note, readable, table_of
-from varangian.kernels.cuda.words import TYPES, counting, indented, loaded, rounded
+from varangian.kernels.cuda.words import TYPES, Words, counting, indented, loaded, rounded
 from varangian.kernels.cuda.written import heading, launch
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import FEW, WORKING_DTYPES, Rows, Segment
 
-COLUMNS = 128
-"""Columns that a program does."""
+COLUMNS = 256
+"""Columns that a program does, two for each of its threads, which share what is loaded for all columns."""
 
-MOST = 8
-"""Outputs that a program makes at most."""
+MOST = 16
+"""Sums that a program makes at most."""
 
 AT_ONCE = 4
 """Rows that a program asks for before it waits for the first of them."""
@@ -86,54 +86,60 @@ class _Sums:
         sample, (runs, m, width) = self.rows.segments[place].sample, output.shape
         table, _held = table_of(self.rows, place, range(self.k - self.rows.n))
         table = torch.cat([table, table[:, -1:].expand(-1, self.more)], dim=1) + start * sample.element_size()
-        made = min(MOST, 1 << max(0, m - 1).bit_length())
+        groups = -(-m // MOST)
         blocks = -(-width // COLUMNS)
-        sizes = (output.stride(0), output.stride(1), width, blocks, m, self.k + self.more, self.whole)
+        sizes = (output.stride(0), output.stride(1), width, blocks, groups, m, self.k + self.more, self.whole)
         kinds = name_of(sample.dtype), name_of(output.dtype)
-        text = combination_source(*kinds, replace=self.rows.sanitise)
-        constants = {"COLUMNS": COLUMNS, "MADE": made, "AT_ONCE": AT_ONCE}
+        text = combination_source(*kinds, -(-m // groups), replace=self.rows.sanitise)
         told = (table, self.weights, output, self.counts, *sizes)
-        launch(text, runs * blocks * -(-m // made), *told, **constants)
+        launch(text, runs * blocks * groups, *told, COLUMNS=COLUMNS)
 
 
 @cache
-def combination_source(element: str, made: str, *, replace: bool) -> str:
-    """Return ``kernel(table, weights, out, counts, ..., COLUMNS, MADE, AT_ONCE)`` in Triton's language.
+def combination_source(element: str, made: str, sums: int, *, replace: bool) -> str:
+    """Return ``kernel(table, weights, out, counts, ..., COLUMNS)`` in Triton's language.
 
-    A program makes some columns of a few outputs; those on the same columns are next to each other.
+    A program makes some columns of a few sums; those on the same columns are next to each other.
     """
-    return (
-        heading(*ARGUMENTS, constants=("COLUMNS", "MADE", "AT_ONCE"))
-        + HEAD.replace("TYPE", TYPES[element])
-        + indented(loaded("x", "row + c", "c < end", element, replace=replace), 3)
-        + TAIL
-        + indented(rounded("total", made), 1)
-        + "    tl.store(out + c[None, :], rounded, mask=(o < m)[:, None] & inside[None, :])\n"
-        + indented(counting("k", element, "(all_rows > 0) & (place % groups == 0)"), 1)
-    )
+    at = Words()
+    for o in range(sums):
+        at.do(f"o{o} = (place % groups * {sums} + {o}).to(tl.int64)")
+        at.do(f"weights{o} = weights + (run * m + tl.minimum(o{o}, m - 1)) * k")
+        at.do(f"total{o} = tl.zeros((COLUMNS,), tl.float64)")
+    at.do(f"for start in range(0, k, {AT_ONCE}):")
+    for step in range(AT_ONCE):
+        at.do(f"    row = tl.load(rows + start + {step}).to(tl.pointer_type({TYPES[element]}))")
+        for o in range(sums):
+            at.do(f"    w{o}_{step} = tl.load(weights{o} + start + {step})")
+        # A row that weighs nothing is not read; that is worth asking of a single sum only.
+        end = f"tl.where(tl.abs(w0_{step}) + all_rows > 0.0, d, 0)" if sums == 1 else "d"
+        for line in loaded(f"x{step}", "row + c", f"c < {end}", element, replace=replace):
+            at.do(f"    {line}")
+        at.do(f"    sound = sound & x{step}_ok")
+    for step in range(AT_ONCE):
+        at.do(f"    x{step} = x{step}.to(tl.float64)")
+        for o in range(sums):
+            at.do(f"    total{o} += w{o}_{step} * x{step}")
+    for o in range(sums):
+        for line in rounded(f"total{o}", made):
+            at.do(line)
+        at.do(f"to = out + run * by_run + o{o} * by_output + c")
+        at.do(f"tl.store(to, rounded, mask=inside & (o{o} < m))")
+    first = "(all_rows > 0) & (place % groups == 0) & (tl.min(sound.to(tl.int32), 0) == 0)"
+    lines = [*at.lines, *counting("k", element, first)]
+    return heading(*ARGUMENTS, constants=("COLUMNS",)) + HEAD + indented(lines, 1)
 
 
-ARGUMENTS = ("table", "weights", "out", "counts", "by_run", "by_output", "d", "blocks", "m", "k", "all_rows")
+ARGUMENTS = (
+    *("table", "weights", "out", "counts", "by_run", "by_output", "d", "blocks", "groups", "m", "k"),
+    "all_rows",
+)
 
 HEAD = """\
     place = tl.program_id(0)
-    groups = (m + MADE - 1) // MADE
-    o = place % groups * MADE + tl.arange(0, MADE)
     run = (place // groups // blocks).to(tl.int64)
     c = (place // groups % blocks).to(tl.int64) * COLUMNS + tl.arange(0, COLUMNS)
     inside = c < d
     rows = table + run * k
     sound = inside | True
-    total = tl.zeros((MADE, COLUMNS), tl.float64)
-    for start in range(0, k, AT_ONCE):
-        for step in tl.static_range(AT_ONCE):
-            w = tl.load(weights + (run * m + o) * k + start + step, mask=o < m, other=0.0)
-            end = tl.where(tl.max(tl.abs(w), 0) + all_rows > 0.0, d, 0)
-            row = tl.load(rows + start + step).to(tl.pointer_type(TYPE))
-"""
-
-TAIL = """\
-            sound = sound & x_ok
-            total += w[:, None] * x.to(tl.float64)[None, :]
-    out += run * by_run + o[:, None].to(tl.int64) * by_output
 """

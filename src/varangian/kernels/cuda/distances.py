@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.kernels.compiled.tasks import name_of
+from varangian.kernels.cuda.pairs import LONGEST, kinds, near_source
 from varangian.kernels.cuda.tables import note, table_of
 from varangian.kernels.cuda.words import TYPES, indented, loaded, working
 from varangian.kernels.cuda.written import heading, helper, launch
@@ -23,8 +24,11 @@ from varangian.kernels.rows import FEW, Rows
 STRETCH = 2048
 """Columns that are added up in float32."""
 
-PROGRAMS = 512
+PROGRAMS = 8000
 """Programs at most for one run; what each adds up is one share of the sum."""
+
+TOGETHER = 16
+"""Shares that are added up at a time."""
 
 SHARES = 2**23
 """Numbers in the shares of the runs that are done at a time."""
@@ -44,32 +48,47 @@ def distances(
     counts = rows.nonfinite.new_zeros(rows.batch_size, k)
     for place, segment in enumerate(rows.segments):
         table, _held = table_of(rows, place, besides)
-        text = pair_source(name_of(segment.sample.dtype), wide=rows.d < FEW, replace=rows.sanitise)
-        _add(text, table.roll(below, -1), segment.width, result, counts, all_pairs=all_pairs)
+        element, wide = name_of(segment.sample.dtype), rows.d < FEW
+        text = pair_source(element, wide=wide, replace=rows.sanitise)
+        narrow = all_pairs and 1 < k <= LONGEST and not wide and element != "float64"
+        near = near_source(element, k, STRETCH) if narrow else None
+        _add(text, near, table.roll(below, -1), segment.width, result, counts, all_pairs=all_pairs)
     note(rows, counts[:, below:])
     return result.roll((-below, -below), (-2, -1)).view(*rows.batch, k, k)
 
 
-def _add(text: str, table: Tensor, width: int, result: Tensor, counts: Tensor, *, all_pairs: bool) -> None:
-    """Add the distances over one segment to the others, between the first strip and all at least."""
+def _add(
+    text: str, near: str | None, table: Tensor, width: int, result: Tensor, counts: Tensor, *, all_pairs: bool
+) -> None:
+    """Add the distances over one segment to the others, between the first strip and all at least.
+
+    What the ``near`` program has measured well is not measured again.
+    """
     k = table.shape[1]
     side = 8 if k <= 8 else 16
     strips = -(-k // side)
     pairs = strips * (strips + 1) // 2 if all_pairs else strips
-    parts = min(-(-width // STRETCH), max(1, PROGRAMS // pairs))
+    programs = kinds(k) if near else pairs
+    parts = min(-(-width // STRETCH), max(1, PROGRAMS // programs))
     step = max(1, SHARES // max(1, parts * k * k))
     for first in range(0, len(table), step):
         of = slice(first, first + step)
-        shares = result.new_full((len(table[of]), parts, k, k), torch.nan)
+        runs = len(table[of])
+        shares = result.new_full((runs, parts, k, k), 0.0 if near else torch.nan)
+        told = (table[of], shares, width, parts)
+        if near:
+            launch(near, runs * parts * programs, *told, warps=1)
         sizes = {"K": k, "PAIRS": pairs, "SIDE": side, "COLUMNS": 8192 // side**2, "STRETCH": STRETCH}
-        told = (table[of], shares, counts[of], width, parts)
-        launch(text, len(shares) * parts * pairs, *told, warps=8, **sizes)
-        launch(SUM, len(shares) * k, shares, result[of], parts, k, WIDTH=1 << (k - 1).bit_length())
+        launch(text, runs * parts * pairs, *told, counts[of], warps=8, **sizes)
+        widths = {"WIDTH": 1 << (k - 1).bit_length(), "TOGETHER": TOGETHER}
+        launch(SUM, runs * k, shares, result[of], parts, k, **widths)
 
 
 @cache
 def pair_source(element: str, *, wide: bool, replace: bool) -> str:
-    """Return ``kernel(table, shares, counts, d, parts, ...)`` in Triton's language.
+    """Return ``kernel(table, shares, d, parts, counts, ...)`` in Triton's language.
+
+    It measures where any of the shares of a program are NaN.
 
     A program does the distances between a strip of rows and itself or a later one, over its part of the
     stretches. Programs on the same columns are next to each other: one reads what another has brought into
@@ -85,7 +104,7 @@ def pair_source(element: str, *, wide: bool, replace: bool) -> str:
         + indented([*check, "return x, x_ok"], 1)
         + helper("squares", "x", "y", "start", "stop", "lost", constants=CONSTANTS)
         + SQUARES
-        + heading("table", "shares", "counts", "d", "parts", constants=SIZES)
+        + heading("table", "shares", "d", "parts", "counts", constants=SIZES)
         + BODY.replace("WORKING", working("float64" if wide else element))
     )
 
@@ -125,6 +144,10 @@ BODY = """\
     x = tl.load(table + run * K + i, mask=i < K, other=0)
     y = tl.load(table + run * K + j, mask=j < K, other=0)
     wanted = (i[:, None] < j[None, :]) & (j[None, :] < K)
+    share = shares + (run * parts + part) * K * K + i[:, None] * K + j[None, :]
+    before = tl.load(share, mask=wanted, other=0.0)
+    if (K > 1) & (tl.max((before != before).to(tl.int32)) == 0):
+        return
     total = tl.zeros((SIDE, SIDE), tl.float64)
     lost = tl.zeros((SIDE, COLUMNS), tl.int32)
     for start in range(part * STRETCH, d, parts * STRETCH):
@@ -136,24 +159,26 @@ BODY = """\
             if tl.min((good | ~wanted).to(tl.int32)) == 0:
                 found, _ = squares(x, y, start, stop, lost, tl.float64, SIDE, COLUMNS)
         total += found
-    share = shares + (run * parts + part) * K * K
-    tl.store(share + i[:, None] * K + j[None, :], total, mask=wanted)
-    tl.store(share + j[None, :] * K + i[:, None], total, mask=wanted)
+    tl.store(share, total, mask=wanted)
     if strip == 0:
         of_row = tl.sum(lost, 1).to(tl.int64)
         tl.atomic_add(counts + run * K + j, of_row, mask=(j < K) & (of_row > 0))
-        tl.store(share + j * (K + 1), tl.zeros((SIDE,), tl.float64), mask=j < K)
 """
 
 SUM = (
-    heading("shares", "out", "parts", "k", constants=("WIDTH",))
+    heading("shares", "out", "parts", "k", constants=("WIDTH", "TOGETHER"))
     + """\
     row = tl.program_id(0).to(tl.int64)
+    i = row % k
     j = tl.arange(0, WIDTH)
-    shares += (row // k * parts * k + row % k) * k
-    total = tl.load(out + row * k + j, mask=j < k, other=0.0)
-    for part in range(parts):
-        total += tl.load(shares + part * k * k + j, mask=j < k, other=0.0)
+    wanted = (j < k) & (j != i)
+    of_pair = shares + row // k * parts * k * k + tl.minimum(i, j) * k + tl.maximum(i, j)
+    some = tl.arange(0, TOGETHER)
+    total = tl.load(out + row * k + j, mask=wanted, other=0.0)
+    for part in range(0, parts, TOGETHER):
+        there = (part + some < parts)[:, None] & wanted[None, :]
+        at = of_pair[None, :] + (part + some).to(tl.int64)[:, None] * k * k
+        total += tl.sum(tl.load(at, mask=there, other=0.0), 0)
     tl.store(out + row * k + j, total, mask=j < k)
 """
 )

@@ -95,15 +95,21 @@ def rounded(value: str, element: str) -> list[str]:
     return [*lines, f"rounded = rounded.to(tl.{element})"]
 
 
-def counting(n: str, element: str, condition: str = "True") -> list[str]:
-    """Return the lines that count row by row what is not finite, if ``sound`` says that anything is not."""
+def counting(n: str, element: str, condition: str = "") -> list[str]:
+    """Return the lines that count row by row what is not finite, if a condition holds."""
     return [
-        f"if ({condition}) & (tl.min(sound.to(tl.int32), 0) == 0):",
-        f"    for i in range({n}):",
-        f"        row = tl.load(rows + i).to(tl.pointer_type({TYPES[element]}))",
-        *(f"        {line}" for line in loaded("x", "row + c", "inside", element, replace=False)),
-        "        lost = tl.sum((1 - x_ok.to(tl.int32)).to(tl.int64), 0)",
-        f"        tl.atomic_add(counts + run * {n} + i, lost, mask=lost > 0)",
+        *([f"if {condition}:"] if condition else []),
+        *(f"{'    ' * bool(condition)}{line}" for line in _counted(n, element)),
+    ]
+
+
+def _counted(n: str, element: str) -> list[str]:
+    return [
+        f"for i in range({n}):",
+        f"    row = tl.load(rows + i).to(tl.pointer_type({TYPES[element]}))",
+        *(f"    {line}" for line in loaded("x", "row + c", "inside", element, replace=False)),
+        "    lost = tl.sum((1 - x_ok.to(tl.int32)).to(tl.int64), 0)",
+        f"    tl.atomic_add(counts + run * {n} + i, lost, mask=lost > 0)",
     ]
 
 
