@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.kernels.compiled.tasks import name_of
-from varangian.kernels.cuda.pairs import LONGEST, kinds, near_source
+from varangian.kernels.cuda.pairs import LONGEST, kinds, near_source, registers
 from varangian.kernels.cuda.tables import note, table_of
 from varangian.kernels.cuda.words import TYPES, indented, loaded, working
 from varangian.kernels.cuda.written import heading, helper, launch
@@ -24,7 +24,7 @@ from varangian.kernels.rows import FEW, Rows
 STRETCH = 2048
 """Columns that are added up in float32."""
 
-PROGRAMS = 8000
+PROGRAMS = 4000
 """Programs at most for one run; what each adds up is one share of the sum."""
 
 TOGETHER = 16
@@ -51,7 +51,8 @@ def distances(
         element, wide = name_of(segment.sample.dtype), rows.d < FEW
         text = pair_source(element, wide=wide, replace=rows.sanitise)
         narrow = all_pairs and 1 < k <= LONGEST and not wide and element != "float64"
-        near = near_source(element, k, STRETCH) if narrow else None
+        nothing = tuple(place for place, extra in enumerate(besides) if extra is None)
+        near = near_source(element, k, STRETCH, nothing) if narrow else None
         _add(text, near, table.roll(below, -1), segment.width, result, counts, all_pairs=all_pairs)
     note(rows, counts[:, below:])
     return result.roll((-below, -below), (-2, -1)).view(*rows.batch, k, k)
@@ -77,7 +78,7 @@ def _add(
         shares = result.new_full((runs, parts, k, k), 0.0 if near else torch.nan)
         told = (table[of], shares, width, parts)
         if near:
-            launch(near, runs * parts * programs, *told, warps=1)
+            launch(near, runs * parts * programs, *told, warps=1, registers=registers(k))
         sizes = {"K": k, "PAIRS": pairs, "SIDE": side, "COLUMNS": 8192 // side**2, "STRETCH": STRETCH}
         launch(text, runs * parts * pairs, *told, counts[of], warps=8, **sizes)
         widths = {"WIDTH": 1 << (k - 1).bit_length(), "TOGETHER": TOGETHER}

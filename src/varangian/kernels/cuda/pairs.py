@@ -6,6 +6,7 @@ which float32 loses nothing, comes out as NaN: that is measured again, with more
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 
 from varangian.kernels.cuda.words import TYPES, Words, indented
@@ -13,6 +14,9 @@ from varangian.kernels.cuda.written import heading
 
 COLUMNS = 32
 """Columns that a program does at a time, one for each thread of a warp."""
+
+AHEAD = 2
+"""How many times as many columns are on their way meanwhile."""
 
 MOST = 16
 """Rows whose pairs all fit into the registers of a thread."""
@@ -26,11 +30,18 @@ def kinds(k: int) -> int:
     return 1 if k <= MOST else 3
 
 
+def registers(k: int) -> int:
+    """Return how many a thread needs: for its sums, for a few numbers and a place in each row, and some."""
+    rows, within = (k, k) if k <= MOST else (-(-2 * k // 3), -(-k // 3))
+    return within * (within - 1) // 2 + within * (rows - within) + (3 + AHEAD) * rows + 20
+
+
 @cache
-def near_source(element: str, k: int, stretch: int) -> str:
+def near_source(element: str, k: int, stretch: int, nothing: tuple[int, ...] = ()) -> str:
     """Return ``kernel(table, shares, d, parts)`` in Triton's language, which adds to shares that are zero.
 
-    ``shares`` are ``(runs, parts, k, k)``, of which those above the diagonal are written.
+    ``shares`` are ``(runs, parts, k, k)``, of which those above the diagonal are written. The rows named
+    ``nothing`` are the origin.
     """
     at = Words()
     at.do("place = tl.program_id(0)")
@@ -38,11 +49,11 @@ def near_source(element: str, k: int, stretch: int) -> str:
     at.do(f"part = place // {kinds(k)} % parts")
     at.do(f"share = shares + (run * parts + part) * {k * k}")
     if kinds(k) == 1:
-        return _whole(at.lines + _body(element, k, [range(k)], stretch))
+        return _whole(at.lines + _body(element, k, [range(k)], stretch, nothing))
     thirds = [range(k * third // 3, k * (third + 1) // 3) for third in range(3)]
     for third in range(3):
         at.do(f"if place % 3 == {third}:")
-        lines = _body(element, k, [thirds[third], thirds[third - 1]], stretch)
+        lines = _body(element, k, [thirds[third], thirds[third - 1]], stretch, nothing)
         at.lines += [f"    {line}" for line in lines]
     return _whole(at.lines)
 
@@ -51,34 +62,46 @@ def _whole(lines: list[str]) -> str:
     return heading("table", "shares", "d", "parts") + indented(lines, 1)
 
 
-def _body(element: str, k: int, blocks: list[range], stretch: int) -> list[str]:
+def _body(element: str, k: int, blocks: list[range], stretch: int, nothing: Collection[int]) -> list[str]:
     """Return the lines that measure the pairs within the first block of rows, and those with others."""
     at = Words()
     rows = [row for block in blocks for row in block]
     pairs = [(min(i, j), max(i, j)) for i in blocks[0] for j in rows if i < j or j not in blocks[0]]
-    for row in rows:
-        at.do(f"x{row}_at = tl.load(table + run * {k} + {row})")
-        at.do(f"x{row}_d = tl.where(x{row}_at == 0, 0, d)")
-        at.do(f"x{row}_at = x{row}_at.to(tl.pointer_type({TYPES[element]}))")
+    some = [row for row in rows if row not in nothing]
+    groups = [pairs[first : first + COLUMNS] for first in range(0, len(pairs), COLUMNS)]
+    at.do(f"lane = tl.arange(0, {COLUMNS})")
+    for group, members in enumerate(groups):
+        at.do(f"at{group} = tl.zeros(({COLUMNS},), tl.int32)")
+        for place, (i, j) in enumerate(members):
+            at.do(f"at{group} = tl.where(lane == {place}, {i * k + j}, at{group})")
+    for row in some:
+        at.do(f"x{row}_at = tl.load(table + run * {k} + {row}).to(tl.pointer_type({TYPES[element]}))")
     at.do(f"for start in range(part * {stretch}, d, parts * {stretch}):")
     at.do(f"    stop = tl.minimum(start + {stretch}, d)")
-    at.do(f"    c = start + tl.arange(0, {COLUMNS})")
+    at.do("    c = start + lane")
     for i, j in pairs:
         at.do(f"    s{i}_{j} = tl.zeros(({COLUMNS},), tl.float32)")
-    for row in rows:
-        at.do(f"    x{row}_stop = tl.minimum(stop, x{row}_d)")
-        at.do(f"    next{row} = tl.load(x{row}_at + c, mask=c < x{row}_stop, other=0.0)")
-    at.do(f"    for _ in range(start, stop, {COLUMNS}):")
-    at.do(f"        c += {COLUMNS}")
-    for row in rows:
-        at.do(f"        x{row} = next{row}.to(tl.float32)")
-        at.do(f"        next{row} = tl.load(x{row}_at + c, mask=c < x{row}_stop, other=0.0)")
-    for i, j in pairs:
-        at.do(f"        gap = x{i} - x{j}")
-        at.do(f"        s{i}_{j} = tl.fma(gap, gap, s{i}_{j})")
-    for i, j in pairs:
-        at.do(f"    t = tl.sum(s{i}_{j}, 0)")
-        at.do('    t = tl.where((t > 1e-30) & (t < 1e37), t.to(tl.float64), float("nan"))')
-        at.do(f"    to = share + {i * k + j}")
-        at.do("    tl.store(to, tl.load(to) + t)")
+    for step in range(AHEAD):
+        for row in some:
+            at.do(f"    next{row}_{step} = tl.load(x{row}_at + c, mask=c < stop, other=0.0)")
+        at.do(f"    c += {COLUMNS}")
+    at.do(f"    for _ in range(start, stop, {AHEAD * COLUMNS}):")
+    for step in range(AHEAD):
+        for row in rows:
+            x = f"next{row}_{step}.to(tl.float32)" if row in some else "0.0"
+            at.do(f"        x{row} = {x}")
+        for row in some:
+            at.do(f"        next{row}_{step} = tl.load(x{row}_at + c, mask=c < stop, other=0.0)")
+        at.do(f"        c += {COLUMNS}")
+        for i, j in pairs:
+            at.do(f"        gap = x{i} - x{j}")
+            at.do(f"        s{i}_{j} = tl.fma(gap, gap, s{i}_{j})")
+    for group, members in enumerate(groups):
+        at.do(f"    sums = tl.zeros(({COLUMNS},), tl.float32)")
+        for place, (i, j) in enumerate(members):
+            at.do(f"    sums = tl.where(lane == {place}, tl.sum(s{i}_{j}, 0), sums)")
+        at.do('    sums = tl.where((sums > 1e-30) & (sums < 1e37), sums.to(tl.float64), float("nan"))')
+        mask = f"mask=lane < {len(members)}"
+        at.do(f"    sums += tl.load(share + at{group}, {mask}, other=0.0)")
+        at.do(f"    tl.store(share + at{group}, sums, {mask})")
     return at.lines

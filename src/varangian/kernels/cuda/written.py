@@ -71,10 +71,13 @@ def module_of(text: str) -> ModuleType:
     return module
 
 
-def launch(text: str, programs: int, *arguments: Any, warps: int = 4, **constants: int) -> None:
-    """Run so many programs of the function ``kernel`` of a text."""
+def launch(
+    text: str, programs: int, *arguments: Any, warps: int = 4, registers: int | None = None, **constants: int
+) -> None:
+    """Run so many programs of the function ``kernel`` of a text; a thread takes so many registers at most."""
     if programs:
+        most = {} if registers is None else {"maxnreg": registers}
         with torch.cuda.device_of(arguments[0]):
             module_of(text).kernel[(programs,)](
-                *arguments, **constants, num_warps=warps, enable_fp_fusion=False
+                *arguments, **constants, num_warps=warps, enable_fp_fusion=False, **most
             )
