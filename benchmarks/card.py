@@ -3,11 +3,9 @@
     python benchmarks/card.py [FILE.json]
 
 Of each stack, about four gibibytes, which no cache of a card holds: the kernels of rules by CUDA's events,
-many calls between two of them, medians of rounds in which all take turns. A share is the bytes that a kernel must
-read and write, each once, in the time it takes, over the rate at which the card copies: reads and writes
-counted, in the same rounds. For distances the floor is the larger of that time and the time of their
-arithmetic, two operations a pair and column, at the card's float32 rate. Whole rules are timed on the wall,
-at d = 1e6, waiting for the result.
+many calls between two of them, medians of rounds in which all take turns. A share is the bytes that must be
+read and written, each once, in the time taken, over the rate at which the card copies in the same rounds,
+reads and writes counted. Whole rules are timed on the wall, at d = 1e6, waiting for the result.
 """
 
 import json
