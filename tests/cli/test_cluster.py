@@ -229,7 +229,7 @@ def test_a_port_that_is_taken_and_a_checkpoint_that_is_damaged(elsewhere: Path) 
         taken.listen()
         done = process("serve", file, "--party", "server0")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith(f"error: Cannot listen at 127.0.0.1:{port}")
+    assert done.err.startswith(f"error: Cannot listen at 127.0.0.1:{port}: Address already in use.")
     assert len(done.err.splitlines()) == 1
     for path in (elsewhere / "checkpoints").iterdir():
         path.unlink()

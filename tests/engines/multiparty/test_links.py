@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from engines.multiparty.certificates import Authority
 from engines.multiparty.parties import AUTHORITY, Town, until
 from engines.multiparty.toy import toy
 
@@ -15,6 +19,7 @@ from varangian.engines.multiparty import Host, Limits
 from varangian.engines.multiparty.identity import holds, statement
 from varangian.engines.multiparty.link import ClosedError, dial
 from varangian.engines.multiparty.wire import HELLO, Head, Schema
+from varangian.errors import ParameterError
 from varangian.protocols import Equivocating, Liar, Node, Replicated, Single, Topic
 from varangian.protocols.server import GATHER, GRADIENT
 
@@ -202,3 +207,64 @@ def test_status_tells_how_things_stand() -> None:
     assert set(status["peers"]) == {"worker0", "worker1", "worker2"}
     assert all(peer["bytes_in"] > 5 * 4 * D for peer in status["peers"].values())
     assert set(status["seconds"]) == {"compute", "aggregate", "other", "communicate"}
+
+
+STRANGE = [
+    ({"credentials": Authority().issued("worker0")}, "keys that one authority has made"),
+    ({"run_id": "another"}, "Everybody needs the same file"),
+    ({"limits": Limits(chunk_bytes=1 << 16)}, "Everybody needs the same file"),
+    ({"peers": ["server1", None]}, "the certificate of another party"),
+    ({"peers": ["server0", "no.such.machine.invalid:7400"]}, "no machine of the name"),
+]
+
+
+@pytest.mark.parametrize(("changed", "said"), STRANGE, ids=["authority", "run", "limits", "party", "machine"])
+def test_who_can_never_come_to_talk_is_told_why_and_once(
+    changed: dict[str, Any], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    town = town_of(SINGLE, limits=Limits(backoff_seconds=0.05))
+    if "peers" in changed:
+        name, address = changed["peers"]
+        changed = {"peers": [replace(town.peers[0], name=name, address=address or town.peers[0].address)]}
+    server, worker = town.host(0), town.host(1, **changed)
+
+    async def scene() -> None:
+        running = [asyncio.ensure_future(server.run())]
+        await until(lambda: server.port > 0)
+        running.append(asyncio.ensure_future(worker.run()))
+        await until(lambda: bool(worker.tallies[0].complaints))
+        again = worker.tallies[0].complaints = Counting(worker.tallies[0].complaints)
+        await until(lambda: again.asked >= 2)
+        for one in running:
+            one.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    with caplog.at_level(logging.WARNING, "varangian"):
+        asyncio.run(scene())
+    told = [record.getMessage() for record in caplog.records if record.name == "varangian"]
+    mine = [one for one in told if one.startswith("worker0 cannot talk to ")]
+    assert len(mine) == 1
+    assert said in mine[0]
+    assert len(mine[0].splitlines()) == 1
+    assert len(told) <= 2, "The other end says so too, once, where it knows who it is."
+
+
+class Counting(set[str]):
+    """A set that counts how often it is asked."""
+
+    asked = 0
+
+    def __contains__(self, one: object) -> bool:
+        self.asked += 1
+        return super().__contains__(one)
+
+
+@pytest.mark.parametrize("taken", ["stream", "large vectors"])
+def test_a_port_that_is_taken_is_told_in_the_system_s_words(taken: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = int(other.getsockname()[1])
+        limits = Limits(bulk_bytes=1000, bulk_port=port if taken == "large vectors" else 0)
+        place = {"listen": f"127.0.0.1:{port}"} if taken == "stream" else {}
+        host = town_of(SINGLE, limits=limits).host(0, **place)
+        with pytest.raises(ParameterError, match=f":{port}: Address already in use\\. End who listens there"):
+            asyncio.run(host.run())

@@ -243,6 +243,9 @@ MNIST = vg.Experiment(
     rule=vg.TrimmedMean(f=2),
     attack=vg.ALittleIsEnough(z=1.5),
     steps=200,
+    # Of a quorum of six gradients the rule keeps two. With 32 samples each, even one server's accuracy
+    # differs by 1.4 points from seed to seed, and what is compared here would be that noise.
+    batch_size=256,
     evaluate_every=100,
 )
 FIVE = Replicated(workers=8, byzantine_workers=2, servers=5, byzantine_servers=1)

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from varangian.engines.multiparty.address import in_words
 from varangian.engines.multiparty.sealed import RECORD, TAG, TOKEN, ForgedError, Seals, records
 from varangian.errors import ParameterError
 
@@ -154,7 +155,10 @@ class Door:
                 self.port = made.getsockname()[1]
                 self._listeners.append(made)
         if not self._listeners:
-            raise ParameterError(f"Cannot listen for large vectors at {host}:{port}: {why}.")
+            raise ParameterError(
+                f"Cannot listen for large vectors at {host}:{port}: {in_words(why)}. "
+                "End who listens there, if anybody does, or write another bulk_port in [limits]."
+            )
         self._accepting = [asyncio.ensure_future(self._accept(one)) for one in self._listeners]
 
     def expect(self, token: bytes, seals: Seals, meet: Callable[[Channel], None], seconds: float) -> None:

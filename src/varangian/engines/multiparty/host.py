@@ -20,7 +20,7 @@ from varangian.engines.multiparty.identity import Credentials, Equivocation
 from varangian.engines.multiparty.inbox import Inbox
 from varangian.engines.multiparty.lane import Lane, welcome
 from varangian.engines.multiparty.limits import Limits
-from varangian.engines.multiparty.link import ClosedError, Peer, Stream, dial, listen
+from varangian.engines.multiparty.link import ClosedError, Peer, Stream, dial, listen, until_closed
 from varangian.engines.multiparty.notary import Notary
 from varangian.engines.multiparty.outbox import roomy
 from varangian.engines.multiparty.talk import Common, Conversation
@@ -228,17 +228,15 @@ class Host:
             return
         if not self.tallies[peer.party].barred and self._connects[peer.party].take(1):
             self.tallies[peer.party].bar(self.limits.penalty_seconds)
-        try:
+        with until_closed(self.me.name, peer.name, self.tallies[peer.party].complaints):
             await self._talk(peer, stream)
-        except ClosedError:
-            return
 
     async def _dial(self, peer: Peer) -> None:
         """Talk to a peer, and dial it again whenever the connection ends."""
         pause = FIRST_PAUSE
         while not self._ending:
             before = self.tallies[peer.party].links
-            with suppress(ClosedError):
+            with until_closed(self.me.name, peer.name, self.tallies[peer.party].complaints):
                 await dial(
                     self._common.credentials, peer, self.limits, lambda _, stream: self._talk(peer, stream)
                 )

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from varangian.core.randomness import Stream
-from varangian.engines.multiparty.address import host_of, split_address
+from varangian.engines.multiparty.address import host_of, in_words, split_address
 from varangian.engines.multiparty.budget import Budget
 from varangian.engines.multiparty.datagrams import Arrived, Assembly, Waste
 from varangian.engines.multiparty.identity import Credentials
@@ -39,7 +39,10 @@ async def welcome(
     try:
         return await listen(host, port, credentials, schema.datagrams, meet, schema.limits.grace_seconds)
     except OSError as error:
-        raise ParameterError(f"Cannot listen for datagrams at {host}:{port}: {error}.") from error
+        raise ParameterError(
+            f"Cannot listen for datagrams at {host}:{port}: {in_words(error)}. End who takes them there, "
+            "if anybody does, or write another place in [addresses] or [listen]."
+        ) from error
 
 
 class Lane:

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from varangian.engines.multiparty.address import obstacle
 from varangian.engines.multiparty.identity import Credentials
 from varangian.engines.multiparty.limits import Limits
 from varangian.engines.multiparty.wire import SLACK
 from varangian.errors import MissingExtraError, ParameterError
 
+logger = logging.getLogger("varangian")
+
 SERVICE, METHOD, STATUS = "varangian.v1.Party", "Talk", "Status"
+SIGNS = {
+    "certificate": "it shows a certificate that is not valid here. Both need keys that one "
+    "authority has made, and that have not expired: varangian keys.",
+    "hostname verification": "who answers at its address shows the certificate of another party. "
+    "Is the address right?",
+    "errors resolving": "no machine of the name in its address is known. Is the address right?",
+}
+"""Signs in what gRPC says, in small letters, that a connection cannot be; and what there is to do."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,21 @@ class ClosedError(ConnectionError):
     """A connection that is no more."""
 
 
+class UnfitError(ClosedError):
+    """A connection that cannot be until somebody puts something right, and what."""
+
+
+@contextmanager
+def until_closed(me: str, peer: str, told: set[str]) -> Iterator[None]:
+    """End with a connection; say what somebody has to put right, unless it is among what was told."""
+    try:
+        yield
+    except ClosedError as error:
+        if isinstance(error, UnfitError) and str(error) not in told:
+            told.add(str(error))
+            logger.warning("%s cannot talk to %s: %s", me, peer, error)
+
+
 class Stream:
     """One connection, whichever end dialled it: ``close`` ends it at once, ``finish`` after all was sent."""
 
@@ -41,7 +69,7 @@ class Stream:
         try:
             message = await self._call.read()
         except _broken() as error:
-            raise ClosedError(str(error)) from error
+            raise _closed(error) from error
         if not isinstance(message, bytes):
             raise ClosedError("the peer has hung up")
         return message
@@ -52,7 +80,7 @@ class Stream:
             async with self._turn:
                 await self._call.write(message)
         except _broken() as error:
-            raise ClosedError(str(error)) from error
+            raise _closed(error) from error
 
     async def finish(self) -> None:
         """Hang up, and let arrive what was sent. Raises ClosedError."""
@@ -116,7 +144,10 @@ async def listen(
     try:
         port = server.add_secure_port(address, own)
     except RuntimeError as error:
-        raise ParameterError(f"Cannot listen at {address}: {error}") from error
+        raise ParameterError(
+            f"Cannot listen at {address}: {obstacle(address)}. End who listens there, if anybody does, "
+            "or write another place in [addresses] or [listen]."
+        ) from error
     await server.start()
     return server, port
 
@@ -172,6 +203,12 @@ def _broken() -> tuple[type[BaseException], ...]:
     """Return what gRPC raises on a connection that is no more."""
     grpc = library()
     return (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
+
+
+def _closed(error: BaseException) -> ClosedError:
+    """Return what an end of a connection means."""
+    why = getattr(error, "details", lambda: None)() or str(error)
+    return next((UnfitError(told) for sign, told in SIGNS.items() if sign in why.lower()), ClosedError(why))
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:

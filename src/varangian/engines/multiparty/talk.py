@@ -16,7 +16,7 @@ from varangian.engines.multiparty.identity import Credentials, IdentityError
 from varangian.engines.multiparty.inbox import Inbox
 from varangian.engines.multiparty.intake import Arrived, Intake
 from varangian.engines.multiparty.lane import Lane
-from varangian.engines.multiparty.link import ClosedError, Peer, Stream
+from varangian.engines.multiparty.link import ClosedError, Peer, Stream, UnfitError
 from varangian.engines.multiparty.notary import Notary
 from varangian.engines.multiparty.outbox import Outbox
 from varangian.engines.multiparty.tally import Breach, Tally
@@ -70,7 +70,10 @@ class Conversation:
         end = 1 + len(fingerprint)
         if hello[:1] != bytes([HELLO]) or hello[1:end] != fingerprint:
             self.tally.refuse(Breach.FOREIGN if hello[:1] == bytes([HELLO]) else Breach.GARBAGE)
-            raise ClosedError("of another run, or of other forms of values")
+            raise UnfitError(
+                "it is of another run, or its file tells another topology, experiment or limits. "
+                "Everybody needs the same file."
+            )
         try:
             public = common.credentials.public(hello[end:], self.peer.name)
         except IdentityError as error:

@@ -55,6 +55,7 @@ class Tally:
     step: int = -1
     refused: Counter[Reason] = field(default_factory=Counter)
     barred_until: float = 0.0
+    complaints: set[str] = field(default_factory=set)
     _breaches: deque[float] = field(default_factory=deque)
 
     def refuse(self, reason: Reason) -> None:
