@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from varangian.aggregators.balance import balanced, optimal_vectors, rise
+from varangian.aggregators.balance import Descent, optimal_vectors, rise
 from varangian.core.checks import check_count, check_number
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
@@ -78,13 +78,13 @@ class GeometricMedian(IterativeRule):
         if self.nu:
             return self._smoothed(span, shares)
         rises = rise(span, shares)
+        descent = Descent(span.coordinates(rises.argmin(-1)), shares)
+        between = descent.balanced(self.steps, self.tolerance)
+        if bool(descent.below.all()):
+            return between
         optimal = optimal_vectors(span, shares, rises)
-        found = optimal.any(-1)
-        weights = _midpoint(span, optimal)
-        if not bool(found.all()):
-            points = span.coordinates(rises.argmin(-1))
-            weights[~found] = balanced(points[~found], shares[~found], self.steps, self.tolerance)
-        return weights
+        chosen = optimal.any(-1, keepdim=True) & ~descent.below[..., None]
+        return torch.where(chosen, _midpoint(span, optimal), between)
 
     def _smoothed(self, span: Span, shares: Tensor) -> Tensor:
         weights = shares
