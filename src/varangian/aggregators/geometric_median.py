@@ -79,12 +79,13 @@ class GeometricMedian(IterativeRule):
             return self._smoothed(span, shares)
         rises = rise(span, shares)
         descent = Descent(span.coordinates(rises.argmin(-1)), shares)
-        between = descent.balanced(self.steps, self.tolerance)
         if bool(descent.below.all()):
-            return between
-        optimal = optimal_vectors(span, shares, rises)
-        chosen = optimal.any(-1, keepdim=True) & ~descent.below[..., None]
-        return torch.where(chosen, _midpoint(span, optimal), between)
+            return descent.balanced(self.steps, self.tolerance)
+        optimal = optimal_vectors(span, shares, rises) & ~descent.below[..., None]
+        found, weights = optimal.any(-1, keepdim=True), _midpoint(span, optimal)
+        if bool(found.all()):
+            return weights
+        return torch.where(found, weights, descent.balanced(self.steps, self.tolerance))
 
     def _smoothed(self, span: Span, shares: Tensor) -> Tensor:
         weights = shares
