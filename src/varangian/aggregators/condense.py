@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -17,7 +18,11 @@ from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.run import Call
 from varangian.core.stages import CoordinateRule
+from varangian.kernels.firsts import within
 from varangian.kernels.programs import Middle
+
+WORDS = 2**16
+"""Numbers that two bytes tell apart, four of which are drawn at a time."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,18 @@ class Condense(CoordinateRule):
         return Condition(2 * self.f + 2, "n >= 2f + 2")
 
     def mask(self, d: int, stream: Stream) -> Bool[Tensor, " d"]:
-        """Return where the median is taken."""
-        return torch.rand(d, generator=stream.generator(), dtype=torch.float64) < self.p
+        """Return where the median is taken.
+
+        Two random bytes tell, unless they are the first two of p: then the rest of p is drawn for.
+        """
+        generator = stream.numpy()
+        drawn = generator.bit_generator.random_raw(-(-d // 4)).astype("<u8", copy=False).view("<u2")[:d]
+        whole, rest = divmod(self.p * WORDS, 1.0)
+        mask = drawn < int(whole)
+        if rest:
+            ties = np.flatnonzero(drawn == int(whole))
+            mask[ties] = generator.random(len(ties)) < rest
+        return torch.from_numpy(mask)
 
     def program(self, n: int) -> Middle:
         """Return the median of every column."""
@@ -64,12 +79,12 @@ class Condense(CoordinateRule):
 
     def advance(self, points: Points, call: Call) -> Points:
         """Return the one point of masked columns."""
-        others = (~self.mask(points.d, call.stream)).nonzero()[:, 0]
+        firsts = torch.from_numpy(np.flatnonzero(~self.mask(points.d, call.stream).numpy()))
 
         def columns(values: Tensor, place: slice) -> Tensor:
-            begin, end = torch.searchsorted(others, torch.tensor([place.start, place.stop])).tolist()
-            here = (others[begin:end] - place.start).to(values.device)
-            result = self.columns(values)
-            return result.index_copy(-1, here, values[..., 0, :].index_select(-1, here).to(result.dtype))
+            result, here = self.columns(values), within(firsts, place).to(values.device)
+            first = values[..., 0, :].index_select(-1, here)
+            return result.index_copy(-1, here, first.to(result.dtype))
 
-        return points.reduced(columns)
+        program = self.program(points.m) if self._program_is_last_word() else None
+        return points.reduced(columns, program, firsts)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from varangian.aggregators.balance import balanced, optimal_vectors, rise
+from varangian.aggregators.balance import Descent, optimal_vectors, rise
 from varangian.core.checks import check_count, check_number
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
@@ -78,13 +78,14 @@ class GeometricMedian(IterativeRule):
         if self.nu:
             return self._smoothed(span, shares)
         rises = rise(span, shares)
-        optimal = optimal_vectors(span, shares, rises)
-        found = optimal.any(-1)
-        weights = _midpoint(span, optimal)
-        if not bool(found.all()):
-            points = span.coordinates(rises.argmin(-1))
-            weights[~found] = balanced(points[~found], shares[~found], self.steps, self.tolerance)
-        return weights
+        descent = Descent(span.coordinates(rises.argmin(-1)), shares)
+        if bool(descent.below.all()):
+            return descent.balanced(self.steps, self.tolerance)
+        optimal = optimal_vectors(span, shares, rises) & ~descent.below[..., None]
+        found, weights = optimal.any(-1, keepdim=True), _midpoint(span, optimal)
+        if bool(found.all()):
+            return weights
+        return torch.where(found, weights, descent.balanced(self.steps, self.tolerance))
 
     def _smoothed(self, span: Span, shares: Tensor) -> Tensor:
         weights = shares

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from varangian.core.tables import COARSE, FINE, Table
@@ -60,7 +60,8 @@ class Points:
     Without ``rows`` the points live in distance space only. ``companions`` are the pivots that the table
     carries, in the order of its last rows and columns; those that are vectors of their own (the extras)
     also stand below the rows. ``mix`` is None as long as the points are the rows themselves. ``subsets``
-    are those of the coordinates on which a later stage plans. ``columns`` reduces the points to one.
+    are those of the coordinates on which a later stage plans. ``columns`` reduces the points to one, and
+    ``program`` says the same except in the columns ``firsts``, whose number is the first point's.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Points:
         on_subsets: Table | None = None,
         columns: Columns | None = None,
         program: Program | None = None,
+        firsts: Int64[Tensor, " k"] | None = None,
     ) -> None:
         self.m = m
         self.companions = tuple(companions)
@@ -85,6 +87,7 @@ class Points:
         self.subsets = subsets
         self.columns = columns
         self.program = program
+        self.firsts = firsts
         self._table = table
         self._on_subsets = on_subsets
 
@@ -157,12 +160,23 @@ class Points:
                     mix[..., 0, column] = mix[..., 0, column] + weights[..., self.m + place]
         return self._successor(mix)
 
-    def reduced(self, columns: Columns, program: Program | None = None) -> Points:
+    def reduced(
+        self, columns: Columns, program: Program | None = None, firsts: Int64[Tensor, " k"] | None = None
+    ) -> Points:
         """Return the one point whose every column is a function of the column of these points.
 
-        ``program``, if there is one, says the same in a way that can be compiled.
+        ``program``, if there is one, says the same in a way that can be compiled, except in the columns
+        ``firsts``, in ascending order: there the first point's number is taken.
         """
-        return Points(1, self.companions, rows=self.rows, mix=self.mix, columns=columns, program=program)
+        return Points(
+            1,
+            self.companions,
+            rows=self.rows,
+            mix=self.mix,
+            columns=columns,
+            program=program,
+            firsts=firsts,
+        )
 
     def on(self, rows: Rows) -> Points:
         """Return the same points of other rows, whose distances are not known."""
@@ -176,6 +190,7 @@ class Points:
             subsets=self.subsets,
             columns=self.columns,
             program=self.program,
+            firsts=self.firsts,
         )
 
     def over_blocks(self, function: Callable[[Block], Made]) -> list[Made]:

@@ -19,6 +19,7 @@ from varangian.core.tables import Table
 from varangian.errors import InputError, WeightsError
 from varangian.kernels.columns import reduce, reducible
 from varangian.kernels.combine import combinable, combined, reduced_mix, reducible_mix
+from varangian.kernels.firsts import put_firsts
 from varangian.kernels.lanes import lanes_instead_of_threads
 from varangian.kernels.rows import Block, Rows
 
@@ -261,9 +262,16 @@ def _write_piece(points: Points, rows: Rows, outputs: Sequence[Tensor], many: bo
     """Write what is in memory."""
     if points.program is not None and points.mix is None and reducible(rows):
         reduce(points.program, rows, outputs)
+        if points.firsts is not None:
+            put_firsts(rows, points.firsts, outputs)
     elif points.mix is not None and points.columns is None and combinable(rows):
         combined(rows, points.mix, outputs if many else [output[..., None, :] for output in outputs])
-    elif points.mix is not None and points.program is not None and reducible_mix(rows, points.mix.shape[-2]):
+    elif (
+        points.mix is not None
+        and points.program is not None
+        and points.firsts is None
+        and reducible_mix(rows, points.mix.shape[-2])
+    ):
         reduced_mix(points.program, rows, points.mix, outputs)
     else:
 

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 WIDEST = 1e4
 """Ratio of squared distances to the centre above which far points are drawn nearer."""
+
+OWN_WAY = 1e-3
+"""The share of a vector's square that is left beside all longer ones, if it goes its own way."""
 
 MAJORITY = 0.5001
 """A share that decides: seen from a point so far out that it is drawn, this many pull as one."""
@@ -87,13 +91,35 @@ class Span:
 
 
 def _factor(products: Tensor) -> Tensor:
-    """Return vectors that have these inner products, by Cholesky's columns, the longest remainder first.
+    """Return vectors that have these inner products."""
+    k = products.shape[-1]
+    table = products.cpu().reshape(-1, k, k)
+    vectors, found = _factor_at_once(table)
+    if not bool(found.all()):
+        vectors[~found] = torch.from_numpy(_factor_by_columns(table[~found].numpy()))
+    return vectors.view_as(products).to(products.device)
+
+
+def _factor_at_once(table: Tensor) -> tuple[Tensor, Tensor]:
+    """Return them by Cholesky's way, the longest first, and where but for one zero all go their own ways."""
+    order = torch.diagonal(table, dim1=1, dim2=2).argsort(dim=-1, descending=True, stable=True)[:, :-1]
+    problem = torch.arange(len(table))[:, None]
+    some = table[problem[..., None], order[:, :, None], order[:, None, :]]
+    lower, lost = torch.linalg.cholesky_ex(some)
+    left = torch.diagonal(lower, dim1=1, dim2=2).square()
+    own = (left > OWN_WAY * torch.diagonal(some, dim1=1, dim2=2)).all(-1)
+    vectors = torch.zeros_like(table)
+    vectors[problem, order, :-1] = lower
+    return vectors, own & (lost == 0)
+
+
+def _factor_by_columns(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return them by Cholesky's columns, the longest remainder first.
 
     So the rounding of a short vector stays its own. These are many small operations, which NumPy begins
     sooner than PyTorch.
     """
-    k = products.shape[-1]
-    left = products.cpu().numpy().reshape(-1, k, k).copy()
+    k, left = table.shape[-1], table.copy()
     remainder = np.diagonal(left, axis1=1, axis2=2)  # goes along with what is left
     least = k * np.finfo(left.dtype).eps * remainder.max(-1)
     vectors, every = np.zeros_like(left), np.arange(len(left))
@@ -106,7 +132,7 @@ def _factor(products: Tensor) -> Tensor:
         column = left[every, :, place] / np.sqrt(np.where(useful, longest, np.inf))[:, None]
         vectors[..., j] = column
         left -= column[:, :, None] * column[:, None, :]
-    return torch.from_numpy(vectors).view_as(products).to(products.device)
+    return vectors
 
 
 def _products(table: Tensor, origin: Tensor) -> Tensor:

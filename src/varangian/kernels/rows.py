@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 BLOCK_ELEMENTS = 2**17
@@ -67,6 +68,11 @@ class Segment:
         parts = [torch.atleast_2d(part)[..., start:stop] for part in self.parts]
         block = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
         return block.to(WORKING_DTYPES[block.dtype])
+
+    def first(self, columns: Int64[Tensor, " k"]) -> Tensor:
+        """Return some columns of the first row, ``(*batch, k)``, in the working dtype."""
+        row: Tensor = torch.atleast_2d(self.parts[0])[..., 0, :].index_select(-1, columns)
+        return row.to(WORKING_DTYPES[row.dtype])
 
     def part(self, start: int, stop: int) -> Segment:
         """Return some columns as a segment of its own, nothing copied."""
