@@ -39,15 +39,16 @@ class Node(ABC):
 
     ``step`` is where the node stands, ``finished`` whether it has all it came for, and ``refused`` counts
     what was not taken, by peer and reason. In ``absent`` the engine tells which peers are out of reach: they
-    are not waited for beyond a quorum. What a node said last is kept, to be said again to a peer that was
-    away. Nothing here waits, reads a clock or draws a number.
+    are not waited for beyond a quorum; in ``life``, a number that no earlier start of this node had. What a
+    node said last is kept, to be said again to a peer that was away. Nothing here waits, reads a clock or
+    draws a number.
     """
 
     def __init__(self, party: int, kinds: Mapping[str, Kind], window: int = WINDOW) -> None:
         self.party = party
         self.step = 0
         self.finished = False
-        self.words = 0
+        self.words = self.life = 0
         self.mailbox = Mailbox(kinds, window)
         self.refused: Counter[tuple[int, Refusal]] = Counter()
         self.absent: set[int] = set()

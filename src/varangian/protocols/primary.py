@@ -11,43 +11,57 @@ from varangian.protocols.server import GRADIENT, MODEL
 from varangian.protocols.work import Keeper
 from varangian.protocols.worker import Worker
 
+LIVES = 1 << 32
+"""How many lives of a server have reigns of their own."""
+
 
 class Replica(Member):
-    """Lead: step on a quorum of gradients and tell everyone. Follow: take what the leader tells.
+    """Lead: step on a quorum of gradients and tell everyone. Follow: take the furthest model there is.
 
     The reign is the ``round`` of its topics; reign r is server r mod n's. Who hears nothing for ``patience``
-    seconds starts the next reign of its own. Of several leaders the one that is further is followed, by the
-    others too: a step counts more than a reign. A leader that lies is believed: this protects from crashes
-    only. A leader that was away, and whose workers are past its step, goes on with their last gradients.
+    seconds starts its next reign. Of several leaders the one that is further is followed, by the others too:
+    a step counts more than a reign. A leader that lies is believed: this protects from crashes only. One that
+    was away, and whose workers are past its step, goes on with their last gradients.
+
+    A server that has lost its checkpoint does not know what it has said. So a life of it leads in reigns of
+    that life alone: a step and a reign name one model, whoever tells of it. It cannot go on from the first
+    model when the workers are past it, but is told the last by who follows another leader, finished or not;
+    and what was not heard from a leader that is there, it passes on: nobody else may say it again.
+
+    Condition   n >= f + 1; who has lost its checkpoint is among the f until it has been told the model
     """
 
     def __init__(self, party: int, setting: Setting, keeper: Keeper) -> None:
         super().__init__(party, setting)
-        self.keeper, self.reign = keeper, 0
+        self.keeper, self.reign = keeper, -self.servers.n
 
     @property
     def leads(self) -> bool:
-        """Tell whether this is the server whose reign it is."""
-        return self.servers.parties[self.reign % self.servers.n] == self.party
+        """Tell whether this is the life of the server whose reign it is."""
+        return self._turns(LIVES) == self.servers.n * LIVES
 
     def start(self) -> list[Output]:
-        """Tell the model, or watch who leads."""
-        return [*self._tell(), *self.proceed()] if self.leads else [self._watch()]
+        """Begin a reign if it is this server's turn, or was its reign before; else watch who leads."""
+        return self._lead() if self._leader(self.reign) == self.party else [self._watch()]
 
     def receive(self, message: Message) -> list[Output]:
-        """Take a gradient, or a leader's model if it is further than one's own."""
-        topic = message.topic
-        if topic.kind != MODEL:
+        """Take a gradient, or a model if it is further than one's own; correct a leader that is behind."""
+        if message.topic.kind != MODEL:
             return super().receive(message)
-        reigns = self.servers.parties[topic.round % self.servers.n] == message.sender
-        further = (topic.step, topic.round) > (self.step, self.reign)
-        if not (self.takes(message) and reigns and further):
+        taken, before = self.takes(message), self.reign
+        leader, (step, _, reign, _) = self._leader(message.topic.round), message.topic
+        if (step, reign) <= (self.step, before):
+            behind = message.sender == leader and reign != before
+            return self._tell([leader]) if behind else []
+        if not taken:
             return []
-        self.reign, self.step = topic.round, topic.step
-        self.keeper.theta = message.body
-        self.mailbox.forget(self.step)
-        self.finished = self.step >= self.steps
-        return [] if self.finished else [self._watch()]
+        self.step, self.reign, self.keeper.theta = step, reign, message.body
+        self.mailbox.forget(step)
+        if message.sender != leader or leader in self.absent:
+            said = self._tell(self._everyone)
+        else:
+            said = self._tell([self._leader(before)] if 0 <= before != reign else [])
+        return said if self.finished else [*said, self._watch()]
 
     def proceed(self) -> list[Output]:
         """Step as often as the gradients allow."""
@@ -60,42 +74,52 @@ class Replica(Member):
             self.keeper.apply(self.keeper.aggregate(gradients, step), step)
             self.step = step + 1
             self.mailbox.forget(self.step)
-            outputs += self._tell()
+            outputs += self._tell(self._everyone)
         return outputs
 
     def _answered(self) -> int | None:
         """Return a step with a quorum's gradients: one's own, or a later one if some were lost."""
         if self.mailbox.count(Topic(self.step, GRADIENT)) >= self.workers.quorum:
             return self.step
-        topic = self.mailbox.newest(GRADIENT, self.workers.quorum) if self.lost else None
+        topic = self.mailbox.newest(GRADIENT, self.workers.quorum) if self.lost and self.step else None
         return topic.step if topic else None
 
     def again(self, peer: int) -> list[Output]:
-        """Return what a peer may have missed; for a worker, the model that a leader told who may be gone."""
+        """Return what a peer may have missed: the model too, of a leader who may be gone."""
         said = super().again(peer)
-        if peer not in self.workers.parties or not self.step:
-            return said
-        return [*said, *self.tell([peer], Topic(self.step, MODEL, self.reign), self.keeper.theta)]
+        known = any(one.topic == Topic(self.step, MODEL, self.reign) for one in said)
+        return said if known or not self.step else [*said, *self._tell([peer])]
 
     def ring(self, alarm: Alarm) -> list[Output]:
         """Take over if nothing has moved since the alarm was set."""
         heard = (alarm.topic.step, alarm.topic.round)
-        if self.finished or self.leads or heard != (self.step, self.reign):
-            return []
-        own, n = self.party - self.servers.first, self.servers.n
-        self.reign += (own - self.reign) % n or n
-        return [*self._tell(), *self.proceed()]
+        return [] if self.finished or self.leads or heard != (self.step, self.reign) else self._lead()
 
-    def _tell(self) -> list[Output]:
+    def _lead(self) -> list[Output]:
+        """Begin the next reign of this life."""
+        self.reign += self._turns(LIVES)
+        return [*self._tell(self._everyone), *self.proceed()]
+
+    def _tell(self, peers: list[int]) -> list[Output]:
         self.finished = self.step >= self.steps
-        others = [server for server in self.servers.parties if server != self.party]
-        topic = Topic(self.step, MODEL, self.reign)
-        return self.tell([*self.workers.parties, *others], topic, self.keeper.theta)
+        others = [peer for peer in peers if peer != self.party]
+        return self.tell(others, Topic(self.step, MODEL, self.reign), self.keeper.theta)
 
     def _watch(self) -> Alarm:
         """Return an alarm; the next in line is the least patient."""
-        own, n = self.party - self.servers.first, self.servers.n
-        return Alarm(self.patience * ((own - self.reign) % n or n), Topic(self.step, MODEL, self.reign))
+        return Alarm(self.patience * self._turns(1), Topic(self.step, MODEL, self.reign))
+
+    @property
+    def _everyone(self) -> list[int]:
+        return [*self.workers.parties, *self.servers.parties]
+
+    def _leader(self, reign: int) -> int:
+        return self.servers.parties[reign % self.servers.n]
+
+    def _turns(self, lives: int) -> int:
+        """Return how many reigns it is to the next that is one's own, were there so many lives of a server."""
+        n, own = self.servers.n, self.party - self.servers.first
+        return (self.life % lives * n + own - self.reign) % (n * lives) or n * lives
 
     def state(self) -> dict[str, Any]:
         """Return all that a restarted server needs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -57,6 +58,7 @@ class Network:
         self._queue: list[tuple[float, int, Any]] = []
         self._count = 0
         self._kept: dict[int, Kept] = {}
+        self._lives: Counter[int] = Counter()
         self._mortal = {event.party for event in events if isinstance(event, Crash)}
         self._last: dict[tuple[int, int], float] = {}
         for event in events:
@@ -155,6 +157,7 @@ class Network:
                 peer.absent.add(party)
             return
         node = self.nodes[party] = self.made(party)
+        node.life = self._lives[party] = self._lives[party] + 1
         if event.keeps:
             node.restore(self._kept[party].state)
             node.recall(self._kept[party].said)

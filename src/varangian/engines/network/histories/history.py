@@ -208,8 +208,8 @@ class Playing:
         return Task(
             form=FORM,
             steps=self.scenario.steps,
-            learner=lambda _: self.learners.setdefault(party, Puller(self.goals[party])),
-            keeper=lambda: self.holders.setdefault(party, self._holder()),
+            learner=lambda _: self.learners.setdefault(party, Puller(self.goals[party])).begin(),
+            keeper=lambda: self.holders.setdefault(party, self._holder()).begin(),
             middle=lambda models: models[0] if len(models) == 1 else median(models),
             reduce=reduce,
         )

@@ -20,9 +20,15 @@ class Puller:
     """
 
     def __init__(self, goal: Body) -> None:
-        self.goal, self.memory = goal, np.zeros_like(goal)
+        self.goal = goal
         self.said: dict[int, Body] = {}
         self.at: dict[int, Body] = {}
+        self.begin()
+
+    def begin(self) -> Puller:
+        """Forget all that a worker knows."""
+        self.memory = np.zeros_like(self.goal)
+        return self
 
     def rate(self, step: int) -> float:
         """Return the same learning rate always."""
@@ -54,10 +60,15 @@ class Holder:
     """
 
     def __init__(self, start: Body, rule: Callable[[list[Body]], Body], honest: frozenset[int]) -> None:
-        self._theta, self.rule, self.honest = still(start), rule, honest
+        self.start, self.rule, self.honest = still(start), rule, honest
         self.steps: dict[int, tuple[Body, Body]] = {}
         self.came: dict[int, Body] = {}
-        self._step = -1
+        self.begin()
+
+    def begin(self) -> Holder:
+        """Forget all that a server knows."""
+        self._theta, self._step = self.start, -1
+        return self
 
     @property
     def theta(self) -> Body:

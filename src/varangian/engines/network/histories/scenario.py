@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -54,8 +54,7 @@ PROTOCOLS = tuple(SIZES)
 
 
 FORGETFUL = 0.4
-"""How often a party that comes back has lost its checkpoint too. An only server has nobody to ask then, and
-the crash-tolerant servers are built on their checkpoints."""
+"""How often a party that comes back has lost its checkpoint too. An only server has nobody to ask then."""
 SHORT: Mapping[str, float] = {"replicated": 0.08, "synchronous": 0.08, "diameter": 0.02}
 """How often some are late and memories short: such histories are long."""
 
@@ -191,7 +190,7 @@ class _Draw:
         draw = self.rng.random()
         if self.protocol == "crash-tolerant" and group.role == "server":
             if draw < 0.8:
-                events.append(replace(self._crash(party), keeps=True))  # else who leads has two stories
+                events.append(self._crash(party))
         elif short and draw < 0.4:
             late.add(party)
         elif draw < 0.7:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable
 from typing import NamedTuple
 
 from varangian.engines.network.histories.broken import Broken
@@ -39,7 +40,8 @@ class Watch:
         self.seen: Counter[str] = Counter()
         self.told: dict[tuple[str, int], dict[int, Body]] = {}
         self.asked: dict[tuple[int, int], set[int]] = {}
-        self._said: dict[tuple[int, int, Topic], Body] = {}
+        self._said: dict[tuple[Hashable, ...], Body] = {}
+        self._named = scenario.protocol == "crash-tolerant"
         self._second: _Second | None = None
 
     def __call__(self, delivery: Delivery) -> None:
@@ -72,18 +74,22 @@ class Watch:
                 refused = sum(node.refused[sender, why] for why in AGAIN)
                 self._second = _Second(node, message, node.mailbox.on(topic)[sender], refused)
                 self.seen["second values"] += 1
+        if topic.kind == MODEL and self._named:
+            self._compare((topic,), body, "others told another model on it")
         if sender not in self.steady:
             return
-        if self._said.setdefault((sender, receiver, topic), body) is not body:
-            earlier = self._said[sender, receiver, topic]
-            if earlier.tobytes() != body.tobytes():
-                raise Broken("one value", f"honest {sender} told {receiver} two values on {topic}")
-        if topic.kind in (MODEL, GATHER):
-            models = self.told.setdefault((topic.kind, topic.step), {})
-            if models.setdefault(sender, body).tobytes() != body.tobytes() and topic.round == 0:
-                raise Broken("one value", f"honest {sender} told others something else on {topic}")
+        self._compare((sender, receiver, topic), body, f"honest {sender} told {receiver} two values on it")
+        if topic.kind in (MODEL, GATHER) and not self._named:
+            self._compare((sender, topic), body, f"honest {sender} told others something else on it")
+            self.told.setdefault((topic.kind, topic.step), {})[sender] = body
         elif topic.kind == ASK:
             self.asked.setdefault((sender, topic.step), set()).add(receiver)
+
+    def _compare(self, name: tuple[Hashable, ...], body: Body, how: str) -> None:
+        """Hold a value to what was heard under the same name."""
+        known = self._said.setdefault(name, body)
+        if known is not body and known.tobytes() != body.tobytes():
+            raise Broken("one value", f"{name[-1]}: {how}")
 
     def _node(self, party: int) -> Node:
         assert self.network is not None
