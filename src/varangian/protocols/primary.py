@@ -23,10 +23,11 @@ class Replica(Member):
     a step counts more than a reign. A leader that lies is believed: this protects from crashes only. One that
     was away, and whose workers are past its step, goes on with their last gradients.
 
-    A server that has lost its checkpoint does not know what it has said. So a life of it leads in reigns of
-    that life alone: a step and a reign name one model, whoever tells of it. It cannot go on from the first
-    model when the workers are past it, but is told the last by who follows another leader, finished or not;
-    and what was not heard from a leader that is there, it passes on: nobody else may say it again.
+    A server that has lost its checkpoint does not know what it has said. So each life of a server leads in
+    reigns of its own, and a step and a reign name one model, whoever tells of it. From the first model nobody
+    goes on with later gradients: others, who may have finished, tell the model to who was away, and to who
+    leads in one reign and has led in that of the model. What was not heard from a leader that is there is
+    passed on to all, in its place.
 
     Condition   n >= f + 1; who has lost its checkpoint is among the f until it has been told the model
     """
@@ -48,19 +49,15 @@ class Replica(Member):
         """Take a gradient, or a model if it is further than one's own; correct a leader that is behind."""
         if message.topic.kind != MODEL:
             return super().receive(message)
-        taken, before = self.takes(message), self.reign
         leader, (step, _, reign, _) = self._leader(message.topic.round), message.topic
-        if (step, reign) <= (self.step, before):
-            behind = message.sender == leader and reign != before
-            return self._tell([leader]) if behind else []
-        if not taken:
-            return []
+        reborn = 0 <= self.reign != reign and self._leader(self.reign) == leader
+        further = (step, reign) > (self.step, self.reign)
+        if not (self.takes(message) and further):
+            return self._tell([leader]) if reborn and not further else []
         self.step, self.reign, self.keeper.theta = step, reign, message.body
         self.mailbox.forget(step)
-        if message.sender != leader or leader in self.absent:
-            said = self._tell(self._everyone)
-        else:
-            said = self._tell([self._leader(before)] if 0 <= before != reign else [])
+        there = message.sender == leader and leader not in self.absent
+        said = self._tell(self._everyone if not there else [leader] if reborn else [])
         return said if self.finished else [*said, self._watch()]
 
     def proceed(self) -> list[Output]:
@@ -117,7 +114,7 @@ class Replica(Member):
         return self.servers.parties[reign % self.servers.n]
 
     def _turns(self, lives: int) -> int:
-        """Return how many reigns it is to the next that is one's own, were there so many lives of a server."""
+        """Return how many reigns it is to one's own next, were there so many lives of a server."""
         n, own = self.servers.n, self.party - self.servers.first
         return (self.life % lives * n + own - self.reign) % (n * lives) or n * lives
 

@@ -146,7 +146,11 @@ class Synchronous(Replicated):
 
 @dataclass(frozen=True, kw_only=True)
 class CrashTolerant(Served):
-    """The baseline: servers that may crash but not lie, one of which leads."""
+    """The baseline: servers that may crash but not lie, one of which leads.
+
+    Condition   n >= f + 1 servers. One that has lost its checkpoint is among the f until another has told it
+                the model.
+    """
 
     servers: int = 3
     byzantine_servers: int = 2

@@ -136,13 +136,13 @@ def test_what_is_refused_takes_no_memory() -> None:
     "datagram",
     [
         b"",
-        b"\0" * 24,
-        b"\xff" * 25 + cut(3)[0][25:],
+        b"\0" * 28,
+        b"\xff" * 29 + cut(3)[0][29:],
         cut(3)[0] + b"x",
         cut(3)[0][:-1],
-        struct.pack("<BqiiII", 0, 3, 0, -1, 1 << 31, 0) + bytes(PIECE),
-        struct.pack("<BqiiII", 0, 3, 0, -1, 4 * LENGTH, 6) + bytes(PIECE),
-        struct.pack("<BqiiII", 0, 3, 0, -1, 4 * LENGTH, 6),
+        struct.pack("<BqqiII", 0, 3, 0, -1, 1 << 31, 0) + bytes(PIECE),
+        struct.pack("<BqqiII", 0, 3, 0, -1, 4 * LENGTH, 6) + bytes(PIECE),
+        struct.pack("<BqqiII", 0, 3, 0, -1, 4 * LENGTH, 6),
     ],
 )
 def test_garbage(datagram: bytes) -> None:

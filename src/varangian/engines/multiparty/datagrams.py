@@ -18,7 +18,7 @@ from varangian.protocols import Body, Kind, Refusal, Topic
 PIECE = 1296
 """Bytes of a value in one datagram: whole numbers of any width, and it fits in the packets of any network."""
 
-_HEAD = struct.Struct("<BqiiII")
+_HEAD = struct.Struct("<BqqiII")
 
 
 class Waste(Enum):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 DIGEST = 32
-_STATEMENT = struct.Struct("<qii")
+_STATEMENT = struct.Struct("<qqi")
 
 
 class IdentityError(ValueError):

@@ -23,7 +23,7 @@ REMEMBERED = 16
 TOLD = 64
 """Signed digests that are told to a peer at once: the newest."""
 T = TypeVar("T")
-_ENTRY = struct.Struct("<iBqiiB")
+_ENTRY = struct.Struct("<iBqqiB")
 
 
 class Notary:

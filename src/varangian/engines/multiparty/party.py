@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -63,6 +64,7 @@ class Party:
         self.world = world or World.of(directory.experiment)
         self.watch, stream = Stopwatch(), Stream(directory.experiment.seed)
         node = topology.node(self.number, timed(task_of(self.world, topology), self.watch))
+        node.life = secrets.randbits(32)
         folder, owner = directory.checkpoints, directory.identity
         checkpoint = None if folder is None else Checkpoint.of(folder, name, owner)
         self.record = Record(node, self.world, checkpoint, directory.every, self._stepped)

@@ -29,7 +29,7 @@ UNKNOWN = "?"
 SLACK = 4096
 """What a gRPC message may take beside a chunk."""
 
-_HEAD = struct.Struct("<BBqiiQB")
+_HEAD = struct.Struct("<BBqqiQB")
 _INDEX = struct.Struct("<I")
 
 

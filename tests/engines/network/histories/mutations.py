@@ -11,7 +11,7 @@ import pytest
 
 from varangian.engines.network import network
 from varangian.engines.network.histories import Broken, history, rules, tally
-from varangian.protocols import Group, Message, Node, Output, Refusal, Topic, mailbox
+from varangian.protocols import Group, Message, Node, Output, Refusal, Topic, mailbox, primary
 from varangian.protocols.answering import AnsweringServer
 from varangian.protocols.asking import AskingWorker
 from varangian.protocols.averaging import Averaging
@@ -98,6 +98,11 @@ def hears_no_old_questions(patch: Patch) -> None:
     patch.setattr(AnsweringServer, "hear", hearing)
 
 
+def one_life(patch: Patch) -> None:
+    """Let a server lead again in reigns that it may have forgotten."""
+    patch.setattr(primary, "LIVES", 1)
+
+
 def never_meets(patch: Patch) -> None:
     """Gather without taking the middle."""
 
@@ -157,6 +162,7 @@ MUTATIONS: dict[str, tuple[str, Callable[[Patch], None], str]] = {
     "nothing said again to peers": ("diameter", says_nothing_again, "nobody waits"),
     "nothing told of what is gone": ("replicated", confesses_nothing, "nobody waits"),
     "questions that come too late": ("synchronous", hears_no_old_questions, "nobody waits"),
+    "reigns of several lives": ("crash-tolerant", one_life, "one value"),
     "a quorum more than n - f": ("replicated", quorum(1), "nobody waits"),
     "a quorum more than n - f, among peers": ("witness", quorum(1), "nobody waits"),
     "a quorum one less, of workers": ("single", quorum(-1), "range"),

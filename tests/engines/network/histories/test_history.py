@@ -12,7 +12,8 @@ from bare import bare
 from varangian.engines.network import Constant, Crash, Delivery, Link
 from varangian.engines.network.histories import PROTOCOLS, Broken, Scenario, history, play, scenario
 from varangian.engines.network.histories.history import Playing
-from varangian.protocols import Silent
+from varangian.protocols import Output, Silent
+from varangian.protocols.primary import Replica
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -114,6 +115,40 @@ def test_one_after_the_other_may_be_started_again(protocol: str) -> None:
 def test_who_has_forgotten_all_catches_up() -> None:
     broken = bare(Path(__file__).with_name("forgetful.py"), "broken", TRAINING, 50)
     assert broken == {protocol: {} for protocol in TRAINING}
+
+
+def robbed(seed: int) -> Scenario:
+    """Return a scenario in which the first leader forgets all when, as a rule, everybody has finished.
+
+    Nobody keeps the gradients of the first steps, with which it could begin once more.
+    """
+    drawn = scenario("crash-tolerant", seed)
+    assert drawn.topology is not None
+    return replace(
+        drawn,
+        steps=8,
+        window=3,
+        topology=replace(drawn.topology, window=3),
+        events=(Crash(0, 20.0, 21.0, keeps=False),),
+    )
+
+
+def test_a_leader_that_forgets_all_after_the_end_is_told_the_last_model() -> None:
+    for seed in range(20):
+        play(robbed(seed))
+
+
+def test_a_leader_that_forgets_all_waits_for_ever_where_nobody_tells_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tell = Replica._tell
+
+    def silent(self: Replica, peers: list[int]) -> list[Output]:
+        return tell(self, peers if len(peers) > 1 else [])
+
+    monkeypatch.setattr(Replica, "_tell", silent)
+    with pytest.raises(Broken, match="nobody waits"):
+        play(robbed(3))
 
 
 def waits_for_nobody(drawn: Scenario) -> None:

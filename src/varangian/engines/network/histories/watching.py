@@ -9,7 +9,7 @@ from typing import NamedTuple
 from varangian.engines.network.histories.broken import Broken
 from varangian.engines.network.histories.scenario import Scenario
 from varangian.engines.network.network import Delivery, Network
-from varangian.protocols import Body, Message, Node, Refusal, Topic
+from varangian.protocols import Body, Message, Node, Refusal
 from varangian.protocols.answering import ASK
 from varangian.protocols.server import GATHER, MODEL
 
