@@ -176,7 +176,8 @@ def test_a_single_server_that_is_killed_comes_back_and_loses_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_the_leader_is_replaced_by_the_next_and_comes_back_as_a_follower() -> None:
+@pytest.mark.parametrize("forgets", [False, True])
+def test_the_leader_is_replaced_by_the_next_and_comes_back_as_a_follower(forgets: bool) -> None:
     spec = replace(SPEC, steps=150)
     topology = CrashTolerant(workers=4, servers=3, byzantine_servers=2, patience=0.5)
     with Cluster(Directory(spec, topology)) as cluster:
@@ -186,13 +187,18 @@ def test_the_leader_is_replaced_by_the_next_and_comes_back_as_a_follower() -> No
         until(course, lambda: not course.standing["server0"].alive)
         there = course.standing["server1"].step
         until(course, lambda: course.standing["server1"].step > there + 10)
+        assert cluster.directory.checkpoints is not None
+        for path in cluster.directory.checkpoints.glob("server0*") if forgets else ():
+            path.unlink()
         cluster.start("server0")
         until(course, lambda: course.standing["server0"].finished)
         course.follow()
         cluster.end()
         accuracies = course.gathered().accuracies
+        equivocated = [cluster.report(name)["equivocated"] for name in cluster.directory.names]
     assert len(accuracies) == 3
     assert len(set(accuracies.values())) == 1
+    assert not any(equivocated), "no life of a server takes back what another has signed"
 
 
 def test_more_deaths_than_the_others_can_bear_are_told_and_nothing_is_left_running() -> None:
