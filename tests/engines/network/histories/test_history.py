@@ -151,6 +151,13 @@ def test_a_leader_that_forgets_all_waits_for_ever_where_nobody_tells_it(
         play(robbed(3))
 
 
+def test_one_server_that_knows_the_model_has_to_be_left() -> None:
+    """With n = f servers, f of which crash, one that has forgotten all has nobody to ask."""
+    drawn = next(one for one in map(robbed, range(99)) if one.groups[0].n == 2)
+    with pytest.raises(Broken, match="nobody waits"):
+        play(replace(drawn, events=(Crash(0, 20.0), Crash(1, 20.0, 21.0, keeps=False))))
+
+
 def waits_for_nobody(drawn: Scenario) -> None:
     """Play a scenario without liars on usual links; what is proven of the sound is proven of nobody here."""
     links = dict.fromkeys(drawn.links, Link(Constant(0.01)))
