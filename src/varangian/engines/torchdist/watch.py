@@ -6,12 +6,14 @@ from typing import Any, Literal, NamedTuple
 
 import torch.distributed as dist
 from torch import Tensor
+from torch.autograd import Variable
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from varangian.core.randomness import Stream
 from varangian.engines.torchdist.collective import Group, everyones, heard
 from varangian.engines.torchdist.detector import Detector, Fault
+from varangian.engines.torchdist.leaves import Leaves
 from varangian.engines.torchdist.lending import lent
 from varangian.engines.torchdist.sketch import Sketch
 from varangian.errors import FaultError, ParameterError, ToleranceError
@@ -40,12 +42,14 @@ class FaultWatch:
     lasts; "raise" raises FaultError from ``backward()``, on every rank; "drop" leaves the ranks out of this
     step's mean, which then has to wait for the last bucket. If half of the ranks or more seem wrong, nobody
     knows who is right: they are reported, and none is dropped. ``faults`` lists what was found, the last
-    ``keep`` of it, the same on every rank.
+    ``keep`` of it, the same on every rank. Within ``Join``, where ranks run out of data, "log" and "raise"
+    rest.
 
     Trust       every rank runs honest code, on processors of one kind: each judges for itself
-    Cost        one pass through the gradient, which divides it, too, and an all-gather of 160 bytes. DDP
-                divides in a pass of its own only where gradients are views of its buckets; there the watch
-                takes that pass over, and costs least
+    Cost        one read of each gradient while the cache still holds it, and an all-gather of 160 bytes; DDP
+                sends and divides as ever, or as another communication hook says. To drop, to look at a model
+                part of which may be unused, or at one on graphics processors, the watch is that hook itself:
+                one pass through the buckets, which divides, too
 
     >>> from varangian.torch import FaultWatch
     >>> FaultWatch("raise", rate=1e-7)
@@ -63,6 +67,7 @@ class FaultWatch:
         self.faults: list[Fault] = []
         self.sent = 0
         self._sketch = Sketch(Stream(seed))
+        self._leaves: Leaves | None = None
         self._group: Group = None
         self._n = 0
         self._detector: Detector | None = None
@@ -79,7 +84,10 @@ class FaultWatch:
                 f"FaultWatch watches a DistributedDataParallel model; a {type(model).__name__} arrived."
             )
         self.join(model.process_group)
-        model.register_comm_hook(None, self.hook)
+        if self.policy != "drop" and Leaves.suit(model):
+            self._leaves = Leaves(model, self._sketch, self._passed)
+        else:
+            model.register_comm_hook(None, self.hook)
         return self
 
     def join(self, group: Group) -> None:
@@ -101,7 +109,24 @@ class FaultWatch:
 
         Raises FaultError for a fault if that is the policy; RankError.
         """
-        own = self._sketch.taken()
+        faults = self._compared(self._sketch.taken())
+        if faults and self.policy == "raise":
+            raise _error(faults)
+        return faults
+
+    def _passed(self) -> None:
+        """Conclude a pass that DDP averages itself: what is to be raised waits until it has done so."""
+        assert self._leaves is not None
+        faults = self._compared(self._leaves.taken())
+        if faults and self.policy == "raise":
+
+            def fail() -> None:
+                raise _error(faults)
+
+            Variable._execution_engine.queue_callback(fail)
+
+    def _compared(self, own: Tensor) -> list[Fault]:
+        """Exchange sketches; return the faults, and report them."""
         self.sent += own.numel() * own.element_size() * (self._n - 1)
         assert self._detector is not None
         with heard(self._group):
@@ -111,8 +136,6 @@ class FaultWatch:
             if fault.rank not in self._lasting and dist.get_rank(self._group) == 0:
                 logger.warning("FaultWatch: %s", fault)
         self._lasting = {fault.rank for fault in faults}
-        if faults and self.policy == "raise":
-            raise FaultError("; ".join(map(str, faults)))
         return faults
 
     def hook(self, state: object, bucket: dist.GradBucket) -> Future[Tensor]:  # type: ignore[name-defined]
@@ -151,3 +174,7 @@ class FaultWatch:
 
     def _summed(self, flat: Tensor) -> Any:
         return dist.all_reduce(lent(flat), group=self._group, async_op=True)
+
+
+def _error(faults: Sequence[Fault]) -> FaultError:
+    return FaultError("; ".join(map(str, faults)))
