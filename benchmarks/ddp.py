@@ -8,8 +8,8 @@ ranks run in a network of their own, and the bytes are those that its loopback d
 acknowledgements included; otherwise no bytes are shown.
 
 "Views" are DDP's gradient_as_bucket_view=True, with zero_grad(set_to_none=False). What a watch costs is the
-processor time of a rank, all its threads, beyond that of DDP in the same mode: the mean over rounds, the fifths
-at both ends left out. Watched and unwatched steps are those of one model, whose hooks are taken off and put
+processor time of a rank, all its threads, beyond that of DDP in the same mode: the mean over rounds, without
+the fifths at both ends. Watched and unwatched steps are those of one model, whose hooks are taken off and put
 back: two models that do the same differ by 1 % of a step, by where they lie in memory.
 """
 
@@ -67,7 +67,7 @@ class Switch:
 
 
 class Way(NamedTuple):
-    """How a model is made ready, the bytes in units of the gradient's, whether gradients are views, and watched."""
+    """How a model is made ready, bytes in units of the gradient's, whether these are views, and watched."""
 
     ready: Hook
     formula: float
@@ -155,7 +155,9 @@ def rank_of(
             carried_before, busy, start = carried(), time.process_time(), time.perf_counter()
             models[name].zero_grad(set_to_none=not way.views)
             models[name](x).square().mean().backward()
-            own = torch.tensor([time.process_time() - busy, switch.spent if switch else 0.0], dtype=torch.float64)
+            own = torch.tensor(
+                [time.process_time() - busy, switch.spent if switch else 0.0], dtype=torch.float64
+            )
             dist.barrier()
             seconds, moved = time.perf_counter() - start, (carried() - carried_before) / n / d
             dist.all_reduce(own)

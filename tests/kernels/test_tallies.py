@@ -32,9 +32,7 @@ def test_a_tally_holds_what_it_says(count: int) -> None:
     assert float(made[PEAK]) == (float(norms.max()) if count else 0.0)
     for place in range(16):
         signs = 1 - 2 * (words.numpy().astype(np.int64) >> place & 1)
-        assert float(made[PRINT + 1 + place]) == pytest.approx(
-            float(signs @ sums.double().numpy()), abs=1e-9
-        )
+        assert float(made[PRINT + 1 + place]) == pytest.approx(float(signs @ sums.double().numpy()), abs=1e-9)
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])

@@ -13,8 +13,8 @@ from varangian.kernels.compiled.jit import Compiler, available
 from varangian.kernels.compiled.tallies import EXACT, PRIME, PROJECTIONS, tally_code
 
 BROKEN, NORM, PEAK, PRINT = range(4)
-"""Where a tally holds the number of blocks without a finite norm, the norm of all, the largest norm of a block,
-and the fingerprint; the projections follow."""
+"""Where a tally holds the number of blocks without a finite norm, the norm of all, the largest norm of a
+block, and the fingerprint; the projections follow."""
 NUMBERS = 4 + PROJECTIONS
 
 _P = ctypes.c_void_p

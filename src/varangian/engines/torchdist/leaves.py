@@ -37,14 +37,17 @@ class Leaves:
 
     @staticmethod
     def suit(model: DistributedDataParallel) -> bool:
-        """Tell whether every backward pass of a model makes all its gradients, where a processor is at hand."""
+        """Tell whether every backward pass of a model makes each gradient once, on the processor."""
         special = (
             model.find_unused_parameters
             or model.static_graph
             or model.parameters_to_ignore
             or model.mixed_precision is not None
             or getattr(model, "_delay_all_reduce_params", None)
-            or any(isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse for module in model.modules())
+            or any(
+                isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse
+                for module in model.modules()
+            )
         )
         return not special and all(compiles(p.detach()) for p in _learning(model))
 
