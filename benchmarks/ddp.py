@@ -7,10 +7,10 @@ drawn anew for each round; a step clears the gradients, and runs the model forwa
 ranks run in a network of their own, and the bytes are those that its loopback device carried, headers and
 acknowledgements included; otherwise no bytes are shown.
 
-"Views" are DDP's gradient_as_bucket_view=True, with zero_grad(set_to_none=False): DDP then divides in a pass
-of its own. What a watch costs is the processor time of a rank, all its threads, beyond that of DDP in the
-same mode: the mean over rounds, the fifths at both ends left out. What is spent inside it is more, since it
-divides for DDP.
+"Views" are DDP's gradient_as_bucket_view=True, with zero_grad(set_to_none=False). What a watch costs is the
+processor time of a rank, all its threads, beyond that of DDP in the same mode: the mean over rounds, without
+the fifths at both ends. Watched and unwatched steps are those of one model, whose hooks are taken off and put
+back: two models that do the same differ by 1 % of a step, by where they lie in memory.
 """
 
 import json
@@ -39,26 +39,40 @@ Hook = Callable[[DistributedDataParallel], object]
 INSIDE = "VARANGIAN_BENCH_NETWORK"
 
 
-class Timed(FaultWatch):
-    """Counts the seconds of CPU that are spent in this rank's watch."""
+class Switch:
+    """Takes the watch off a model and puts it back, and counts the seconds of CPU spent in this rank's."""
 
-    spent = 0.0
+    def __init__(self, model: DistributedDataParallel) -> None:
+        leaves = FaultWatch().register(model)._leaves
+        assert leaves is not None
+        leaves.ended = self._timed(leaves.ended)
+        self.spent = 0.0
+        self.places = [model._forward_hooks, *(p._post_accumulate_grad_hooks for p in model.parameters())]
+        self.hooks = [{name: self._timed(hook) for name, hook in place.items()} for place in self.places]
 
-    def hook(self, state: object, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:  # type: ignore[name-defined]
-        """Do as the watch does, against the clock."""
-        start = time.thread_time()
-        try:
-            return super().hook(state, bucket)
-        finally:
-            Timed.spent += time.thread_time() - start
+    def turn(self, on: bool) -> None:
+        """Have the model watched, or not."""
+        self.spent = 0.0
+        for place, hooks in zip(self.places, self.hooks, strict=True):
+            place.clear()
+            place.update(hooks if on else {})
+
+    def _timed(self, hook: Callable[..., None]) -> Callable[..., None]:
+        def timed(*given: object) -> None:
+            start = time.thread_time()
+            hook(*given)
+            self.spent += time.thread_time() - start
+
+        return timed
 
 
 class Way(NamedTuple):
-    """How a model is made ready, the bytes in units of the gradient's, and whether gradients are views."""
+    """How a model is made ready, bytes in units of the gradient's, whether these are views, and watched."""
 
     ready: Hook
     formula: float
     views: bool = False
+    watched: bool = False
 
 
 def gathered(model: DistributedDataParallel) -> None:
@@ -87,9 +101,9 @@ def ways(n: int) -> dict[str, Way]:
         rules["Krum(f=0)"] = vg.Krum(f=0)
     return {
         "DDP": Way(lambda model: None, ring),
-        "DDP + FaultWatch": Way(Timed().register, ring),
+        "DDP + FaultWatch": Way(lambda model: None, ring, watched=True),
         "views": Way(lambda model: None, ring, views=True),
-        "views + FaultWatch": Way(Timed().register, ring, views=True),
+        "views + FaultWatch": Way(lambda model: None, ring, views=True, watched=True),
         **{name: Way(lambda model, rule=rule: register(model, rule), ring) for name, rule in rules.items()},  # type: ignore[misc]
         "all-gather + Median": Way(gathered, n - 1),
     }
@@ -121,7 +135,12 @@ def rank_of(
     table = {name: ways(n)[name] for name in chosen}
     d = 4 * sum(p.numel() for p in network(size).parameters())
     models = {}
+    switches = {}
     for name, way in table.items():
+        if way.watched:
+            models[name] = models["views" if way.views else "DDP"]
+            switches[way.views] = Switch(models[name])
+            continue
         models[name] = DistributedDataParallel(network(size), gradient_as_bucket_view=way.views)
         way.ready(models[name])
     found: dict[str, dict[str, list[float]]] = {
@@ -130,11 +149,15 @@ def rank_of(
     for turn in range(rounds + 2):
         for name in random.Random(turn).sample(chosen, len(chosen)):
             dist.barrier()
-            Timed.spent = 0.0
+            way, switch = table[name], switches.get(table[name].views)
+            if switch and models[name] is models["views" if way.views else "DDP"]:
+                switch.turn(way.watched)
             carried_before, busy, start = carried(), time.process_time(), time.perf_counter()
-            models[name].zero_grad(set_to_none=not table[name].views)
+            models[name].zero_grad(set_to_none=not way.views)
             models[name](x).square().mean().backward()
-            own = torch.tensor([time.process_time() - busy, Timed.spent], dtype=torch.float64)
+            own = torch.tensor(
+                [time.process_time() - busy, switch.spent if switch else 0.0], dtype=torch.float64
+            )
             dist.barrier()
             seconds, moved = time.perf_counter() - start, (carried() - carried_before) / n / d
             dist.all_reduce(own)

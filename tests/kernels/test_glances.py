@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from varangian.kernels import glances as kernel
-from varangian.kernels.glances import glance
+from varangian.kernels.glances import glance, glancer
 
 BLOCK = 256
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
@@ -62,3 +62,14 @@ def test_what_lies_apart_is_seen_as_well() -> None:
     vector = drawn(4 * BLOCK)[::2]
     for got, wanted in zip(glance(vector, signs()), glance(vector.contiguous(), signs()), strict=True):
         torch.testing.assert_close(got, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_glancer_sees_what_a_glance_does(dtype: torch.dtype) -> None:
+    matrix, blocks = drawn(9 * BLOCK, dtype).view(9, BLOCK), 10
+    norms, sums = torch.zeros(2, blocks)
+    look = glancer(torch.empty_like(matrix), signs(), norms, sums)
+    for one in (matrix, matrix.roll(1), matrix.flip(0).t().reshape(BLOCK, 9).t()):
+        look(one)
+        for got, wanted in zip((norms, sums), glance(one.reshape(-1), signs()), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=0, atol=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -34,7 +35,7 @@ def glance(
     >>> vector
     tensor([1.5000, 2.0000, 1.0000])
     """
-    if _compiles(vector) and _fits(signs):
+    if compiles(vector) and _fits(signs):
         # A hook that runs between products of matrices finds its code in no cache: every operation counts.
         norms, sums = vector.new_empty(2, len(vector) // len(signs) + 1, dtype=torch.float32)
         scales = factor != 1 and vector.dtype == torch.float32
@@ -48,7 +49,33 @@ def glance(
     return norms, sums
 
 
-def _compiles(vector: Tensor) -> bool:
+def glancer(
+    like: Tensor, signs: Float[Tensor, "block"], norms: Float[Tensor, "blocks"], sums: Float[Tensor, "blocks"]
+) -> Callable[[Tensor], None]:
+    """Return what looks at a tensor like this one as at a vector, and leaves what it saw in the room given.
+
+    A call from there on costs a few operations of Python.
+    """
+    if not (compiles(like) and _fits(signs)):
+
+        def slowly(vector: Tensor) -> None:
+            norms[:], sums[:] = glance(vector.reshape(-1), signs)
+
+        return slowly
+    look = _glance(name_of(like.dtype), len(signs), False)
+    d, form, kept = like.numel(), like.dtype, (signs, norms, sums)
+    drawn, *targets = (one.data_ptr() for one in kept)
+
+    def quickly(vector: Tensor, kept: object = kept) -> None:
+        if not (vector.is_contiguous() and vector.dtype is form and vector.numel() == d):
+            vector = vector.to(form).contiguous()
+        look(vector.data_ptr(), drawn, d, 1.0, *targets)
+
+    return quickly
+
+
+def compiles(vector: Tensor) -> bool:
+    """Tell whether a vector of its kind is looked at by machine code."""
     known = vector.dtype in (torch.float32, torch.bfloat16, torch.float16) and vector.device.type == "cpu"
     return known and vector.is_contiguous() and available()
 

@@ -164,7 +164,7 @@ class Deployment:
             time.sleep(0.2)
         raise TimeoutError(self.logs())
 
-    def run(self, *command: str, seconds: float = 240.0) -> str:
+    def run(self, *command: str, seconds: float = 600.0) -> str:
         """Run a command of Flower's, and return what it says."""
         done = subprocess.run(
             command,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
 from engines.torchdist.jobs import apart, backward, batch, ddp, error_of, everyones, gradient, model
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
+from torch.distributed.algorithms.join import Join
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn.functional import cross_entropy
@@ -110,6 +113,78 @@ def watched(n: int, rank: int) -> dict[str, Any]:
     return found
 
 
+def beside(n: int, rank: int) -> dict[str, Any]:
+    """Watch while DDP averages itself, in all its ways; say what came of it, and how often ranks compared."""
+    found: dict[str, Any] = {}
+    wrong, step = n - 1, 160 * (n - 1)  # bytes that a rank sends in a step
+    watch = FaultWatch("raise").register(net := ddp())
+    x, y = batch(rank)
+    found["error"] = error_of((cross_entropy(net(x), y) * (float("nan") if rank == wrong else 1.0)).backward)[
+        0
+    ]
+    net.zero_grad()
+    found["after an error"] = apart(backward(net, rank, 1), backward(ddp(), rank, 1))
+    found["steps"] = [watch.sent / step]
+    watch = FaultWatch().register(net := ddp())
+    with net.no_sync():
+        backward(net, rank, 0)
+    if rank == 0:
+        backward(net.module, rank, 1)  # past DDP, and on one rank only
+    found["steps"].append(watch.sent / step)
+    backward(net, rank, 2)
+    found["steps"].append(watch.sent / step)
+    nets = [ddp() for _ in range(2)]
+    for one in nets:
+        one.register_comm_hook(None, fp16_compress_hook)
+    FaultWatch().register(nets[1])
+    found["another hook"] = apart(*(backward(one, rank) for one in nets))
+    for name, options in (("unused", {"find_unused_parameters": True}), ("static", {"static_graph": True})):
+        watch = FaultWatch().register(net := ddp(**options))
+        (cross_entropy(net(x), y) * (float("nan") if rank == wrong else 1.0)).backward()
+        found[name] = [fault.rank for fault in watch.faults]
+    half = ddp(model().bfloat16())
+    watch = FaultWatch().register(half)
+    found["bfloat16"] = apart(backward(half, rank), backward(ddp(model().bfloat16()), rank))
+    (half(x.bfloat16()).sum() * (float("nan") if rank == wrong else 1.0)).backward()
+    found["of bfloat16"] = [fault.rank for fault in watch.faults]
+    found["joined"] = _joined(rank)
+    found["told"] = _told(n, rank)
+    return found
+
+
+def _joined(rank: int) -> int:
+    """Let rank r have r batches more than the first; count the alarms."""
+    watch = FaultWatch("raise").register(net := ddp())
+    with Join([net]):
+        for step in range(2 + rank):
+            net.zero_grad()
+            backward(net, rank, step)
+    net.zero_grad()
+    backward(net, rank)
+    return len(watch.faults)
+
+
+def _told(n: int, rank: int) -> list[int]:
+    """Return after how many steps the log had a warning of a flip in step 25, and when it had one of NaN."""
+    told: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("varangian")
+    logger.addHandler(handler)
+    FaultWatch().register(net := ddp())
+    seen = []
+    for step in range(40):
+        net.zero_grad()
+        x, y = batch(rank, step, size=32)
+        loss = cross_entropy(net(x), y)
+        if rank == n - 1 and step == 25:
+            loss = loss + next(net.parameters()).view(-1)[5] * 2.0**20
+        (loss * float("nan") if rank == n - 1 and step == 37 else loss).backward()
+        seen.append(len(told))
+    logger.removeHandler(handler)
+    return [seen.index(1), seen.index(2)] if max(seen) == 2 else [-1, max(seen)]
+
+
 def few(n: int, rank: int) -> list[str]:
     """Watch two ranks."""
     return error_of(lambda: FaultWatch().register(ddp()))
@@ -146,5 +221,5 @@ def _named(kind: str, n: int, rank: int) -> list[list[int]]:
     return [[fault.step, fault.rank] for fault in watch.faults]
 
 
-CHECKS = {"by_rank": by_rank, "by_group": by_group, "watched": watched, "few": few}
-COUNTS = {"by_rank": (2, 4), "by_group": (4,), "watched": (3, 4), "few": (2,)}
+CHECKS = {"by_rank": by_rank, "by_group": by_group, "watched": watched, "beside": beside, "few": few}
+COUNTS = {"by_rank": (2, 4), "by_group": (4,), "watched": (3, 4), "beside": (3,), "few": (2,)}

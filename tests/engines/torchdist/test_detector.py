@@ -15,7 +15,8 @@ import varangian as vg
 from varangian.accounting.deviations import ALLOWED, CUT, DECAY
 from varangian.data import load_dataset
 from varangian.engines.torchdist.detector import Detector, Fault
-from varangian.engines.torchdist.sketch import BLOCK, NUMBERS, Sketch
+from varangian.engines.torchdist.sketch import BLOCK, Sketch
+from varangian.kernels.tallies import NUMBERS
 
 RATE = 1e-6
 Change = Callable[[Tensor, int], Tensor]

@@ -154,7 +154,7 @@ def test_the_watch_names_the_wrong_rank_and_does_as_it_was_told(found: Found, n:
     for rank in found[n]:
         said = rank["watched"]
         assert said["apart"] == 0
-        assert said["views"] <= (0 if n == 4 else n)  # there DDP divides by n, and does not multiply by 1 / n
+        assert said["views"] == 0
         assert said["bytes"] < 1000
         assert [policy["named"] for policy in said["policies"].values()] == [[n - 1]] * 3
         assert said["policies"]["raise"]["error"] == [
@@ -166,6 +166,21 @@ def test_the_watch_names_the_wrong_rank_and_does_as_it_was_told(found: Found, n:
         assert said["named"] == {kind: [[25, n - 1]] for kind in ("flip", "stale", "copy", "zero")}
         assert said["beside"] == [[n - 1], True]
         assert said["refused"][0] == "ParameterError"
+
+
+def test_ddp_averages_as_ever_beside_a_watch(found: Found) -> None:
+    for place, rank in enumerate(found[3]):
+        said = rank["beside"]
+        assert said["error"] == "FaultError"
+        assert said["after an error"] < 1e-6  # in other buckets, sums round otherwise
+        assert said["steps"] == [2, 0, 1]
+        assert said["another hook"] == said["bfloat16"] == 0
+        assert said["unused"] == said["static"] == said["of bfloat16"] == [2]
+        assert said["joined"] == 0
+        if place == 0:
+            flip, nan = said["told"]
+            assert 25 <= flip < 25 + 8
+            assert nan == 37
 
 
 def test_two_ranks_cannot_be_told_apart(found: Found) -> None:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from varangian.accounting.deviations import Deviations, median
-from varangian.engines.torchdist.sketch import BROKEN, NORM, PEAK, PRINT
+from varangian.kernels.tallies import BROKEN, NORM, PEAK, PRINT
 
 MEASURES = ("far from the others", "a high peak", "a long gradient", "a short gradient")
 

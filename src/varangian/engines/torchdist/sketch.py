@@ -2,71 +2,59 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from jaxtyping import Float
-from numpy.typing import NDArray
+from jaxtyping import Float, Int16
 from torch import Tensor
 
 from varangian.core.randomness import Stream
 from varangian.kernels.glances import glance
+from varangian.kernels.tallies import tally
 
 BLOCK = 1024
 """Values of which one norm and one signed sum are kept."""
-PROJECTIONS = 16
-BROKEN, NORM, PEAK, PRINT = range(4)
-"""Where a sketch holds the number of blocks without a finite norm, the norm, the largest norm of a block, and
-the fingerprint; the projections follow."""
-NUMBERS = 4 + PROJECTIONS
-PRIME, EXACT = np.uint32(2654435761), np.uint64(0xFFFFFFFFFF)
-"""What spreads the bits of a fingerprint, and how many of them a float64 surely holds."""
 
 Layout = tuple[tuple[int, int], ...]
-"""Place and blocks of every bucket."""
+"""Place and blocks of every part of the gradient."""
 
 
 class Sketch:
-    """Sketches a gradient as its buckets come; all ranks with the same seed draw the same signs.
+    """Sketches a gradient as its parts come; all ranks with the same seed draw the same signs.
 
     Cost        one pass through the gradient
     """
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self._signs: dict[torch.device, Tensor] = {}
-        self._table: tuple[Layout, Tensor, NDArray[np.uint32]] | None = None
+        self.signs = torch.randint(0, 2, (BLOCK,), generator=self._generator(-1, BLOCK)) * 2.0 - 1
+        self._there: dict[torch.device, Tensor] = {self.signs.device: self.signs}
+        self._words: tuple[Layout, Int16[Tensor, "blocks"]] | None = None
         self._seen: list[tuple[int, Tensor, Tensor]] = []
 
     def add(self, flat: Float[Tensor, "d"], place: int, factor: float = 1.0) -> None:
         """Take the bucket at ``place``; then multiply it by the factor, in the same pass."""
-        if flat.device not in self._signs:
-            self._signs[flat.device] = self._drawn(-1, BLOCK, rows=1)[0].to(flat.device)
-        self._seen.append((place, *glance(flat, self._signs[flat.device], factor)))
+        if flat.device not in self._there:
+            self._there[flat.device] = self.signs.to(flat.device)
+        self._seen.append((place, *glance(flat, self._there[flat.device], factor)))
 
-    def taken(self) -> Float[Tensor, "numbers"]:
+    def taken(self) -> Float[Tensor, "20"]:
         """Return the sketch of all buckets since the last call."""
         seen, self._seen = self._seen, []
-        places, every_norm, every_sum = zip(*seen, strict=True)
-        sums = torch.cat(every_sum)
-        # On few numbers NumPy is faster than PyTorch, if it makes no large array.
-        norms = torch.cat(every_norm).cpu().numpy()
-        signs, order = self._tables(tuple(zip(places, map(len, every_norm), strict=True)), sums.device)
-        made = np.empty(NUMBERS)
-        made[PEAK] = norms.max()
-        made[BROKEN] = 0 if np.isfinite(made[PEAK]) else np.count_nonzero(~np.isfinite(norms))
-        made[NORM] = np.sqrt(np.einsum("i,i->", norms, norms, dtype=np.float64))
-        made[PRINT] = (norms.view(np.uint32) * order).sum(dtype=np.uint64) & EXACT
-        made[PRINT + 1 :] = torch.mv(signs, sums).cpu().numpy()
-        return torch.from_numpy(made)
+        places, norms, sums = zip(*seen, strict=True)
+        layout = tuple(zip(places, map(len, norms), strict=True))
+        return self.of(layout, torch.cat(norms).cpu(), torch.cat(sums).cpu())
 
-    def _tables(self, layout: Layout, device: torch.device) -> tuple[Tensor, NDArray[np.uint32]]:
-        """Return the signs of every block, and a factor each for the fingerprint."""
-        if self._table is None or self._table[0] != layout or self._table[1].device != device:
-            signs = torch.cat([self._drawn(place, count) for place, count in layout], dim=1)
-            order = np.arange(1, 2 * signs.shape[1], 2, dtype=np.uint32) * PRIME
-            self._table = layout, signs.to(device), order
-        return self._table[1:]
+    def of(
+        self, layout: Layout, norms: Float[Tensor, "blocks"], sums: Float[Tensor, "blocks"]
+    ) -> Float[Tensor, "20"]:
+        """Return the sketch of a gradient, of whose blocks one has norms and signed sums."""
+        if self._words is None or self._words[0] != layout:
+            self._words = layout, torch.cat([self._drawn(*part) for part in layout])
+        return tally(norms, sums, self._words[1])
 
-    def _drawn(self, place: int, count: int, rows: int = PROJECTIONS) -> Tensor:
-        generator = self.stream.at("signs", place=place, count=count).generator()
-        return torch.randint(0, 2, (rows, count), generator=generator) * 2.0 - 1
+    def _drawn(self, place: int, count: int) -> Int16[Tensor, "count"]:
+        """Draw a bit for every block and projection."""
+        words = torch.randint(-(1 << 15), 1 << 15, (count,), generator=self._generator(place, count))
+        return words.to(torch.int16)
+
+    def _generator(self, place: int, count: int) -> torch.Generator:
+        return self.stream.at("signs", place=place, count=count).generator()

@@ -1,22 +1,29 @@
 """Names the rank that computes wrong, beside plain averaging or beside a rule, at nearly no cost."""
 
+import atexit
 import logging
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
+from weakref import ref
 
 import torch.distributed as dist
 from torch import Tensor
+from torch.autograd import Variable
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from varangian.core.randomness import Stream
 from varangian.engines.torchdist.collective import Group, everyones, heard
 from varangian.engines.torchdist.detector import Detector, Fault
+from varangian.engines.torchdist.leaves import Leaves
 from varangian.engines.torchdist.lending import lent
 from varangian.engines.torchdist.sketch import Sketch
 from varangian.errors import FaultError, ParameterError, ToleranceError
+from varangian.kernels.tallies import BROKEN
 
 Policy = Literal["log", "drop", "raise"]
+LATE = 8
+"""Steps that are judged together where nobody waits for it: the second one's code is in the cache."""
 logger = logging.getLogger("varangian")
 
 
@@ -37,15 +44,16 @@ class FaultWatch:
     20 on, and needs three ranks.
 
     ``policy`` says what happens: "log" has the first rank warn through Python's logging, once where a fault
-    lasts; "raise" raises FaultError from ``backward()``, on every rank; "drop" leaves the ranks out of this
-    step's mean, which then has to wait for the last bucket. If half of the ranks or more seem wrong, nobody
-    knows who is right: they are reported, and none is dropped. ``faults`` lists what was found, the last
-    ``keep`` of it, the same on every rank.
+    lasts, at once where values are not finite, or else within 8 steps; "raise" raises FaultError from
+    ``backward()``, on every rank; "drop" leaves the ranks out of this step's mean, which then has to wait for
+    the last bucket. If half of the ranks or more seem wrong, nobody knows who is right: they are reported,
+    and none is dropped. Within ``Join``, where ranks run out of data, "log" and "raise" rest.
 
     Trust       every rank runs honest code, on processors of one kind: each judges for itself
-    Cost        one pass through the gradient, which divides it, too, and an all-gather of 160 bytes. DDP
-                divides in a pass of its own only where gradients are views of its buckets; there the watch
-                takes that pass over, and costs least
+    Cost        one read of each gradient while the cache still holds it, and an all-gather of 160 bytes; DDP
+                sends and divides as ever, or as another communication hook says. To drop, to look at a model
+                part of which may be unused, or at one on graphics processors, the watch is that hook itself:
+                one pass through the buckets, which divides, too
 
     >>> from varangian.torch import FaultWatch
     >>> FaultWatch("raise", rate=1e-7)
@@ -60,13 +68,15 @@ class FaultWatch:
         if not 0 < rate < 1:
             raise ParameterError(f"FaultWatch(rate={rate!r}): alarms per step lie between 0 and 1.")
         self.policy, self.rate, self.keep = policy, rate, keep
-        self.faults: list[Fault] = []
         self.sent = 0
+        self._faults: list[Fault] = []
         self._sketch = Sketch(Stream(seed))
+        self._leaves: Leaves | None = None
         self._group: Group = None
-        self._n = 0
+        self._n = self._rank = 0
         self._detector: Detector | None = None
         self._lasting: set[int] = set()
+        self._unjudged: list[Tensor] = []
         self._begun: list[Begun] = []
 
     def __repr__(self) -> str:
@@ -79,7 +89,10 @@ class FaultWatch:
                 f"FaultWatch watches a DistributedDataParallel model; a {type(model).__name__} arrived."
             )
         self.join(model.process_group)
-        model.register_comm_hook(None, self.hook)
+        if self.policy != "drop" and Leaves.suit(model):
+            self._leaves = Leaves(model, self._sketch, self._passed)
+        else:
+            model.register_comm_hook(None, self.hook)
         return self
 
     def join(self, group: Group) -> None:
@@ -90,30 +103,67 @@ class FaultWatch:
                 f"FaultWatch received n = {n} ranks; where two differ, nobody knows who is wrong. "
                 "Run at least 3 ranks."
             )
-        self._group, self._n, self._detector = group, n, Detector(n, self.rate)
+        self._group, self._n, self._rank = group, n, dist.get_rank(group)
+        self._detector = Detector(n, self.rate)
+        atexit.register(_judge, ref(self))
 
     def look(self, flat: Tensor, place: int, factor: float = 1.0) -> None:
         """Sketch a bucket before anything is sent; then multiply it by the factor, in the same pass."""
         self._sketch.add(flat, place, factor)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Return what was found so far, the last ``keep`` of it, the same on every rank."""
+        self._judged()
+        return self._faults
 
     def conclude(self) -> list[Fault]:
         """Exchange the sketches of a step, all buckets of which were looked at; return its faults.
 
         Raises FaultError for a fault if that is the policy; RankError.
         """
-        own = self._sketch.taken()
-        self.sent += own.numel() * own.element_size() * (self._n - 1)
-        assert self._detector is not None
-        with heard(self._group):
-            faults = self._detector.judge(everyones(own, self._group).numpy())
-        self.faults = [*self.faults, *faults][-self.keep :]
-        for fault in faults:
-            if fault.rank not in self._lasting and dist.get_rank(self._group) == 0:
-                logger.warning("FaultWatch: %s", fault)
-        self._lasting = {fault.rank for fault in faults}
+        self._exchange(self._sketch.taken())
+        faults = self._judged()
         if faults and self.policy == "raise":
-            raise FaultError("; ".join(map(str, faults)))
+            raise _error(faults)
         return faults
+
+    def _passed(self) -> None:
+        """Conclude a pass that DDP averages itself: what is to be raised waits until it has done so."""
+        assert self._leaves is not None
+        broken = self._exchange(self._leaves.taken())
+        if self.policy == "log" and len(self._unjudged) < LATE and not broken:
+            return
+        faults = self._judged()
+        if faults and self.policy == "raise":
+
+            def fail() -> None:
+                raise _error(faults)
+
+            Variable._execution_engine.queue_callback(fail)
+
+    def _exchange(self, own: Tensor) -> bool:
+        """Hear the sketches of all ranks; tell whether one saw values that are not finite."""
+        self.sent += own.numel() * own.element_size() * (self._n - 1)
+        with heard(self._group):
+            every = everyones(own, self._group)
+        self._unjudged.append(every)
+        return bool(every[:, BROKEN].any())
+
+    def _judged(self) -> list[Fault]:
+        """Judge the steps that were heard of; return their faults, and report them."""
+        steps, self._unjudged = self._unjudged, []
+        found: list[Fault] = []
+        for every in steps:
+            assert self._detector is not None
+            faults = self._detector.judge(every.numpy())
+            for fault in faults:
+                if fault.rank not in self._lasting and self._rank == 0:
+                    logger.warning("FaultWatch: %s", fault)
+            self._lasting = {fault.rank for fault in faults}
+            found += faults
+        self._faults = [*self._faults, *found][-self.keep :]
+        return found
 
     def hook(self, state: object, bucket: dist.GradBucket) -> Future[Tensor]:  # type: ignore[name-defined]
         """Average a bucket, as DDP does, and look at it before; all promises are kept with the last."""
@@ -143,7 +193,7 @@ class FaultWatch:
     def _among(self, flat: Tensor, wrong: Sequence[int]) -> Any:
         """Begin the mean over the ranks that are not wrong, if these are more than half."""
         left = self._n - len(wrong) if 2 * len(wrong) < self._n else self._n
-        if left < self._n and dist.get_rank(self._group) in wrong:
+        if left < self._n and self._rank in wrong:
             flat.zero_()
         else:
             flat.mul_(1 / left)
@@ -151,3 +201,14 @@ class FaultWatch:
 
     def _summed(self, flat: Tensor) -> Any:
         return dist.all_reduce(lent(flat), group=self._group, async_op=True)
+
+
+def _judge(watch: ref[FaultWatch]) -> None:
+    """Report what is left when a process ends."""
+    there = watch()
+    if there is not None:
+        there._judged()
+
+
+def _error(faults: Sequence[Fault]) -> FaultError:
+    return FaultError("; ".join(map(str, faults)))
