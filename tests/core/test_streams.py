@@ -76,6 +76,17 @@ def test_a_private_change_of_a_mapped_file_is_not_lost(tmp_path: Path) -> None:
     assert (mapped == 1).all()
 
 
+def test_a_copy_of_a_mapped_file_is_no_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((5, 100_000), np.float32))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    copy = mapped.copy()
+    assert isinstance(copy, np.memmap)
+    assert streams.is_mapped(mapped)
+    assert not streams.is_mapped(copy)  # or else what follows takes the process down
+    assert (vg.Median(f=1)(copy) == 1).all()
+    assert (copy == 1).all()
+
+
 def test_torch_blocks_give_torch() -> None:
     x = torch.randn(5, 30)
     assert torch.equal(vg.Median(f=1)(vg.InBlocks(lambda: x.split(7, dim=1), (5, 30))), vg.Median(f=1)(x))

@@ -87,8 +87,11 @@ def of_file(vectors: Segment, origins: Sequence[Any]) -> Source:
 
 
 def is_mapped(array: Any) -> bool:
-    """Tell whether an array is a file on disk, and what was changed of it is there as well."""
-    return isinstance(array, np.memmap) and array.mode != "c"
+    """Tell whether an array is a file on disk, and what was changed of it is there as well.
+
+    A copy of a mapped array is of the same class, and has no mode: its memory is all there is of it.
+    """
+    return isinstance(array, np.memmap) and array.mode in ("r", "r+", "w+")
 
 
 def _let_go(part: Tensor) -> None:
