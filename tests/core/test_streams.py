@@ -49,16 +49,18 @@ def blocks(x: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     yield from (x[:, start : start + WIDTH] for start in range(0, x.shape[1], WIDTH))
 
 
-@pytest.mark.parametrize("kind", ["file", "file per vector", "blocks"])
+@pytest.mark.parametrize("kind", ["file", "file copied", "file per vector", "blocks"])
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_where_vectors_are_does_not_matter(
     rule: Stage, kind: str, x: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "PIECE", 2**14)
+    monkeypatch.setattr(streams, "is_dear", lambda line: kind != "file")
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     held: Any = {
         "file": mapped,
+        "file copied": mapped,
         "file per vector": list(mapped),
         "blocks": vg.InBlocks(lambda: blocks(x), shape=x.shape),
     }[kind]
@@ -74,6 +76,32 @@ def test_a_private_change_of_a_mapped_file_is_not_lost(tmp_path: Path) -> None:
     mapped[:] = 1
     assert (vg.Median(f=1)(mapped) == 1).all()
     assert (mapped == 1).all()
+
+
+def test_a_copy_of_a_mapped_file_is_no_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((5, 100_000), np.float32))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    copy = mapped.copy()
+    assert isinstance(copy, np.memmap)
+    assert streams.is_mapped(mapped, torch.from_numpy(mapped))
+    assert not streams.is_mapped(copy, torch.from_numpy(copy))  # or else what follows takes the process down
+    assert (vg.Median(f=1)(copy) == 1).all()
+    assert (copy == 1).all()
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["other byte order", "backwards"])
+@pytest.mark.parametrize("apart", [False, True], ids=["matrix", "vectors"])
+def test_what_has_to_be_copied_from_a_file_is_no_file(
+    turned: bool, apart: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages of the copy must not be let go of: a page holds columns that are still to come."""
+    monkeypatch.setattr(streams, "PIECE", 2**14)
+    x = np.random.default_rng(0).standard_normal((5, 50_000)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x if turned else x.astype(">f4"))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    held = mapped[:, ::-1] if turned else mapped
+    got = np.asarray(vg.Median(f=1)(list(held) if apart else held), np.float32)
+    assert np.array_equal(got, vg.Median(f=1)(np.ascontiguousarray(held, np.float32)))
 
 
 def test_torch_blocks_give_torch() -> None:

@@ -21,6 +21,11 @@ SIZES = [257, 300]
 PROGRAMS = [Middle(), Middle(lower=True), Trimmed(0), Trimmed(60), Trimmed(128)]
 
 
+@pytest.fixture(autouse=True)
+def _compile(compiled: None) -> None:
+    """Compile, whatever the environment says: this is about compiled code."""
+
+
 def drawn(n: int, d: int, kind: str, dtype: torch.dtype) -> Tensor:
     """Return columns that are hard to bisect, each for a reason of its own."""
     generator = torch.Generator().manual_seed(n)

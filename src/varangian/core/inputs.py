@@ -18,7 +18,7 @@ from varangian.core.blocks import InBlocks
 from varangian.core.shards import InShards
 from varangian.errors import DtypeError, InputError, ShapeError
 from varangian.kernels.rows import WORKING_DTYPES, Rows, Segment
-from varangian.kernels.streams import Source, Streamed, is_mapped, of_file
+from varangian.kernels.streams import Source, Streamed, of_file
 
 AXES_OF_VECTORS = 2
 
@@ -165,7 +165,7 @@ def _read_matrix(x: Any) -> Vectors:
         return [extra]
 
     segment = Segment(tensor)
-    source = of_file(segment, [x] * len(tensor)) if tensor.ndim == AXES_OF_VECTORS and is_mapped(x) else None
+    source = of_file(segment, [x] * len(tensor)) if tensor.ndim == AXES_OF_VECTORS else None
     return Vectors((segment,), back, back, one, source)
 
 
@@ -244,8 +244,7 @@ def _read_sequence(x: Sequence[Any]) -> Vectors:
                 )
         return leaves
 
-    files = keys == [None] and len(segments) == 1 and any(map(is_mapped, x))
-    return Vectors(segments, pack, pack_many, one, of_file(segments[0], x) if files else None)
+    return Vectors(segments, pack, pack_many, one, of_file(segments[0], x) if keys == [None] else None)
 
 
 def _get(entry: Any, key: Any) -> Any:
