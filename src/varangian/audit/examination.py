@@ -21,6 +21,7 @@ from varangian.core.parties import Parties
 from varangian.core.points import Pivot
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
+from varangian.kernels.heap import hand_back
 from varangian.kernels.lanes import each, lanes, spread
 
 THOROUGH = 3
@@ -118,6 +119,7 @@ def examine(
         made += spread(look, rounds[start : start + lanes()])
         worst = max(made, key=lambda found: found.worst.ratio)
         made = [found if found is worst else _lighter(found) for found in made]
+        hand_back()
     return made
 
 
