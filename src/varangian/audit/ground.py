@@ -77,7 +77,7 @@ class Ground:
 
     @property
     def rows(self) -> Float[Tensor, "h k"]:
-        """Return what of each base point is in each honest vector: made anew, since of many vectors it is large."""
+        """Return what of each base point is in each honest vector; of many clients, too large to be kept."""
         return torch.eye(self.seen.k, dtype=torch.float64)[list(self.honest)]
 
     @lanes_instead_of_threads()

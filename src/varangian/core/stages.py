@@ -85,7 +85,7 @@ class Stage(Value, ABC):
         return 1
 
     def foreseen(self, d: int, call: Call) -> Int[Tensor, "s c"] | None:
-        """Return the subsets of the coordinates, in order, that the stage will plan on; known before any read."""
+        """Return the subsets of the coordinates, in order, that the stage plans on; known before any read."""
         return None
 
     @abstractmethod
