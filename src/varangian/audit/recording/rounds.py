@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-BLOCK = 2**22
+BLOCK = 2**21
 """Bytes of vectors that are in memory at once."""
 
 
