@@ -3,8 +3,8 @@
     python benchmarks/audit.py [--rounds 20] [--clients 8] [--d 25000000] [--rule nnm+trmean] [--folder DIR]
 
 One round is written to the folder (800 MB as it stands) under as many names as there are rounds; each is
-hashed and read as if it were another. The command runs in a process of its own, at which this one looks twenty
-times a second. Beside its peak stands what such a process holds when everything is imported. Linux only.
+hashed and read as if it were another. The command runs in a process of its own, at which this one looks
+twenty times a second. Beside its peak stands what such a process holds when all is imported. Linux only.
 """
 
 from __future__ import annotations
