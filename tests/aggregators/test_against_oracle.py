@@ -46,7 +46,8 @@ def own(case: Case) -> torch.Tensor:
 
 def dnc_masks(case: Case) -> list[np.ndarray]:
     rule = vg.DnC(f=case.f, coordinates=4)
-    return list(rule.subsets(case.x.shape[1], Stream(case.seed)).numpy())
+    d = case.x.shape[1]
+    return [np.isin(np.arange(d), chosen) for chosen in rule.subsets(d, Stream(case.seed)).numpy()]
 
 
 def s(name: str, least: int, per_f: int, make: Callable[[Case], Any], truth: Any, most_f: int = 3) -> Subject:

@@ -42,6 +42,15 @@ def test_recorded_rounds_are_audited(elsewhere: Path, run: Run) -> None:
     assert len(json.loads(Path("two/report.json").read_text())["subject"]["shares"]) == 8
 
 
+def test_what_no_rule_can_bear_is_refused_in_a_report_of_two_files(elsewhere: Path, run: Run) -> None:
+    save(elsewhere / "rounds", honest(rounds=1))
+    asked = ["--rule", "arc+mean", "--f", "1", "--weights", "90,1,1,1,1,1,1,1", "--out", "three"]
+    done = run("audit", "--rounds", "rounds", *asked)
+    assert done.code == 0
+    assert done.out.startswith("No pass can be given")
+    assert done.out.endswith("Wrote three: report.json, report.html\n")
+
+
 REFUSED = [
     (["--rounds", "nowhere", "--rule", "krum"], "does not exist"),
     (["--rounds", "empty", "--rule", "krum"], "holds no rounds"),

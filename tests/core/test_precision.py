@@ -157,7 +157,7 @@ def rules(f: int, d: int, pivot: np.ndarray) -> list[Link]:
         Link(vg.CAF(f=f), lambda x, _: oracle.caf(x, f)),
         Link(vg.FLTrust(f=f), lambda x, _: oracle.fltrust(x, pivot)),
         Link(vg.SignMajority(f=f), lambda x, _: oracle.sign_majority(x)),
-        Link(dnc, lambda x, r: oracle.dnc(x, f, list(dnc.subsets(d, r).numpy()), 1.0)),
+        Link(dnc, lambda x, r: oracle.dnc(x, f, [np.isin(np.arange(d), s) for s in dnc.subsets(d, r)], 1.0)),
         Link(condense, lambda x, r: oracle.condense(x, condense.mask(d, r).numpy())),
     ]
 

@@ -23,7 +23,7 @@ from varangian.kernels.compiled import tasks
 from varangian.kernels.compiled.tasks import Stretch
 from varangian.kernels.parts import Line, Place, over_lines, over_one
 from varangian.kernels.rows import Rows, Segment
-from varangian.kernels.sampled import measured_on
+from varangian.kernels.sampled import measured_on, within
 
 N, D, F = 15, 400, 2
 
@@ -129,10 +129,10 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Counter:
         with counter.again():
             return repaired(*given)
 
-    def counted_aside(rows: Rows, mask: torch.Tensor, *options: Any, **more: Any) -> Any:
-        counter.sampled += int(mask[rows.first : rows.first + rows.d].sum())
+    def counted_aside(rows: Rows, chosen: torch.Tensor, *options: Any, **more: Any) -> Any:
+        counter.sampled += len(within(chosen, rows.first, rows.first + rows.d))
         before = counter.columns, counter.compiled
-        table = measured_on(rows, mask, *options, **more)
+        table = measured_on(rows, chosen, *options, **more)
         counter.columns, counter.compiled = before
         return table
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from varangian.core.checks import check_count, check_number
@@ -59,12 +60,11 @@ class DnC(SubsampledRule):
             return Condition(dropped + 1, "n >= c f + 1")
         return Condition(2 * self.f + 1, "n >= 2f + 1")
 
-    def subsets(self, d: int, stream: Stream) -> Bool[Tensor, "s d"]:
-        """Return a random subset of the coordinates per iteration."""
-        masks = torch.zeros(self.iterations, d, dtype=torch.bool)
-        for i, mask in enumerate(masks):
-            mask[stream.at("subset", iteration=i).chosen(d, min(d, self.coordinates))] = True
-        return masks
+    def subsets(self, d: int, stream: Stream) -> Int[Tensor, "s c"]:
+        """Return a random subset of the coordinates per iteration, in order."""
+        count = min(d, self.coordinates)
+        drawn = [stream.at("subset", iteration=i).chosen(d, count) for i in range(self.iterations)]
+        return torch.from_numpy(np.sort(drawn))
 
     def weights(self, distances: Float[Tensor, "*batch s n n"]) -> Float[Tensor, "*batch n"]:
         """Return equal weights for the survivors of every filter."""

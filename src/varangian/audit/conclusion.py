@@ -21,6 +21,7 @@ from varangian.audit.training import Trained
 from varangian.audit.weighing import MajorityError
 from varangian.core.points import Pivot
 from varangian.core.stages import Stage
+from varangian.kernels.heap import hand_back
 from varangian.specification import Experiment
 from varangian.specification.spell import spell_rule
 
@@ -103,6 +104,7 @@ def _worst(examined: Sequence[Examined], job: Job) -> tuple[Examined, float, flo
     """Return the worst round, its coefficient with all vectors, and the number that a replay comes to."""
     worst = max(examined, key=lambda one: one.worst.ratio)
     exact = worst.worst.ground.exactly(worst.worst.forged)
+    hand_back()
     return worst, worst.worst.ratio if worst.worst.ratio == float("inf") else exact, exact
 
 

@@ -49,7 +49,7 @@ def cost(
     return finding, own
 
 
-def seconds(job: Job, d: int, most: int = 2**22) -> tuple[float, float, int]:
+def seconds(job: Job, d: int, most: int = 2**21) -> tuple[float, float, int]:
     """Return the median time of a call of the rule, that of the mean, and on how many coordinates."""
     width = max(1, min(d, most // job.n))
     x = torch.randn(job.n, width, generator=job.stream.at("costs").generator())

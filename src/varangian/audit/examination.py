@@ -21,12 +21,13 @@ from varangian.core.parties import Parties
 from varangian.core.points import Pivot
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
+from varangian.kernels.heap import hand_back
 from varangian.kernels.lanes import each, lanes, spread
 
 THOROUGH = 3
 """Honest sets that are searched thoroughly, of those that a quick look found the worst."""
-KEPT = 2**13
-"""Columns of a round that are kept to compare it with the next."""
+KEPT, KEPT_OF_ALL = 2**13, 2**18
+"""Columns of a round that are kept to compare it with a later one, and of all rounds together."""
 
 Tell = Callable[[Round], None]
 
@@ -79,7 +80,7 @@ class Outline:
         """Return what is kept of vectors in memory."""
         mean = vectors.double().mean(0)
         spread = (vectors - mean).square().sum(-1).mean()
-        return cls(*_thinned(vectors, 1.0), float(spread), float(mean.square().sum()))
+        return cls(*_thinned(vectors, 1.0, KEPT), float(spread), float(mean.square().sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,21 +108,24 @@ def examine(
     Raises      DataError for vectors that are not finite, or all one
     """
     made: list[Examined] = []
-    sets = job.sets
+    sets, kept = job.sets, min(KEPT, -(-KEPT_OF_ALL // len(rounds)))
 
     def look(one: Round) -> Examined:
         if tell is not None:
             tell(one)
-        return _examined(one, job, sets, effort)
+        return _examined(one, job, sets, effort, kept)
 
     for start in range(0, len(rounds), lanes()):
         made += spread(look, rounds[start : start + lanes()])
         worst = max(made, key=lambda found: found.worst.ratio)
         made = [found if found is worst else _lighter(found) for found in made]
+        hand_back()
     return made
 
 
-def _examined(one: Round, job: Job, sets: Sequence[tuple[int, ...]], effort: Effort | None) -> Examined:
+def _examined(
+    one: Round, job: Job, sets: Sequence[tuple[int, ...]], effort: Effort | None, kept: int
+) -> Examined:
     seen = measure(one, job.rule, job.b)
     grounds = [job.ground(seen, honest) for honest in sets]
     if len(grounds) > THOROUGH:
@@ -140,7 +144,7 @@ def _examined(one: Round, job: Job, sets: Sequence[tuple[int, ...]], effort: Eff
         worst,
         {one.name: one.ratio for one in fixed(worst.ground)} if job.b else {},
         Outline(
-            *_thinned(seen.sketch[: seen.m], seen.stretch),
+            *_thinned(seen.sketch[: seen.m], seen.stretch, kept),
             float(0.5 * everyone @ seen.table @ everyone),
             float(-0.5 * (everyone - origin) @ seen.table @ (everyone - origin)),
         ),
@@ -184,9 +188,10 @@ def _influence(worst: Found, job: Job) -> list[float]:
     return moved
 
 
-def _thinned(columns: Tensor, stretch: float) -> tuple[Tensor, float]:
-    every = -(-columns.shape[-1] // KEPT)
-    kept = columns[:, ::every].float()
+def _thinned(columns: Tensor, stretch: float, most: int) -> tuple[Tensor, float]:
+    """Return a copy of some columns, and how many coordinates each stands for."""
+    every = -(-columns.shape[-1] // most)
+    kept = columns[:, ::every].to(torch.float32, copy=True)
     return kept, stretch * columns.shape[-1] / kept.shape[-1]
 
 
@@ -195,5 +200,5 @@ def _lighter(found: Examined) -> Examined:
     seen = found.worst.ground.seen
     if not seen.sketch.numel():
         return found
-    ground = replace(found.worst.ground, seen=replace(seen, sketch=seen.sketch[:, :0]))
+    ground = replace(found.worst.ground, seen=replace(seen, sketch=seen.sketch[:, :0].clone()))
     return replace(found, worst=replace(found.worst, ground=ground))

@@ -25,7 +25,7 @@ from varangian.kernels.lanes import lanes_instead_of_threads
 from varangian.kernels.rows import Rows, Segment
 
 TOGETHER = 2**18
-"""Numbers of candidates whose columns are judged at once: what a cache holds."""
+"""Numbers in the columns, or in the tables, of the candidates that are judged at once: what a cache holds."""
 SMALL = 2**16
 """Numbers of one candidate up to which many at once are faster than compiled code for each."""
 CANCELLED = 1e-6
@@ -75,9 +75,9 @@ class Ground:
         """Return the mean squared distance of the honest vectors from their mean."""
         return float(0.5 * self.centre @ self.seen.table @ self.centre)
 
-    @cached_property
+    @property
     def rows(self) -> Float[Tensor, "h k"]:
-        """Return what of each base point is in each honest vector."""
+        """Return what of each base point is in each honest vector; of many clients, too large to be kept."""
         return torch.eye(self.seen.k, dtype=torch.float64)[list(self.honest)]
 
     @lanes_instead_of_threads()
@@ -89,6 +89,10 @@ class Ground:
         """
         if not len(forged):
             return forged.new_zeros(0)
+        return torch.cat([self._ratios(few) for few in forged.split(max(1, TOGETHER // self.seen.k**2))])
+
+    def _ratios(self, forged: Float[Tensor, "c u k"]) -> Float[Tensor, " c"]:
+        """Return them for so few candidates that their tables take little room."""
         table, exact = self._tables(forged)
         moved = self._moved(self._made(forged), table)
         return torch.where(exact, moved / max(self.variance, 1e-300), 0.0)

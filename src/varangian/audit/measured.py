@@ -28,7 +28,7 @@ EXTRAS = ("deviation", "signs", "sides")
 SKETCH = 2**14
 """Columns that are kept of a round, evenly spaced, to judge rules that decide by columns."""
 TILE = 2**15
-"""Columns of which the points are made at once: what lies between stays in the cache."""
+"""Columns of which the points are made, and measured, at once: what lies between stays in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Measured:
         return self.round.m
 
     def blocks(self) -> Iterator[Float[Tensor, "l c"]]:
-        """Read the round again, as blocks of the base points but the origin."""
+        """Read the round again, as tiles of the base points but the origin."""
         return based(self.round, self.last, self.b)
 
     @property
@@ -75,41 +75,43 @@ def measure(seen: Round, rule: Stage, b: int) -> Measured:
 
     Raises      DataError where a vector holds what is not finite, or all vectors are one
     """
-    last = rule.stages()[-1]
+    last, points = rule.stages()[-1], seen.m + len(EXTRAS)
     every = -(-seen.d // SKETCH)
-    kept: list[Tensor] = []
-    starts = 0
+    # All of it at once: what is kept of every tile by itself would lie between what is let go of again.
+    sketch = torch.empty(points, -(-seen.d // every), dtype=torch.float64)
 
     def blocks() -> Iterator[Tensor]:
-        nonlocal starts
-        kept.clear()
-        starts = 0
+        start, kept = 0, sketch
         for block in based(seen, last, b):
-            kept.append(block[:, -starts % every :: every].double())
-            starts += block.shape[-1]
+            chosen = block[:, -start % every :: every]
+            kept[:, : chosen.shape[-1]] = chosen
+            kept = kept[:, chosen.shape[-1] :]
+            start += block.shape[-1]
             yield block
 
-    rows = read(InBlocks(blocks, (seen.m + len(EXTRAS), seen.d))).rows([], sanitise=True)
-    points = Points(seen.m + len(EXTRAS), (Pivot.ORIGIN,), rows=rows)
-    table = points.table(Reads.PAIRS, (Pivot.ORIGIN,))
+    rows = read(InBlocks(blocks, (points, seen.d))).rows([], sanitise=True)
+    table = Points(points, (Pivot.ORIGIN,), rows=rows).table(Reads.PAIRS, (Pivot.ORIGIN,))
     _refuse_nonfinite(seen, rows.nonfinite[: seen.m])
     if not bool(table[: seen.m, : seen.m].any()):
         raise DataError(
             f"Round {seen.name}: all {seen.m} vectors are the same, so that there is no honest spread to "
             "hold an error against. Record what the clients send, not what they receive."
         )
-    return Measured(seen, table, torch.cat(kept, dim=-1), last, b)
+    return Measured(seen, table, sketch, last, b)
 
 
 def based(seen: Round, last: Stage, b: int) -> Iterator[Float[Tensor, "l c"]]:
-    """Yield the blocks of a round with the points that are made of them below."""
+    """Yield a round with the points that are made of it below, tile by tile, each where the last one lay."""
+    room = torch.empty(0)
     for block in seen.blocks():
         working = block.dtype if block.dtype in (torch.float32, torch.float64) else torch.float32
-        made = block.new_empty(seen.m + len(EXTRAS), block.shape[-1], dtype=working)
-        made[: seen.m] = block
-        for part in made.split(TILE, dim=-1):
-            part[seen.m :] = made_of(part[: seen.m], last, b)
-        yield made
+        for values in block.split(TILE, dim=-1):
+            if room.shape[-1] < values.shape[-1]:
+                room = torch.empty(seen.m + len(EXTRAS), values.shape[-1], dtype=working)
+            made = room[:, : values.shape[-1]]
+            made[: seen.m] = values
+            made[seen.m :] = made_of(made[: seen.m], last, b)
+            yield made
 
 
 def made_of(values: Float[Tensor, "m c"], last: Stage, b: int) -> Float[Tensor, "3 c"]:

@@ -16,8 +16,6 @@ import varangian
 from varangian.data import Dataset, load_dataset
 from varangian.specification import Experiment
 
-CHUNK = 2**22
-
 
 def provenance(
     seed: int, spec: Experiment | None, files: Mapping[Path, str], root: Path | None
@@ -65,8 +63,5 @@ def data_digest(spec: Experiment) -> str:
 
 def file_digest(file: Path) -> str:
     """Return the hash of a file."""
-    mark = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            mark.update(chunk)
-    return mark.hexdigest()
+    with file.open("rb", buffering=0) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

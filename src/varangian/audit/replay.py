@@ -118,6 +118,8 @@ def replay(path: Path) -> Replayed:
         shares = arrays["shares"].whole() if "shares" in arrays else None
         honest, clients = tuple(told["honest"]), tuple(told["clients"])
         saved, job = float(told["coefficient"]), (told["n"], told["b"], told["all_recorded"])
+        if not bool(forged.isfinite().all()):
+            raise ValueError
     except (KeyError, ValueError, TypeError):
         raise DataError(f"{path} is no attack that an audit saved.") from None
     assert isinstance(rule, Stage)

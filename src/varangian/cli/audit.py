@@ -23,6 +23,8 @@ from varangian.specification import Experiment
 from varangian.specification.names import parse_rule
 
 FAILED = 1
+NAMED = 3
+"""Files that are named of those that were written."""
 STEPS = 40
 """What the audit of no file in particular trains."""
 TENTHS = 1000
@@ -125,7 +127,8 @@ def run(
         report = audit(what, **options, watch=progress)
         files = report.write(out)
     _tell(report)
-    show(f"Wrote {out}: {', '.join(files[:3])} and {len(files) - 3} more")
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    show(f"Wrote {out}: {', '.join(files[:NAMED])}{more}")
     return FAILED if report.failed else 0
 
 
@@ -138,7 +141,7 @@ def replay_attack(file: Path) -> int:
     """
     again = replay(file)
     show(f"{again.words}.", f"{again.quantity} {again.number:.9g}, saved as {again.saved:.9g}: ")
-    show("the same." if again.same else "NOT the same: another version, or another machine?")
+    show("the same." if again.same else "NOT the same: another version, another machine, or a changed file?")
     return 0 if again.same else FAILED
 
 

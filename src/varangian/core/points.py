@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from varangian.core.tables import COARSE, FINE, Table
@@ -24,7 +24,7 @@ from varangian.kernels.lanes import each
 from varangian.kernels.measuring import Besides, coarse, measurable, measured
 from varangian.kernels.programs import Middle, Program
 from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows
-from varangian.kernels.sampled import measured_on
+from varangian.kernels.sampled import measured_on, within
 
 Made = TypeVar("Made")
 
@@ -73,7 +73,7 @@ class Points:
         mix: Float[Tensor, "*batch m n"] | None = None,
         table: Table | None = None,
         known: Reads = Reads.NOTHING,
-        subsets: Bool[Tensor, "s d"] | None = None,
+        subsets: Int[Tensor, "s c"] | None = None,
         on_subsets: Table | None = None,
         columns: Columns | None = None,
         program: Program | None = None,
@@ -355,4 +355,4 @@ def _pivot_row(pivot: Pivot, points: Tensor, extra_rows: Tensor, extras: Sequenc
 
 
 def _view(block: Block, subset: Tensor | None) -> Tensor:
-    return block.values if subset is None else block.values[..., subset[block.offset : block.end]]
+    return block.values if subset is None else block.values[..., within(subset, block.offset, block.end)]

@@ -7,7 +7,7 @@ from dataclasses import MISSING, replace
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from varangian.core.checks import check_count, check_flags
@@ -84,8 +84,8 @@ class Stage(Value, ABC):
         """Return how many vectors come out of n."""
         return 1
 
-    def foreseen(self, d: int, call: Call) -> Bool[Tensor, "s d"] | None:
-        """Return the subsets of the coordinates that the stage will plan on, known before any read."""
+    def foreseen(self, d: int, call: Call) -> Int[Tensor, "s c"] | None:
+        """Return the subsets of the coordinates, in order, that the stage plans on; known before any read."""
         return None
 
     @abstractmethod
@@ -222,10 +222,10 @@ class SubsampledRule(GeometricRule):
     randomised = True
 
     @abstractmethod
-    def subsets(self, d: int, stream: Stream) -> Bool[Tensor, "s d"]:
-        """Return the coordinates of each table."""
+    def subsets(self, d: int, stream: Stream) -> Int[Tensor, "s c"]:
+        """Return the coordinates of each table, in order: as few numbers as are drawn, however large d is."""
 
-    def foreseen(self, d: int, call: Call) -> Bool[Tensor, "s d"]:
+    def foreseen(self, d: int, call: Call) -> Int[Tensor, "s c"]:
         """Return the subsets, as this call draws them."""
         return self.subsets(d, call.stream)
 
@@ -287,7 +287,7 @@ class Composite(Stage):
             n = stage.outputs(n)
         return n
 
-    def foreseen(self, d: int, call: Call) -> Bool[Tensor, "s d"] | None:
+    def foreseen(self, d: int, call: Call) -> Int[Tensor, "s c"] | None:
         """Return what the last stage foresees, the only one that may be a rule."""
         *mixers, last = self.stages()
         return last.foreseen(d, call.at(len(mixers)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from varangian.kernels.distances import total
@@ -15,27 +15,37 @@ from varangian.kernels.rows import WIDE_ELEMENTS, Rows, Segment
 
 def measured_on(
     rows: Rows,
-    mask: Bool[Tensor, " d"],
+    columns: Int[Tensor, " c"],
     pivots: Sequence[Besides] = (),
     *,
     all_pairs: bool = True,
     mix: Float[Tensor, "*batch m n"] | None = None,
 ) -> Float[Tensor, "*batch k k"]:
-    """Return ``measured`` on the columns that a mask over all marks: that is no pass over the rows."""
+    """Return ``measured`` on some columns of all that there are, in order: that is no pass over the rows."""
     k = len(pivots) + (rows.n if mix is None else mix.shape[-2])
     nothing = torch.zeros(*rows.batch, k, k, dtype=torch.float64, device=rows.device)
-    tables = (measured(few, pivots, all_pairs=all_pairs, mix=mix) for few in _gathered(rows, mask))
+    tables = (measured(few, pivots, all_pairs=all_pairs, mix=mix) for few in _gathered(rows, columns))
     return total(nothing, tables)
 
 
-def _gathered(rows: Rows, mask: Tensor) -> Iterator[Rows]:
-    """Yield copies of the marked columns, so few at a time that they take little room."""
+def within(columns: Int[Tensor, " c"], start: int, stop: int) -> Int[Tensor, " s"]:
+    """Return which of the columns, that are in order, lie from ``start`` to ``stop``, counted from there.
+
+    >>> within(torch.tensor([1, 4, 5, 9]), 4, 9)
+    tensor([0, 1])
+    """
+    low, high = torch.searchsorted(columns, torch.tensor([start, stop])).tolist()
+    return columns[low:high] - start
+
+
+def _gathered(rows: Rows, columns: Tensor) -> Iterator[Rows]:
+    """Yield copies of the columns that are here, so few at a time that they take little room."""
     step = max(1, WIDE_ELEMENTS // max(1, rows.batch_size * (rows.n + len(rows.extras))))
     first = rows.first
     for index, segment in enumerate(rows.segments):
-        marked = mask[first : first + segment.width].nonzero()[:, 0].to(rows.device)
+        chosen = within(columns, first, first + segment.width).to(rows.device)
         first += segment.width
-        for few in marked.split(step) if len(marked) else ():
+        for few in chosen.split(step) if len(chosen) else ():
             part = Segment(tuple(part.index_select(-1, few) for part in segment.parts))
             extras = [[extra[index].index_select(-1, few)] for extra in rows.extras]
             yield Rows([part], extras, sanitise=rows.sanitise)

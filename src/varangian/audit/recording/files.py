@@ -60,7 +60,7 @@ class Stored:
     def rows(self, step: int) -> Iterator[Tensor]:
         """Yield blocks ``(n, c)`` of neighbouring columns of a matrix, at most ``step`` wide.
 
-        A vector is a matrix of one row. Raises DataError.
+        Each is read to where the one before lay. A vector is a matrix of one row. Raises DataError.
         """
         n, d = self.shape if len(self.shape) > 1 else (1, self.size)
         itemsize = self.dtype.itemsize
@@ -71,9 +71,9 @@ class Stored:
             )
         with _blaming(self.path), self.open() as stream:
             first = stream.tell() if self.seekable else 0
+            room = torch.empty(n, min(step, d), dtype=self.dtype)
             for start in range(0, d, step):
-                width = min(step, d - start)
-                block = torch.empty(n, width, dtype=self.dtype)
+                block = room[:, : d - start]
                 for i in range(n):
                     if self.seekable:
                         stream.seek(first + (i * d + start) * itemsize)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-BLOCK = 2**22
+BLOCK = 2**21
 """Bytes of vectors that are in memory at once."""
 
 
@@ -18,8 +18,8 @@ BLOCK = 2**22
 class Round:
     """The vectors ``(m, d)`` of one round, as blocks ``(m, c)`` of neighbouring columns, from first to last.
 
-    ``blocks`` can be called again, and gives the same. ``weights`` are the clients', as they claim them;
-    ``files`` what the round was read from.
+    ``blocks`` can be called again, and gives the same; a block may be overwritten by the next. ``weights``
+    are the clients', as they claim them; ``files`` what the round was read from.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Round:
 
     def whole(self) -> Float[Tensor, "m d"]:
         """Return all vectors at once."""
-        return torch.cat(list(self.blocks()), dim=-1)
+        return torch.cat([block.clone() for block in self.blocks()], dim=-1)
 
 
 def width(rows: int, itemsize: int) -> int:
