@@ -22,8 +22,8 @@ from varangian.kernels.columns import repaired
 from varangian.kernels.compiled import tasks
 from varangian.kernels.compiled.tasks import Stretch
 from varangian.kernels.parts import Line, Place, over_lines, over_one
-from varangian.kernels.rows import Rows, Segment
-from varangian.kernels.sampled import measured_on, within
+from varangian.kernels.rows import Rows, Segment, within
+from varangian.kernels.sampled import measured_on
 
 N, D, F = 15, 400, 2
 

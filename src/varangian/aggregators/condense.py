@@ -18,8 +18,8 @@ from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.run import Call
 from varangian.core.stages import CoordinateRule
-from varangian.kernels.firsts import within
 from varangian.kernels.programs import Middle
+from varangian.kernels.rows import within
 
 WORDS = 2**16
 """Numbers that two bytes tell apart, four of which are drawn at a time."""
@@ -82,7 +82,7 @@ class Condense(CoordinateRule):
         firsts = torch.from_numpy(np.flatnonzero(~self.mask(points.d, call.stream).numpy()))
 
         def columns(values: Tensor, place: slice) -> Tensor:
-            result, here = self.columns(values), within(firsts, place).to(values.device)
+            result, here = self.columns(values), within(firsts, place.start, place.stop).to(values.device)
             first = values[..., 0, :].index_select(-1, here)
             return result.index_copy(-1, here, first.to(result.dtype))
 

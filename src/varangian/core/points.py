@@ -23,8 +23,8 @@ from varangian.kernels.distances import pairwise, to_each, total
 from varangian.kernels.lanes import each
 from varangian.kernels.measuring import Besides, coarse, measurable, measured
 from varangian.kernels.programs import Middle, Program
-from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows
-from varangian.kernels.sampled import measured_on, within
+from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows, within
+from varangian.kernels.sampled import measured_on
 
 Made = TypeVar("Made")
 

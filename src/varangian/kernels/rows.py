@@ -208,6 +208,16 @@ def sound(values: Tensor, *, replace: bool = True) -> tuple[Tensor, Tensor | Non
     return values, counts
 
 
+def within(columns: Int[Tensor, " c"], start: int, stop: int) -> Int[Tensor, " s"]:
+    """Return which of the columns, that are in order, lie from ``start`` to ``stop``, counted from there.
+
+    >>> within(torch.tensor([1, 4, 5, 9]), 4, 9)
+    tensor([0, 1])
+    """
+    low, high = torch.searchsorted(columns, torch.tensor([start, stop])).tolist()
+    return columns[low:high] - start
+
+
 def copies_at_end(values: Tensor) -> int:
     """Return how many rows at the end equal the last one in every column, itself included.
 

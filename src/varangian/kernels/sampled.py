@@ -10,7 +10,7 @@ from torch import Tensor
 
 from varangian.kernels.distances import total
 from varangian.kernels.measuring import Besides, measured
-from varangian.kernels.rows import WIDE_ELEMENTS, Rows, Segment
+from varangian.kernels.rows import WIDE_ELEMENTS, Rows, Segment, within
 
 
 def measured_on(
@@ -26,16 +26,6 @@ def measured_on(
     nothing = torch.zeros(*rows.batch, k, k, dtype=torch.float64, device=rows.device)
     tables = (measured(few, pivots, all_pairs=all_pairs, mix=mix) for few in _gathered(rows, columns))
     return total(nothing, tables)
-
-
-def within(columns: Int[Tensor, " c"], start: int, stop: int) -> Int[Tensor, " s"]:
-    """Return which of the columns, that are in order, lie from ``start`` to ``stop``, counted from there.
-
-    >>> within(torch.tensor([1, 4, 5, 9]), 4, 9)
-    tensor([0, 1])
-    """
-    low, high = torch.searchsorted(columns, torch.tensor([start, stop])).tolist()
-    return columns[low:high] - start
 
 
 def _gathered(rows: Rows, columns: Tensor) -> Iterator[Rows]:
