@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int, Int64
 from torch import Tensor
 
 from varangian.kernels.files import Filed
@@ -215,7 +215,8 @@ def within(columns: Int[Tensor, " c"], start: int, stop: int) -> Int[Tensor, " s
     tensor([0, 1])
     """
     low, high = torch.searchsorted(columns, torch.tensor([start, stop])).tolist()
-    return columns[low:high] - start
+    found: Tensor = columns[low:high] - start
+    return found
 
 
 def copies_at_end(values: Tensor) -> int:
