@@ -124,7 +124,7 @@ def combination_source(element: str, made: str, sums: int, *, replace: bool) -> 
         for line in rounded(f"total{o}", made):
             at.do(line)
         at.do(f"to = out + run * by_run + o{o} * by_output + c")
-        at.do(f"tl.store(to, rounded, mask=inside & (o{o} < m))")
+        at.do(f"tl.store(to, rounded, mask=c < tl.where(o{o} < m, d, 0))")
     first = "(all_rows > 0) & (place % groups == 0) & (tl.min(sound.to(tl.int32), 0) == 0)"
     lines = [*at.lines, *counting("k", element, first)]
     return heading(*ARGUMENTS, constants=("COLUMNS",)) + HEAD + indented(lines, 1)
