@@ -49,18 +49,16 @@ def blocks(x: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     yield from (x[:, start : start + WIDTH] for start in range(0, x.shape[1], WIDTH))
 
 
-@pytest.mark.parametrize("kind", ["file", "file copied", "file per vector", "blocks"])
+@pytest.mark.parametrize("kind", ["file", "file per vector", "blocks"])
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_where_vectors_are_does_not_matter(
     rule: Stage, kind: str, x: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "PIECE", 2**14)
-    monkeypatch.setattr(streams, "is_dear", lambda line: kind != "file")
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     held: Any = {
         "file": mapped,
-        "file copied": mapped,
         "file per vector": list(mapped),
         "blocks": vg.InBlocks(lambda: blocks(x), shape=x.shape),
     }[kind]

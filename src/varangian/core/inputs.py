@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +16,10 @@ from torch.utils.dlpack import from_dlpack
 
 from varangian.core.blocks import InBlocks
 from varangian.core.shards import InShards
+from varangian.core.vectors import Vectors
 from varangian.errors import DtypeError, InputError, ShapeError
-from varangian.kernels.rows import WORKING_DTYPES, Rows, Segment
-from varangian.kernels.streams import Source, Streamed, of_file
+from varangian.kernels.rows import WORKING_DTYPES, Segment
+from varangian.kernels.streams import of_file
 
 AXES_OF_VECTORS = 2
 
@@ -28,32 +29,6 @@ class Stacks:
     """Matrices ``(*batch, k, d)`` of one dtype that stand one below the other without being put there."""
 
     parts: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Vectors:
-    """The rows of one call, and how to hand a result back in the caller's own kind.
-
-    ``restore`` takes one tensor per segment: ``(*batch, d)`` for a vector, and gives one vector back;
-    ``restore_many`` takes ``(*batch, m, d)`` and gives m vectors back. Where there is a ``source``, the rows
-    are read from it, part by part; ``outlined`` says that the segments then have but the right shape.
-    ``pivoted`` says that a pivot comes with them. ``summed`` adds up what all holders of shards measured.
-    """
-
-    segments: tuple[Segment, ...]
-    restore: Callable[[Sequence[Tensor]], Any]
-    restore_many: Callable[[Sequence[Tensor]], Any]
-    flatten_one: Callable[[Any], list[Tensor]]
-    source: Source | None = None
-    outlined: bool = False
-    pivoted: bool = False
-    summed: Callable[[Tensor], Tensor] | None = None
-
-    def rows(self, extras: Sequence[Sequence[Tensor]], *, sanitise: bool) -> Rows:
-        """Return the rows, to be read."""
-        if self.source is None:
-            return Rows(self.segments, extras, sanitise=sanitise, summed=self.summed)
-        return Streamed(self.source, self.segments[0], extras, sanitise=sanitise)
 
 
 def read(x: Any) -> Vectors:
@@ -166,7 +141,7 @@ def _read_matrix(x: Any) -> Vectors:
 
     segment = Segment(tensor)
     source = of_file(segment, [x] * len(tensor)) if tensor.ndim == AXES_OF_VECTORS else None
-    return Vectors((segment,), back, back, one, source)
+    return Vectors((segment,), back, back, one, source, numpy=isinstance(x, np.ndarray))
 
 
 def _read_blocks(x: InBlocks) -> Vectors:
@@ -244,7 +219,9 @@ def _read_sequence(x: Sequence[Any]) -> Vectors:
                 )
         return leaves
 
-    return Vectors(segments, pack, pack_many, one, of_file(segments[0], x) if keys == [None] else None)
+    source = of_file(segments[0], x) if keys == [None] else None
+    numpy = isinstance(_get(first, keys[0]), np.ndarray)
+    return Vectors(segments, pack, pack_many, one, source, numpy=numpy)
 
 
 def _get(entry: Any, key: Any) -> Any:

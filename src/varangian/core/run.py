@@ -11,11 +11,12 @@ from torch import Tensor
 
 from varangian.core.blocks import InBlocks
 from varangian.core.guard import admit
-from varangian.core.inputs import Vectors, check_writable, read
+from varangian.core.inputs import check_writable, read
 from varangian.core.parties import Parties, weigh
 from varangian.core.points import Pivot, Points, Reads
 from varangian.core.randomness import Stream
 from varangian.core.tables import Table
+from varangian.core.vectors import Vectors
 from varangian.errors import InputError, WeightsError
 from varangian.kernels.columns import reduce, reducible
 from varangian.kernels.combine import combinable, combined, reduced_mix, reducible_mix
@@ -91,7 +92,7 @@ def aggregate(
     wanted = _wanted(stage)
     rows, points = _planned(stage, vectors, wanted, state, (weights, cap, mass), pivot, stream)
     many = stage.stages()[-1].mixes
-    outputs = _room(points, many) if out is None else _room_in(out, vectors, rows, many)
+    outputs = _room(points, vectors, many) if out is None else _room_in(out, vectors, rows, many)
     _write(points, outputs, many)
     value = out
     if value is None:
@@ -215,10 +216,10 @@ def _parties(stage: Stage, rows: Rows, weights: Any, cap: float | None, mass: fl
     return Parties(parties.shares.to(rows.device), parties.mass)
 
 
-def _room(points: Points, many: bool) -> list[Tensor]:
+def _room(points: Points, vectors: Vectors, many: bool) -> list[Tensor]:
     assert points.rows is not None
     lead = (*points.rows.batch, points.m) if many else points.rows.batch
-    return [segment.sample.new_empty(*lead, segment.width) for segment in points.rows.segments]
+    return [vectors.empty(segment.sample, *lead, segment.width) for segment in points.rows.segments]
 
 
 def _room_in(out: Any, vectors: Vectors, rows: Rows, many: bool) -> list[Tensor]:

@@ -28,7 +28,7 @@ from varangian.kernels.compiled.tasks import (
 from varangian.kernels.compiled.tiles import address_of
 from varangian.kernels.cuda import columns as on_cuda
 from varangian.kernels.cuda.written import serves
-from varangian.kernels.parts import Line, Place, over_file, over_lines, over_one
+from varangian.kernels.parts import Line, Place, over_lines, over_one
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows, Segment, sound
 
@@ -71,9 +71,7 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
         for run, (source, target) in enumerate(zip(sources[place], targets[place], strict=True)):
             lines.append(kernel.line(source, target, segment.width))
             owners.append((place, run))
-    filed = rows.segments[0].filed
-    lost = over_file(lines[0], filed) if filed and lines else over_lines(lines, rows.n)
-    again = [Stretch(*owners[line], start, stop) for line, start, stop in lost]
+    again = [Stretch(*owners[line], start, stop) for line, start, stop in over_lines(lines, rows.n)]
 
     def work(stretch: Stretch) -> Tensor | None:
         place, run, start, stop = stretch

@@ -221,11 +221,10 @@ def _go_over(
             start = _sum_ranges(places, part, share, of_ranges, finish, more)
         if start == part.stop:
             return None
-        part = part._replace(start=start)
         tile = scratch(share.room + more)
         load, counts = places.load(part, share.rows, kind, tile)
         sums, made, free = share.steps(kind, tile)
-        run([load, *sums, *finish(part, made, free)], part.start, part.stop)
+        run([load, *sums, *finish(part, made, free)], start, part.stop)
         return places.found(share.rows, counts)
 
     parts = list(stretches(rows, [TILE] * len(rows.segments), each=FEW_STRETCHES))

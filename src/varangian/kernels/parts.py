@@ -9,25 +9,18 @@ from typing import NamedTuple
 import numpy as np
 
 from varangian.kernels.compiled import tasks
-from varangian.kernels.compiled.files import filed_part_code, fill_code
 from varangian.kernels.compiled.jit import Compiler
 from varangian.kernels.compiled.lines import WORDS, one_line_code, part_code
-from varangian.kernels.compiled.tasks import EACH, library, scratch, step_of
+from varangian.kernels.compiled.tasks import scratch, step_of
 from varangian.kernels.compiled.tiles import address_of
-from varangian.kernels.files import Filed
 from varangian.kernels.helpers import ROOM, crew, together
 from varangian.kernels.lanes import lanes
 
 AT_ONCE = 2**28
 """Numbers after which Python looks whether it is interrupted."""
 
-EACH_OF_FILE = 8
-"""Parts of a block of files for a lane: with more, the system is called more often, which takes a while."""
-
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 _part = Compiler(part_code, _NUMBER, _POINTER, _NUMBER, _POINTER)
-fill = Compiler(fill_code, _NUMBER, _POINTER, _NUMBER, _NUMBER, _POINTER, _NUMBER, _POINTER)
-_filed_part = Compiler(filed_part_code, _NUMBER, _POINTER, _NUMBER, _POINTER)
 _one_line = Compiler(one_line_code, _NUMBER, _POINTER)
 _Told = _NUMBER * (WORDS + 10)
 
@@ -105,36 +98,14 @@ def over_lines(lines: Sequence[Line], n: int) -> list[Place]:
     ]
 
 
-def over_file(line: Line, filed: Filed) -> list[Place]:
-    """Run a kernel on one line whose rows are in files, each part read just before; return the same.
-
-    What it reads is in the cache already, and what it writes stays there: fresh pages have just been cleared.
-    """
-    n = len(filed.origins)
-    step, count = _cut(line.width, n, line.tile, lanes(), EACH_OF_FILE)
-    helpers, marks = _helpers(n * line.width, count), np.zeros(count, np.uint8)
-    pitch, busy = filed.pitch(step + line.tile), np.zeros(helpers + 1, np.int64)
-    size = n * pitch
-    words = np.array([*line._replace(past=0)[:5], step, line.tile, 0], dtype=np.int64)
-    args = np.array(
-        [
-            *(words.ctypes.data, marks.ctypes.data, _part_address(), address_of(fill())),
-            *(filed.source.ctypes.data, library(len(busy) * size), size, pitch, busy.ctypes.data),
-        ],
-        dtype=np.int64,
-    )
-    together(_filed_part(), args.ctypes.data, count, helpers)
-    return [_place(0, line, step, place) for place in np.flatnonzero(marks).tolist()]
-
-
 def _helpers(numbers: int, count: int) -> int:
     """Return how many threads beside this one are worth waking for so many numbers in so many parts."""
     return 0 if numbers <= tasks.STRETCH else min(lanes(), count) - 1
 
 
-def _cut(width: int, n: int, tile: int, lanes: int, each: int = EACH) -> tuple[int, int]:
+def _cut(width: int, n: int, tile: int, lanes: int) -> tuple[int, int]:
     """Return how many columns a part has, and how many parts there are."""
-    step = step_of(width, n, tile, lanes, each)
+    step = step_of(width, n, tile, lanes)
     return step, len(range(0, width - tile + 1, step))
 
 

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.compiled.jit import available
-from varangian.kernels.compiled.tasks import Stretch, addresses, library, name_of
+from varangian.kernels.compiled.tasks import Stretch, addresses, name_of
 from varangian.kernels.compiled.tiles import Step, take
-from varangian.kernels.files import Filed
-from varangian.kernels.parts import fill
 from varangian.kernels.rows import WORKING_DTYPES, Rows
 
 
@@ -42,11 +40,8 @@ class Places:
         return Step.of(code, where, len(where), tile, counts), counts
 
     def of(self, part: Stretch, chosen: NDArray[np.intp]) -> NDArray[np.uint64]:
-        """Return where some of them begin; a part of a file is read into this thread's room."""
+        """Return where some of them begin."""
         where: NDArray[np.uint64] = self.of_segments[part.segment][part.run][chosen]
-        if filed := self.rows.segments[part.segment].filed:
-            here = np.flatnonzero((chosen >= 0) & (chosen < self.rows.n))
-            where[here] = brought(filed.some(chosen[here]), part, where[here])
         return where
 
     def element(self, part: Stretch) -> str:
@@ -64,19 +59,6 @@ class Places:
         below = [addresses(extra[segment].expand(*rows.batch, -1)[..., None, :]) for extra in self.extras]
         origin = np.zeros((rows.batch_size, 1), dtype=np.uint64)
         return np.concatenate([addresses(rows.segments[segment].vectors), *below, origin], axis=1)
-
-
-def brought(filed: Filed, part: Stretch, where: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Read a part of rows into this thread's room, and return where the rows would then begin.
-
-    They stay where they are if they cannot be read.
-    """
-    if not len(where):
-        return where
-    rows, pitch = np.empty_like(where), filed.pitch(part.stop - part.start)
-    room = library(len(rows) * pitch)
-    lost = fill()(filed.source.ctypes.data, part.start, part.stop, room, pitch, rows.ctypes.data)
-    return where if lost else rows
 
 
 def _extras(rows: Rows) -> list[list[Tensor]]:

@@ -11,8 +11,6 @@ import torch
 from jaxtyping import Int, Int64
 from torch import Tensor
 
-from varangian.kernels.files import Filed
-
 BLOCK_ELEMENTS = 2**17
 """Numbers in a block: one mebibyte in float64, so that what works on it stays in the cache."""
 
@@ -41,13 +39,9 @@ LARGEST = 1e140
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A stretch of columns: a matrix ``(*batch, n, d)``, several of them in turn, or n vectors ``(d,)``.
-
-    What is mapped from open files may be ``filed``: then it need not be read through its map.
-    """
+    """A stretch of columns: a matrix ``(*batch, n, d)``, several of them in turn, or n vectors ``(d,)``."""
 
     vectors: Tensor | tuple[Tensor, ...]
-    filed: Filed | None = None
 
     @cached_property
     def parts(self) -> tuple[Tensor, ...]:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
-from itertools import compress
+from functools import cache
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from varangian.errors import InputError, ShapeError
-from varangian.kernels.files import is_dear, opened
-from varangian.kernels.pages import let_go, made_ready
 from varangian.kernels.rows import Rows, Segment
 
 PIECE = 2**26
 """Bytes of a file that are in memory at once."""
-
-OFTEN = 8
-"""Blocks of a file after which it is looked again at how it is mapped."""
 
 Source = Callable[[], Iterator[Segment]]
 """Returns the blocks, from the first column to the last; the same ones each time."""
@@ -50,21 +45,18 @@ class Streamed(Rows):
         """
         self.reads += 1
         start, again = 0, -1
-        with made_ready(outputs):
-            for block in self.source():
-                stop = start + block.width
-                if stop > self.d:
-                    raise ShapeError(f"The blocks go on after {self.d} coordinates, to {stop} at least.")
-                beside = [
-                    [part[..., start:stop] for part in extra] or [_last(block)] for extra in self.extras
-                ]
-                vectors = block if block.rows == self.n else Segment(block.sample[: self.n])
-                piece = Rows([vectors], beside, sanitise=self.sanitise, first=start)
-                piece.reads = self.reads - 1
-                yield piece, [output[..., start:stop] for output in outputs]
-                self.nonfinite += piece.nonfinite
-                again = max(again, piece.reads - self.reads)
-                start = stop
+        for block in self.source():
+            stop = start + block.width
+            if stop > self.d:
+                raise ShapeError(f"The blocks go on after {self.d} coordinates, to {stop} at least.")
+            beside = [[part[..., start:stop] for part in extra] or [_last(block)] for extra in self.extras]
+            vectors = block if block.rows == self.n else Segment(block.sample[: self.n])
+            piece = Rows([vectors], beside, sanitise=self.sanitise, first=start)
+            piece.reads = self.reads - 1
+            yield piece, [output[..., start:stop] for output in outputs]
+            self.nonfinite += piece.nonfinite
+            again = max(again, piece.reads - self.reads)
+            start = stop
         if start != self.d:
             raise ShapeError(f"The blocks ended after {start} of {self.d} coordinates.")
         self.reads += again
@@ -84,21 +76,17 @@ def of_file(vectors: Segment, origins: Sequence[Any]) -> Source | None:
     None if none of them is.
     """
     lines = list(vectors.vectors)
-    mapped = [is_mapped(origin, line) for line, origin in zip(lines, origins, strict=True)]
-    if not any(mapped):
+    mapped = [line for line, origin in zip(lines, origins, strict=True) if is_mapped(origin, line)]
+    if not mapped:
         return None
     step = max(1, PIECE // (len(lines) * vectors.sample.element_size()))
 
     def blocks() -> Iterator[Segment]:
-        dear, short = False, vectors.width <= step or not all(mapped)
-        with nullcontext() if short else opened(lines, origins) as filed:
-            for place, start in enumerate(range(0, vectors.width, step)):
-                stop = min(start + step, vectors.width)
-                part = vectors.part(start, stop)
-                if filed and place % OFTEN == 0:
-                    dear = is_dear(lines[place // OFTEN % len(lines)][start:stop])
-                yield replace(part, filed=filed.part(start)) if filed and dear else part
-                let_go([line[start:stop] for line in compress(lines, mapped)])
+        for start in range(0, vectors.width, step):
+            stop = min(start + step, vectors.width)
+            yield vectors.part(start, stop)
+            for line in mapped:
+                _let_go(line[start:stop])
 
     return blocks
 
@@ -113,3 +101,22 @@ def is_mapped(origin: Any, line: Tensor) -> bool:
         return False
     far = sum((size - 1) * stride for size, stride in zip(origin.shape, origin.strides, strict=True))
     return bool(0 <= line.data_ptr() - origin.ctypes.data < far + origin.itemsize)
+
+
+def _let_go(part: Tensor) -> None:
+    """Tell the system that these pages are not needed; should they be, they are read from the file again."""
+    if _advise() is None or part.numel() == 0:
+        return
+    begin = part.data_ptr() // mmap.PAGESIZE * mmap.PAGESIZE
+    end = part.data_ptr() + part.numel() * part.element_size()
+    _advise()(begin, end - begin, mmap.MADV_DONTNEED)
+
+
+@cache
+def _advise() -> Any:
+    """Return the system's madvise, or None where there is none."""
+    if not hasattr(mmap, "MADV_DONTNEED"):
+        return None
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return advise

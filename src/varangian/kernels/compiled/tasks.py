@@ -77,24 +77,15 @@ class _Here(threading.local):
     start = 0
 
 
-_here, _files = _Here(), _Here()
+_here = _Here()
 
 
 def scratch(size: int) -> int:
     """Return the address of so many bytes that are this thread's until it asks again."""
-    return _room(_here, size)
-
-
-def library(size: int) -> int:
-    """Return the same once more, for what is read from files."""
-    return _room(_files, size)
-
-
-def _room(here: _Here, size: int) -> int:
-    if len(here.room) < size + 64:
-        here.room = np.empty(size + 64, np.uint8)
-        here.start = -(-int(here.room.ctypes.data) // 64) * 64
-    return here.start
+    if len(_here.room) < size + 64:
+        _here.room = np.empty(size + 64, np.uint8)
+        _here.start = -(-int(_here.room.ctypes.data) // 64) * 64
+    return _here.start
 
 
 def addresses(vectors: Tensor | Sequence[Tensor]) -> NDArray[np.uint64]:

@@ -1,0 +1,51 @@
+"""The vectors of one call as the guard has read them: rows, and how a result is handed back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from varangian.kernels.rows import Rows, Segment
+from varangian.kernels.streams import Source, Streamed
+
+USUAL = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
+"""What PyTorch and NumPy both know."""
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """The rows of one call, and how to hand a result back in the caller's own kind.
+
+    ``restore`` takes one tensor per segment: ``(*batch, d)`` for a vector, and gives one vector back;
+    ``restore_many`` takes ``(*batch, m, d)`` and gives m vectors back. Where there is a ``source``, the rows
+    are read from it, part by part; ``outlined`` says that the segments then have but the right shape.
+    ``pivoted`` says that a pivot comes with them. ``summed`` adds up what all holders of shards measured.
+    ``numpy`` says that the caller holds arrays of NumPy.
+    """
+
+    segments: tuple[Segment, ...]
+    restore: Callable[[Sequence[Tensor]], Any]
+    restore_many: Callable[[Sequence[Tensor]], Any]
+    flatten_one: Callable[[Any], list[Tensor]]
+    source: Source | None = None
+    outlined: bool = False
+    pivoted: bool = False
+    summed: Callable[[Tensor], Tensor] | None = None
+    numpy: bool = False
+
+    def empty(self, like: Tensor, *shape: int) -> Tensor:
+        """Return memory for a result: NumPy's for its users, which asks for large pages for what is large."""
+        if self.numpy and like.dtype in USUAL:
+            return torch.from_numpy(np.empty(shape, USUAL[like.dtype]))
+        return like.new_empty(shape)
+
+    def rows(self, extras: Sequence[Sequence[Tensor]], *, sanitise: bool) -> Rows:
+        """Return the rows, to be read."""
+        if self.source is None:
+            return Rows(self.segments, extras, sanitise=sanitise, summed=self.summed)
+        return Streamed(self.source, self.segments[0], extras, sanitise=sanitise)
