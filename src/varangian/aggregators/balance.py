@@ -85,8 +85,9 @@ class Descent:
 
     def __init__(self, points: Float[Tensor, "*batch n r"], shares: Float[Tensor, "*batch n"]) -> None:
         self.shape, self.device = shares.shape, points.device
-        self.points = points.cpu().numpy().reshape(-1, *points.shape[-2:])
-        self.shares = shares.cpu().numpy().reshape(len(self.points), -1)
+        count = self.shape[:-1].numel()
+        self.points = points.cpu().numpy().reshape(count, *points.shape[-2:])
+        self.shares = shares.cpu().numpy().reshape(count, self.shape[-1])
         with np.errstate(all="ignore"):
             self.starts, below = _starts(self.points, self.shares)
         self.below = torch.from_numpy(below).view(self.shape[:-1]).to(self.device)
@@ -119,6 +120,8 @@ def _balanced(points: Numbers, shares: Numbers, z: Numbers, steps: int, toleranc
     done = np.zeros(len(z), dtype=np.bool_)
     every = np.arange(len(z))
     for _ in range(steps):
+        if done.all():
+            break
         gaps = points - z[:, None, :]
         lengths = _length(gaps)
         moves, left, near = _moves(gaps, lengths, shares)
@@ -129,8 +132,6 @@ def _balanced(points: Numbers, shares: Numbers, z: Numbers, steps: int, toleranc
         done |= (left <= REST) | (change[every, best] >= 0)
         z = np.where(done[:, None], z, z + move)
         done |= _length(move) <= tolerance * near
-        if done.all():
-            break
     pull = shares / np.maximum(_length(points - z[:, None, :]), np.finfo(np.float64).tiny)
     weights: Numbers = pull / pull.sum(-1, keepdims=True)
     return weights

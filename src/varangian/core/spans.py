@@ -93,7 +93,7 @@ class Span:
 def _factor(products: Tensor) -> Tensor:
     """Return vectors that have these inner products."""
     k = products.shape[-1]
-    table = products.cpu().reshape(-1, k, k)
+    table = products.cpu().reshape(products.shape[:-2].numel(), k, k)
     vectors, found = _factor_at_once(table)
     if not bool(found.all()):
         vectors[~found] = torch.from_numpy(_factor_by_columns(table[~found].numpy()))
