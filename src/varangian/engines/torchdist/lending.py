@@ -18,6 +18,9 @@ from torch import Tensor
 PATIENCE = 10.0
 """Seconds that an exit waits at most, for a thread that hangs in a collective."""
 
+GRACE = 0.1
+"""Seconds that it waits after that: who has let go is still on the way out, and may need the lock again."""
+
 _lent: deque[ref[Any]] = deque(maxlen=64)  # a group has two threads, each with the tensors of one call
 
 
@@ -36,6 +39,9 @@ def _at_exit() -> None:
 
 def _await_return() -> None:
     """Leave Python's lock to the threads until they hold nothing."""
-    end = time.monotonic() + PATIENCE
+    end, waits = time.monotonic() + PATIENCE, False
     while any(loan() is not None for loan in _lent) and time.monotonic() < end:
         time.sleep(0.001)
+        waits = True
+    if waits:
+        time.sleep(GRACE)
