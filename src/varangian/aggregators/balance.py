@@ -29,6 +29,9 @@ CLEARLY = 1e-6
 REST = 4 * torch.finfo(torch.float64).eps
 """A force of this size is rounding."""
 
+NOTHING = 1e-18
+"""A move by this share of the middle distance is none: beside copies of a vector there is no end of them."""
+
 FRACTIONS = 0.25 ** np.arange(21.0)
 """How much of a move is tried: down to where the steepest is no longer than Weiszfeld's, which is safe."""
 
@@ -119,6 +122,7 @@ def _starts(points: Numbers, shares: Numbers) -> tuple[Numbers, NDArray[np.bool_
 def _balanced(points: Numbers, shares: Numbers, z: Numbers, steps: int, tolerance: float) -> Numbers:
     done = np.zeros(len(z), dtype=np.bool_)
     every = np.arange(len(z))
+    nothing = NOTHING * _middle(_length(points), shares)
     for _ in range(steps):
         if done.all():
             break
@@ -132,9 +136,19 @@ def _balanced(points: Numbers, shares: Numbers, z: Numbers, steps: int, toleranc
         done |= (left <= REST) | (change[every, best] >= 0)
         z = np.where(done[:, None], z, z + move)
         done |= _length(move) <= tolerance * near
+        done |= _length(move) <= nothing
     pull = shares / np.maximum(_length(points - z[:, None, :]), np.finfo(np.float64).tiny)
     weights: Numbers = pull / pull.sum(-1, keepdims=True)
     return weights
+
+
+def _middle(lengths: Numbers, shares: Numbers) -> Numbers:
+    """Return the length up to which half of the shares reaches."""
+    order = lengths.argsort(-1)
+    held = np.take_along_axis(shares, order, -1).cumsum(-1)
+    place = (held >= held[:, -1:] / 2).argmax(-1)
+    middle: Numbers = np.take_along_axis(lengths, order, -1)[np.arange(len(place)), place]
+    return middle
 
 
 def _length(vectors: Numbers) -> Numbers:
