@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import varangian as vg
+from varangian.aggregators import balance
 
 
 def found(x: np.ndarray, **options: Any) -> np.ndarray:
@@ -136,3 +137,22 @@ def test_together_as_alone() -> None:
 def found_each(batch: np.ndarray) -> np.ndarray:
     result: torch.Tensor = vg.GeometricMedian(f=3)(torch.from_numpy(batch.copy()))
     return result.numpy()
+
+
+@pytest.mark.parametrize("seed", [33, 34, 35])
+def test_there_is_an_end_beside_near_copies(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between copies that rounding has set apart, a least point would be sought for ever."""
+    steps, moves = list[int](), balance._moves
+
+    def counted(*told: Any) -> Any:
+        steps.append(1)
+        return moves(*told)
+
+    monkeypatch.setattr(balance, "_moves", counted)
+    rng = np.random.default_rng(seed)
+    points = rng.standard_normal((1, 20, 6))
+    points[0, 3:] -= points[0, 3:].mean(0)
+    points[0, :3] = 1e-31 * rng.standard_normal((3, 6))
+    points[0, 0] = 0
+    balance._balanced(points, np.full((1, 20), 1 / 20), np.full((1, 6), 0.2), 3000, 1e-15)
+    assert len(steps) < 100

@@ -298,7 +298,8 @@ class Points:
         """Measure what is in memory."""
         assert self.rows is not None
         beside = [self._beside(pivot) for pivot in pivots]
-        if self.columns is None and measurable(self.rows, beside, mixed=self.mix is not None):
+        sums = None if self.mix is None else self.m
+        if self.columns is None and measurable(self.rows, beside, sums=sums):
             how: Any = {"all_pairs": level is Reads.PAIRS, "mix": self.mix}
             parts = [
                 measured(self.rows, beside, **how)

@@ -42,12 +42,12 @@ Pairs = NDArray[np.bool_]
 """Which pairs, ``(k, k)``, symmetric."""
 
 
-def measurable(rows: Rows, pivots: Sequence[Besides] = (), *, mixed: bool = False) -> bool:
-    """Tell whether kernels can measure these rows, or sums of them, and the pivots beside them."""
+def measurable(rows: Rows, pivots: Sequence[Besides] = (), *, sums: int | None = None) -> bool:
+    """Tell whether kernels can measure these rows, or so many sums of them, and the pivots beside them."""
+    programs = any(isinstance(pivot, Program) for pivot in pivots)
     if serves(rows.device):
-        programs = any(isinstance(pivot, Program) for pivot in pivots)
-        return not mixed and not programs and on_a_card(rows)
-    short = rows.n <= LONGEST_NETWORK or not any(isinstance(pivot, Program) for pivot in pivots)
+        return sums is None and not programs and on_a_card(rows)
+    short = not programs or (rows.n if sums is None else sums) <= LONGEST_NETWORK
     return short and readable(rows) and rows.sanitise
 
 
