@@ -49,9 +49,12 @@ class Town:
         return Host(**{**given, **changed})
 
     async def run(self, hosts: list[Host], seconds: float = PATIENCE) -> None:
-        """Run hosts until all are done."""
-        async with asyncio.timeout(seconds):
-            await asyncio.gather(*(host.run() for host in hosts))
+        """Run hosts until all are done; tell how they stood if that takes too long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*(host.run() for host in hosts))
+        except TimeoutError as error:
+            raise AssertionError([host.status() for host in hosts]) from error
 
 
 async def until(condition: Callable[[], bool]) -> None:

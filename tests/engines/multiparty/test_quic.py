@@ -57,9 +57,11 @@ class Meeting:
         self.arrived: asyncio.Queue[Arrived] = asyncio.Queue()
         self.met: list[str] = []
         self.assembly: Assembly | None = None
+        self.channels: list[Channel] = []
 
     def greet(self, channel: Channel) -> tuple[Assembly, Callable[[Arrived], None]] | None:
         self.met.append(str(channel.peer))
+        self.channels.append(channel)
         if channel.peer not in self.known:
             return None
         self.assembly = Assembly(WIRE, lambda _: None, self.seconds)
@@ -139,6 +141,40 @@ def test_a_silent_end_is_a_deadline() -> None:
             channel._protocol.transmit()
             arrived = await meeting.arrived.get()
             assert 60 <= arrived.missing < 100
+
+    run(story)
+
+
+@asynccontextmanager
+async def talking(meeting: Meeting) -> Any:
+    """Yield both ends of a connection."""
+    async with (
+        meeting.at() as (port, _),
+        dial("127.0.0.1", port, "server0", AUTHORITY.issue("worker1"), WIRE, nobody) as channel,
+    ):
+        await channel._protocol.ping()
+        yield channel, meeting.channels[0]
+
+
+def test_an_end_is_noticed_before_the_last_packets_are_out_of_the_way() -> None:
+    async def story() -> None:
+        async with talking(Meeting()) as (mine, others):
+            others.close()
+            await mine.lasts()
+            assert not mine._protocol._closed.is_set()
+
+    run(story)
+
+
+def test_who_is_stopped_as_the_connection_ends_stops() -> None:
+    async def story() -> None:
+        async with talking(Meeting()) as (mine, _):
+            keeping = asyncio.ensure_future(mine.lasts())
+            await asyncio.sleep(0)
+            mine.close()
+            keeping.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await keeping
 
     run(story)
 

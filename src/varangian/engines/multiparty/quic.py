@@ -63,6 +63,7 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._protocol, self._quic = protocol, protocol._quic
         protocol.quic_event_received = self._heard
+        self._pass, protocol.datagram_received = protocol.datagram_received, self._received
         # Values are sent at a steady rate already; to wait between two packets of a burst takes longer.
         self._quic._loss._pacer.update_rate = lambda **_: None
         self.greet, self.credentials, self.wire, self.grace = greet, credentials, wire, grace
@@ -70,6 +71,7 @@ class Channel:
         self.ready = asyncio.Event()
         self._assembly: Receiver | None = None
         self._handler: Handler | None = None
+        self._over = asyncio.Event()
         self._endings = bytearray()
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -98,26 +100,45 @@ class Channel:
 
     def close(self) -> None:
         """End the connection."""
+        self._over.set()
         self._protocol.close()
 
     async def closed(self) -> None:
-        """Wait until the connection has ended."""
-        await self._protocol.wait_closed()
+        """Wait until either end has closed the connection, or nothing was heard for too long."""
+        await self._over.wait()
 
     async def lasts(self) -> None:
         """Wait until the connection has ended, and keep it up as long as the other end does."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.closed(), PULSE)
+                # A wait_for that ends as its task is cancelled would forget that it was.
+                async with asyncio.timeout(PULSE):
+                    await self.closed()
                 return
             self._quic.send_ping(0)
             self._protocol.transmit()
 
+    def _received(self, data: bytes, address: Any) -> None:
+        """Notice that the other end has closed: that event comes when its last packets cannot come any more.
+
+        What is sent meanwhile is lost, and the time to wait grows with the slowest answer so far.
+        """
+        self._pass(data, address)
+        if self._quic._close_event is not None:
+            self._over.set()
+
     def _heard(self, event: Any) -> None:
-        from aioquic.quic.events import DatagramFrameReceived, HandshakeCompleted, StreamDataReceived
+        from aioquic.quic.events import (
+            ConnectionTerminated,
+            DatagramFrameReceived,
+            HandshakeCompleted,
+            StreamDataReceived,
+        )
 
         if isinstance(event, HandshakeCompleted):
             self._meet()
+        elif isinstance(event, ConnectionTerminated):
+            self._over.set()
         elif self._assembly is not None and isinstance(event, DatagramFrameReceived):
             if (topic := self.wire.ending(event.data)) is not None:
                 self._loop.call_later(self.grace, self._end, topic)

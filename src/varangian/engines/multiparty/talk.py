@@ -62,7 +62,8 @@ class Conversation:
         common = self.common
         await self.stream.write(bytes([HELLO]) + common.schema.fingerprint + common.credentials.certificate)
         try:
-            hello = await asyncio.wait_for(self.stream.read(), self.limits.hello_seconds)
+            async with asyncio.timeout(self.limits.hello_seconds):
+                hello = await self.stream.read()
         except TimeoutError as error:
             self.tally.refuse(Breach.UNFINISHED)
             raise ClosedError("no greeting") from error
