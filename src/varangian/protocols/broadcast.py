@@ -112,7 +112,9 @@ class ReliableBroadcast:
         init = Topic(topic.step, INIT, topic.round)
         if len(self._instances) > self._room:
             self.forget()
-        one = self._instances.setdefault((init, origin), _Instance())
+        one = self._instances.get((init, origin))
+        if one is None:
+            one = self._instances[init, origin] = _Instance()
         if topic.kind == READY:
             one.readies[body.tobytes()] += 1
             return self._further(init, origin, one)
