@@ -191,7 +191,8 @@ class Aside:
         """Return a new connection, or None where the peer takes none. Raises OSError."""
         self._offer, dialler = asyncio.get_running_loop().create_future(), secrets.token_bytes(SECRET)
         await self.write(bytes([KNOCK]) + dialler)
-        port, token, listener = await self._offer
+        async with asyncio.timeout(self.limits.hello_seconds):
+            port, token, listener = await self._offer
         if port == 0:
             return None
         host, _ = split_address(peer.address)

@@ -84,7 +84,7 @@ class Wire:
         data = memoryview(datagram)[_HEAD.size :]
         if number >= len(self.names) or total != self.kinds[self.names[number]].form.size:
             return None
-        if len(data) != min(PIECE, total - index * PIECE):
+        if index >= _pieces(total) or len(data) != min(PIECE, total - index * PIECE):
             return None
         return Topic(step, self.names[number], round, subject), index, data
 
@@ -149,6 +149,11 @@ class Assembly:
         value.there[index] = 1
         return closed if value.missing else [*closed, *self._close(topic.kind)]
 
+    def knows(self, topic: Topic) -> bool:
+        """Tell whether something has come of a value, or of a newer one of its kind."""
+        newest = self._newest.get(topic.kind)
+        return newest is not None and topic <= newest
+
     def ended(self, topic: Topic) -> list[Arrived]:
         """Close a value, all of which was sent: also one of which nothing has come, so that nobody waits."""
         value = self._open.get(topic.kind)
@@ -171,8 +176,7 @@ class Assembly:
         return []
 
     def _refusal(self, topic: Topic) -> Waste | Refusal | None:
-        newest = self._newest.get(topic.kind)
-        return Waste.LATE if newest is not None and topic <= newest else self.judge(topic)
+        return Waste.LATE if self.knows(topic) else self.judge(topic)
 
     def _begin(self, topic: Topic, now: float) -> _Open:
         form = self.wire.kinds[topic.kind].form

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,8 @@ from varangian.engines.multiparty.wire import Schema
 from varangian.protocols import Alarm, Message, Node, Output
 
 FIRST_PAUSE, PAUSE, GRACE = 0.05, 0.005, 0.2
+HANGING_UP = 1.0
+"""Seconds that the ends of all conversations may take, beside what still waits."""
 CONNECTIONS = 60.0
 """Seconds for which a peer may have saved the right to connect."""
 
@@ -87,7 +89,7 @@ class Host:
     @property
     def evidence(self) -> dict[str, Equivocation]:
         """Return proof against the peers that signed two values on one topic, by name."""
-        return {found.signer: found for found in self._common.notary.evidence.values()}
+        return {found.signer: found for found in list(self._common.notary.evidence.values())}
 
     async def run(self, done: Callable[[], bool] | None = None) -> None:
         """Run the node until it is done (finished, by default), and send what still waits.
@@ -95,41 +97,10 @@ class Host:
         Raises      ParameterError where nobody can listen, and what the node raises
         """
         done = done or (lambda: self.node.finished)
-        server = datagrams = None
-        if self.address is not None and self._common.schema.has_bulky:
-            await self._common.door.open(host_of(self.address), self.limits.bulk_port)
-        if self.address is not None:
-            server, self.port = await listen(
-                self._common.credentials,
-                self.address,
-                self.limits,
-                len(self.peers),
-                self._accept,
-                self.status,
-            )
-        if self.address is not None and self.limits.lossy:
-            schema, credentials = self._common.schema, self._common.credentials
-            datagrams = await welcome(schema, credentials, self.address, self.port, self._lane)
-        others = [asyncio.ensure_future(self._gossip())]
-        others += [
-            asyncio.ensure_future(self._dial(p)) for p in self.peers.values() if p.party < self.me.party
-        ]
-        try:
+        async with AsyncExitStack() as opened:
+            await self._open(opened)
             await self._live(done)
             await self._drain()
-        finally:
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-            for talk in list(self._talks.values()):
-                talk.stream.close()
-            if datagrams is not None:
-                datagrams.close()
-            if server is not None:
-                await server.stop(GRACE)
-            await self._common.door.close()
-            self._common.notary.close()
-            self._thread.shutdown(wait=False)
 
     def wake(self) -> None:
         """Have ``done`` asked again, though nothing came."""
@@ -148,7 +119,7 @@ class Host:
             self.peers[party].name: {
                 "alive": party in self._talks,
                 "datagrams": self._by_datagrams(party),
-                "bulk": party in self._talks and self._talks[party].aside.channel is not None,
+                "bulk": self._by_bulk(party),
                 "step": tally.step,
                 "links": tally.links,
                 "taken": tally.taken,
@@ -174,14 +145,49 @@ class Host:
             "equivocated": sorted(self.evidence),
         }
 
+    async def _open(self, opened: AsyncExitStack) -> None:
+        """Listen and dial; what is open is closed in the opposite order, however far this comes."""
+        common = self._common
+        opened.callback(self._thread.shutdown, wait=False)
+        opened.callback(common.notary.close)
+        opened.push_async_callback(common.door.close)
+        if self.address is not None:
+            if common.schema.has_bulky:
+                await common.door.open(host_of(self.address), self.limits.bulk_port)
+            server, self.port = await listen(
+                common.credentials, self.address, self.limits, len(self.peers), self._accept, self.status
+            )
+            opened.push_async_callback(server.stop, GRACE)
+            if self.limits.lossy:
+                datagrams = await welcome(
+                    common.schema, common.credentials, self.address, self.port, self._lane
+                )
+                opened.callback(datagrams.close)
+        dialled = [peer for peer in self.peers.values() if peer.party < self.me.party]
+        tasks = [
+            asyncio.ensure_future(self._gossip()),
+            *(asyncio.ensure_future(self._dial(p)) for p in dialled),
+        ]
+        opened.push_async_callback(self._close, tasks)
+
+    async def _close(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for talk in list(self._talks.values()):
+            talk.stream.close()
+
     def _lane(self, name: str) -> Lane | None:
         """Return that of a peer that has dialled, and talks here already."""
         talks = (talk for talk in self._talks.values() if talk.peer.party > self.me.party)
         return next((talk.lane for talk in talks if talk.peer.name == name), None)
 
     def _by_datagrams(self, party: int) -> bool:
-        lane = self._talks[party].lane if party in self._talks else None
+        lane = talk.lane if (talk := self._talks.get(party)) is not None else None
         return lane is not None and lane.channel is not None
+
+    def _by_bulk(self, party: int) -> bool:
+        return (talk := self._talks.get(party)) is not None and talk.aside.channel is not None
 
     async def _live(self, done: Callable[[], bool]) -> None:
         self._say(await self._call(self.node.start))
@@ -189,7 +195,7 @@ class Host:
             if found := await self._common.inbox.turn():
                 self._say(await self._call(partial(self._react, found)))
 
-    def _react(self, found: list[Message | Alarm | int]) -> list[Output]:
+    def _react(self, found: Sequence[Message | Alarm | int]) -> list[Output]:
         outputs: list[Output] = []
         for what in found:
             if isinstance(what, Message):
@@ -275,17 +281,14 @@ class Host:
                 talk.outbox.put_first(news)  # type: ignore[arg-type]
 
     async def _drain(self) -> None:
-        """Give what waits some time to go out and to arrive."""
-        self._ending = True
-        end = time.monotonic() + self.limits.linger_seconds
-        while any(talk.outbox.waits for talk in self._talks.values()) and time.monotonic() < end:
-            await asyncio.sleep(PAUSE)
+        """Give what waits some time to arrive, and who is back meanwhile what it has missed."""
+        self._ending, inbox = True, self._common.inbox
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(
-                asyncio.get_running_loop().time() + max(1.0, end - time.monotonic())
-            ):
-                for talk in list(self._talks.values()):
-                    with suppress(ClosedError):
-                        await talk.stream.finish()
+            async with asyncio.timeout(self.limits.linger_seconds + HANGING_UP):
                 while self._talks:
+                    if back := inbox.last():
+                        self._say(await self._call(partial(self._react, back)))
+                    for party, talk in self._talks.items():
+                        if not talk.outbox.waits and party not in inbox.returned:
+                            talk.leave()
                     await asyncio.sleep(PAUSE)

@@ -50,6 +50,14 @@ class Inbox:
         """Have the next turn come at once, be there something or not."""
         self._any.set()
 
+    def last(self) -> list[int]:
+        """Return the peers that are back; of all else, nobody takes anything any more."""
+        back, self.returned = sorted(self.returned), set()
+        for peer, queue in self._waiting.items():
+            queue.clear()
+            self._room[peer].set()
+        return back
+
     async def turn(self) -> list[Message | Alarm | int]:
         """Wait for something, and return one value of each peer, all alarms, and the peers that are back."""
         await self._any.wait()

@@ -69,9 +69,12 @@ class Lane:
         self._assembly = Assembly(self.wire, judge, self.limits.frame_seconds, self._wasted)
         self._budget = Budget(self.limits.datagram_bytes_per_second, self.limits.burst_seconds)
         self._watching: asyncio.Task[None] | None = None
+        self._closed = False
 
-    def meet(self, channel: Channel) -> tuple[Receiver, Handler]:
-        """Take a channel for the one to talk over, whatever was before."""
+    def meet(self, channel: Channel) -> tuple[Receiver, Handler] | None:
+        """Take a channel for the one to talk over, whatever was before; none once this is closed."""
+        if self._closed:
+            return None
         before, self.channel = self.channel, channel
         if before is not None:
             before.close()
@@ -101,14 +104,19 @@ class Lane:
         channel, limits = self.channel, self.limits
         if channel is None:
             return False
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limits.frame_seconds):
-                await channel.send(topic, body, stream, limits.datagram_bytes_per_second, limits.lost)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limits.frame_seconds):
+                    await channel.send(topic, body, stream, limits.datagram_bytes_per_second, limits.lost)
+        except ConnectionError:
+            channel.close()
+            return False
         self.tally.bytes_out += body.nbytes
         return True
 
     def close(self) -> None:
-        """End the channel."""
+        """End the channel, and take none any more."""
+        self._closed = True
         channel, self.channel = self.channel, None
         if channel is not None:
             channel.close()
@@ -128,8 +136,13 @@ class Lane:
         return []
 
     def ended(self, topic: Topic) -> list[Arrived]:
-        """Close a value, all of which was sent."""
-        return self._assembly.ended(topic)
+        """Close a value, all of which was sent; one of which nothing has come costs as much as all of it."""
+        known = self._assembly.knows(topic)
+        size = self.wire.head_bytes if known else self.wire.kinds[topic.kind].form.size
+        if self._budget.spares(size):
+            return self._assembly.ended(topic)
+        self._breach(Breach.FLOOD)
+        return []
 
     def expire(self, now: float) -> list[Arrived]:
         """Close what is open for too long."""

@@ -13,7 +13,7 @@ from typing import Any
 from varangian.engines.multiparty.address import obstacle
 from varangian.engines.multiparty.identity import Credentials
 from varangian.engines.multiparty.limits import Limits
-from varangian.engines.multiparty.wire import SLACK
+from varangian.engines.multiparty.wire import BYE, SLACK
 from varangian.errors import MissingExtraError, ParameterError
 
 logger = logging.getLogger("varangian")
@@ -48,17 +48,28 @@ class UnfitError(ClosedError):
 
 @contextmanager
 def until_closed(me: str, peer: str, told: set[str]) -> Iterator[None]:
-    """End with a connection; say what somebody has to put right, unless it is among what was told."""
+    """End with a connection; say what somebody has to put right, unless it is among what was told.
+
+    So ends a conversation that fails in a way nobody has thought of: there are others to talk to.
+    """
     try:
         yield
     except ClosedError as error:
         if isinstance(error, UnfitError) and str(error) not in told:
             told.add(str(error))
             logger.warning("%s cannot talk to %s: %s", me, peer, error)
+    except Exception as error:
+        if type(error).__name__ not in told:
+            told.add(type(error).__name__)
+            logger.exception("%s broke off a talk with %s", me, peer)
 
 
 class Stream:
-    """One connection, whichever end dialled it: ``close`` ends it at once, ``finish`` after all was sent."""
+    """One connection, whichever end dialled it: ``close`` ends it at once, ``finish`` when all has arrived.
+
+    It is the end that dialled which hangs up, since the other's last words could get lost with a connection
+    that it ends itself: so that one says goodbye after them, and waits.
+    """
 
     def __init__(self, call: Any, close: Callable[[], Any], finish: Callable[[], Awaitable[Any]]) -> None:
         self._call, self.close, self._finish = call, close, finish
@@ -72,6 +83,9 @@ class Stream:
             raise _closed(error) from error
         if not isinstance(message, bytes):
             raise ClosedError("the peer has hung up")
+        if message == bytes([BYE]):
+            await self.finish()
+            raise ClosedError("the peer has left")
         return message
 
     async def write(self, message: bytes) -> None:
@@ -83,7 +97,7 @@ class Stream:
             raise _closed(error) from error
 
     async def finish(self) -> None:
-        """Hang up, and let arrive what was sent. Raises ClosedError."""
+        """Have the connection end once the other end has read all that was sent. Raises ClosedError."""
         try:
             await self._finish()
         except _broken() as error:
@@ -114,10 +128,10 @@ async def listen(
         names = context.auth_context().get("x509_common_name", [])
         ended = asyncio.Event()
 
-        async def finish() -> None:
-            ended.set()
+        async def goodbye() -> None:
+            await context.write(bytes([BYE]))
 
-        stream = Stream(context, ended.set, finish)
+        stream = Stream(context, ended.set, goodbye)
         tasks = [
             asyncio.ensure_future(talk(names[0].decode() if names else "", stream)),
             asyncio.ensure_future(ended.wait()),

@@ -103,6 +103,11 @@ class Party:
         self._stopped = True
         self.host.wake()
 
+    def _abandoned(self, lifeline: int) -> None:
+        """Stop, since who has started this party is gone; its end would be told again and again."""
+        asyncio.get_running_loop().remove_reader(lifeline)
+        self.stop()
+
     def report(self) -> dict[str, Any]:
         """Return how things stand, and how good the parameters are of a party that has finished with any."""
         last = self.record.row if self.node.finished else {}
@@ -114,7 +119,7 @@ class Party:
         for one in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(one, self.stop)
         if lifeline is not None:
-            loop.add_reader(lifeline, self.stop)
+            loop.add_reader(lifeline, self._abandoned, lifeline)
         port = self.directory.metrics.get(self.name)
         if port is not None:
             serve_metrics(port, self.host.status)

@@ -81,6 +81,7 @@ class Channel:
         That word goes in datagrams, which wait for nothing, and for sure in the stream behind them. A share
         of the pieces can be ``lost`` on purpose, to try out what a bad link does.
 
+        Raises      ConnectionError where the other end takes nothing more in the stream
         Randomness  the order of the pieces, and which are lost
         """
         start, sent = self._loop.time(), 0
@@ -95,13 +96,21 @@ class Channel:
         ending = self.wire.head(topic, 0, 0)
         for _ in range(ENDINGS):
             self._quic.send_datagram_frame(ending)
-        self._quic.send_stream_data(0, ending)
+        try:
+            self._quic.send_stream_data(0, ending)
+        except ValueError as error:  # the stream has an end already
+            raise ConnectionError(str(error)) from error
         self._protocol.transmit()
 
     def close(self) -> None:
         """End the connection."""
         self._over.set()
         self._protocol.close()
+
+    def abandon(self) -> None:
+        """Give the socket back of a connection that this end has dialled."""
+        if self._protocol._transport is not None:
+            self._protocol._transport.close()
 
     async def closed(self) -> None:
         """Wait until either end has closed the connection, or nothing was heard for too long."""
@@ -238,5 +247,10 @@ async def dial(
         channels.append(Channel(made, greet, credentials, wire, grace))
         return made
 
-    async with connect(host, port, configuration=configuration, create_protocol=protocol):
-        yield channels[0]
+    try:
+        async with connect(host, port, configuration=configuration, create_protocol=protocol):
+            yield channels[0]
+    finally:
+        # Where somebody does not wait until the connection is out of the way, its socket stays open.
+        for channel in channels:
+            channel.abandon()

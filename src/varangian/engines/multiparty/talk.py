@@ -56,6 +56,7 @@ class Conversation:
         self._wasted = Budget(self.limits.wasted_per_second, self.limits.burst_seconds)
         self._timer: asyncio.TimerHandle | None = None
         self._timed: object | None = None
+        self._leaving: asyncio.Task[None] | None = None
 
     async def greet(self) -> None:
         """Say who one is, and make sure who the other is. Raises ClosedError."""
@@ -95,12 +96,19 @@ class Conversation:
                 self._timer.cancel()
             for way in self.ways:
                 way.close()
+            if self._leaving is not None:
+                tasks.append(self._leaving)
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+
+    def leave(self) -> None:
+        """Have the conversation end when the peer has heard all that was said so far."""
+        if self._leaving is None:
+            self._leaving = asyncio.ensure_future(self.stream.finish())
 
     async def _read(self) -> None:
         while True:

@@ -22,7 +22,7 @@ SIGNED = frozenset({INIT, MODEL, GATHER})
 IN_PART = frozenset({GRADIENT})
 """Kinds of which a part may do: a rule can leave out what is missing of them."""
 
-HELLO, VALUE, SEEN = 1, 2, 3
+HELLO, VALUE, SEEN, BYE = 1, 2, 3, 9
 KNOCK, OFFER, ASIDE, TAKEN, BROKE = 4, 5, 6, 7, 8
 """Of a connection for large vectors: may I, here it is, this comes there, it came, it is no more."""
 UNKNOWN = "?"
