@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from varangian.engines.multiparty.cluster import free_ports
 from varangian.engines.multiparty.sealed import RECORD, TAG
 from varangian.engines.roles import task_of
 from varangian.engines.world import World
+from varangian.errors import ParameterError
 from varangian.protocols import Single
 
 
@@ -57,6 +59,18 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
         return await send(self, *given)
 
     monkeypatch.setattr(Aside, "send", waited)
+
+
+def test_a_start_that_fails_leaves_nobody_listening() -> None:
+    host = hosts_of()[1][0]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        host.address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ParameterError, match="Cannot listen at"):
+            asyncio.run(host.run())
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", host._common.door.port)).close()
 
 
 @pytest.mark.usefixtures("waiting")

@@ -152,6 +152,13 @@ def test_garbage(datagram: bytes) -> None:
     assert one.next_deadline is None
 
 
+def test_no_piece_lies_beyond_the_end_of_whole_pieces() -> None:
+    wire = Wire({"gradient": Kind(Form(np.dtype("float32"), 2 * PIECE // 4), frozenset({1}))})
+    one = Assembly(wire, lambda _: None, seconds=2.0)
+    assert not one.take(struct.pack("<BqqiII", 0, 3, 0, -1, 2 * PIECE, 2), 0.0)
+    assert one.wasted == {Waste.GARBAGE: 1}
+
+
 def test_repeated() -> None:
     one = assembly()
     one.take(cut(3)[0], 0.0)

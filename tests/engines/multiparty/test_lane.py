@@ -99,6 +99,25 @@ def test_the_last_word_arrives_however_long_it_is_looked_at(
     assert all(host.node.finished for host in hosts)
 
 
+def test_a_lane_that_is_closed_takes_no_channel() -> None:
+    town, hosts = hosts_of(steps=10**6)
+
+    async def scene() -> None:
+        running = asyncio.ensure_future(town.run(hosts))
+        await connected(hosts)
+        lane = hosts[0]._talks[1].lane
+        assert lane is not None
+        channel = lane.channel
+        assert channel is not None
+        lane.close()
+        assert lane.meet(channel) is None
+        assert lane.channel is None
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(scene())
+
+
 def test_without_a_way_for_datagrams_gradients_go_as_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
     town, hosts = hosts_of()
 
@@ -111,7 +130,7 @@ def test_without_a_way_for_datagrams_gradients_go_as_all_else(monkeypatch: pytes
     assert not any(tally.partial for tally in hosts[0].tallies.values())
 
 
-@pytest.mark.parametrize("way", ["garbage", "faster than agreed"])
+@pytest.mark.parametrize("way", ["garbage", "faster than agreed", "ends without anything before"])
 def test_who_sends_what_no_honest_party_does_is_cut_off(way: str) -> None:
     _, hosts = hosts_of(replace(LOSSY, datagram_bytes_per_second=1e5, breaches=20, burst_seconds=0.5))
 
@@ -124,6 +143,10 @@ def test_who_sends_what_no_honest_party_does_is_cut_off(way: str) -> None:
         if way == "garbage":
             for _ in range(100):
                 channel._quic.send_datagram_frame(bytes(100))
+            channel._protocol.transmit()
+        elif way == "ends without anything before":
+            for step in range(1000, 1100):
+                channel._quic.send_datagram_frame(channel.wire.head(Topic(step, GRADIENT), 0, 0))
             channel._protocol.transmit()
         else:
             for step in range(1000, 1020):
