@@ -53,6 +53,25 @@ def test_links_that_break_are_made_again() -> None:
     assert all(tally.links >= 4 for tally in hosts[0].tallies.values())
 
 
+def test_who_takes_leave_is_let_go() -> None:
+    town = town_of(SINGLE, steps=10**6)
+    hosts = [town.host(party) for party in range(SINGLE.n)]
+    server, *workers = hosts
+
+    async def scene() -> None:
+        running = [asyncio.ensure_future(host.run()) for host in workers]
+        await server.run(lambda: server.node.step > 20)
+        assert not server._talks
+        for host in workers:
+            assert host.tallies[0].links == 1
+            assert not host.node.finished
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize("party", [0, 2])
 def test_a_party_starts_anew(party: int) -> None:
     town = town_of(SINGLE)

@@ -20,7 +20,7 @@ from varangian.engines.multiparty.identity import Credentials, Equivocation
 from varangian.engines.multiparty.inbox import Inbox
 from varangian.engines.multiparty.lane import Lane, welcome
 from varangian.engines.multiparty.limits import Limits
-from varangian.engines.multiparty.link import ClosedError, Peer, Stream, dial, listen, until_closed
+from varangian.engines.multiparty.link import ClosedError, LeftError, Peer, Stream, dial, listen, until_closed
 from varangian.engines.multiparty.notary import Notary
 from varangian.engines.multiparty.outbox import roomy
 from varangian.engines.multiparty.talk import Common, Conversation
@@ -238,16 +238,18 @@ class Host:
             await self._talk(peer, stream)
 
     async def _dial(self, peer: Peer) -> None:
-        """Talk to a peer, and dial it again whenever the connection ends."""
+        """Talk to a peer, and dial it again whenever the connection ends; later if it has taken leave."""
         pause = FIRST_PAUSE
         while not self._ending:
             before = self.tallies[peer.party].links
-            with until_closed(self.me.name, peer.name, self.tallies[peer.party].complaints):
+            with until_closed(self.me.name, peer.name, self.tallies[peer.party].complaints) as ends:
                 await dial(
                     self._common.credentials, peer, self.limits, lambda _, stream: self._talk(peer, stream)
                 )
+            left = any(isinstance(end, LeftError) for end in ends)
             again = self.tallies[peer.party].links > before
-            pause = FIRST_PAUSE if again else min(2 * pause, self.limits.backoff_seconds)
+            first = HANGING_UP if left else FIRST_PAUSE
+            pause = first if again else min(2 * pause, self.limits.backoff_seconds)
             late = max(0.0, self.tallies[peer.party].barred_until - time.monotonic())
             await asyncio.sleep(late + pause * random.uniform(0.5, 1.5))
 

@@ -42,19 +42,26 @@ class ClosedError(ConnectionError):
     """A connection that is no more."""
 
 
+class LeftError(ClosedError):
+    """A connection whose other end has said goodbye."""
+
+
 class UnfitError(ClosedError):
     """A connection that cannot be until somebody puts something right, and what."""
 
 
 @contextmanager
-def until_closed(me: str, peer: str, told: set[str]) -> Iterator[None]:
+def until_closed(me: str, peer: str, told: set[str]) -> Iterator[list[ClosedError]]:
     """End with a connection; say what somebody has to put right, unless it is among what was told.
 
-    So ends a conversation that fails in a way nobody has thought of: there are others to talk to.
+    What ended it is in the list then. So ends a conversation that fails in a way nobody has thought of:
+    there are others to talk to.
     """
+    ends: list[ClosedError] = []
     try:
-        yield
+        yield ends
     except ClosedError as error:
+        ends.append(error)
         if isinstance(error, UnfitError) and str(error) not in told:
             told.add(str(error))
             logger.warning("%s cannot talk to %s: %s", me, peer, error)
@@ -85,7 +92,7 @@ class Stream:
             raise ClosedError("the peer has hung up")
         if message == bytes([BYE]):
             await self.finish()
-            raise ClosedError("the peer has left")
+            raise LeftError("the peer has left")
         return message
 
     async def write(self, message: bytes) -> None:
