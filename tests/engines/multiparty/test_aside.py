@@ -25,7 +25,7 @@ from varangian.engines.multiparty.sealed import RECORD, TAG
 from varangian.engines.roles import task_of
 from varangian.engines.world import World
 from varangian.errors import ParameterError
-from varangian.protocols import Single
+from varangian.protocols import Refusal, Single
 
 
 async def stopped(running: asyncio.Future[None], host: Host) -> None:
@@ -108,7 +108,8 @@ def test_all_large_vectors_go_beside_the_stream(sizes: list[int], loopback: str)
     assert len(sizes) >= STEPS * 2 * 3
     assert set(sizes) == {4 * D}
     assert all(tally.bytes_in > STEPS * 4 * D for tally in hosts[0].tallies.values())
-    assert not any(tally.refused for host in hosts for tally in host.tallies.values())
+    again = {Refusal.REPEATED, Refusal.LATE}  # as when a link comes up while the first model is on its way
+    assert not any(set(tally.refused) - again for host in hosts for tally in host.tallies.values())
 
 
 def test_small_ones_open_no_door() -> None:

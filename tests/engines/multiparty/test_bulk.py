@@ -7,7 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from varangian.engines.multiparty.sealed import RECORD, TAG, ForgedError, derive
 from varangian.errors import ParameterError
 
 SIZE = 2 * RECORD + 5
+FLOOD = 800
+"""Connections at once: as many as a process may hold that may open a thousand files."""
 VECTOR = np.random.default_rng(1).bytes(SIZE)
 THERE, HERE = secrets.token_bytes(32), secrets.token_bytes(32)
 
@@ -182,24 +184,20 @@ def test_who_says_nothing_is_sent_away_and_keeps_nobody_out(monkeypatch: pytest.
 def test_a_flood_of_connections_waits_outside() -> None:
     async def scene(house: House) -> None:
         one, other = await house.both()
-        start, tried = time.monotonic(), 0
-        flood: list[socket.socket] = []
-        while time.monotonic() < start + 0.5:
-            made = socket.socket()
-            made.setblocking(False)
-            made.connect_ex((house.host, house.door.port))
-            flood.append(made)
-            tried += 1
-            if tried % 20 == 0:
+        start = time.monotonic()
+        with ExitStack() as flood:
+            for _ in range(FLOOD):
+                made = flood.enter_context(socket.socket())
+                made.setblocking(False)
+                made.connect_ex((house.host, house.door.port))
+            while time.monotonic() < start + 0.5:
                 await asyncio.sleep(0)
-        seconds = time.monotonic() - start
-        assert len(house.door._greeted) <= bulk.PENDING
-        assert house.door.turned_away <= seconds / bulk.ACCEPT_SECONDS + 1
-        _, there = await asyncio.gather(one.send(memoryview(VECTOR)), taken(other))
-        assert there == VECTOR
-        assert tried > 2 * house.door.turned_away
-        for made in flood:
-            made.close()
+            seconds = time.monotonic() - start
+            assert len(house.door._greeted) <= bulk.PENDING
+            assert house.door.turned_away <= seconds / bulk.ACCEPT_SECONDS + 1
+            _, there = await asyncio.gather(one.send(memoryview(VECTOR)), taken(other))
+            assert there == VECTOR
+            assert house.door.turned_away < FLOOD / 2
         one.close()
         other.close()
 

@@ -104,7 +104,7 @@ def test_other_dtypes(dtype: str) -> None:
 
 def test_all_take_turns() -> None:
     order: list[str] = []
-    times = alternate({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 1.0)
+    times = alternate({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 60.0)
     assert order[:6] == ["a", "b", "b", "a", "a", "b"]
     assert len(times["a"].rounds) == len(times["b"].rounds) == MOST_ROUNDS
 
