@@ -33,6 +33,18 @@ def kept_kernels(pytestconfig: pytest.Config) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_ports() -> Iterator[None]:
+    """Choose ports that no other process of this run chooses: they are free until they are used."""
+    from varangian.engines.multiparty import cluster
+
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "PORTS", cluster.PORTS[number::count])
+        yield
+
+
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Compile kernels, whatever the environment says."""

@@ -8,10 +8,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from cli.running import SECONDS, Run, process, start
+
+from varangian.engines.multiparty.cluster import free_ports
 
 CLUSTER = """
 topology = "single:patience=60"
@@ -25,16 +29,24 @@ server0 = "127.0.0.1:{port}"
 """
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def written(folder: Path, steps: int = 20, more: str = "") -> str:
     path = folder / "cluster.toml"
-    path.write_text(CLUSTER.format(steps=steps, port=free_port()) + more, encoding="utf-8")
+    path.write_text(CLUSTER.format(steps=steps, port=free_ports(1)[0]) + more, encoding="utf-8")
     return str(path)
+
+
+@pytest.fixture
+def begin() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Yield a function that starts a process with pipes, and kills it in the end if it still runs."""
+    with ExitStack() as ends:
+
+        def begun(*words: str) -> subprocess.Popen[str]:
+            child = start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            ends.enter_context(child)
+            ends.callback(child.kill)
+            return child
+
+        yield begun
 
 
 NODE = 'topology = "single"\n[experiment]\nworkers = 2\n'
@@ -161,11 +173,12 @@ def test_a_cluster_is_up_tells_what_came_of_it_and_is_gone(elsewhere: Path) -> N
     assert not Path(file.split()[-1]).exists()
 
 
-def until_step(run: Run, file: str, step: int) -> None:
-    """Ask a cluster until its server has come to a step."""
+def until(holds: Callable[[], bool], child: subprocess.Popen[str]) -> None:
+    """Wait until something holds, no longer than a process runs that sees to it."""
     end = time.monotonic() + SECONDS
-    while step_of(run, file) < step:
-        assert time.monotonic() < end
+    while not holds():
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < end, "It never came to be."
         time.sleep(0.1)
 
 
@@ -175,39 +188,58 @@ def step_of(run: Run, file: str) -> int:
     return answer["step"] if answer else 0
 
 
-def test_parties_are_asked_interrupted_and_go_on_where_they_were(run: Run, elsewhere: Path) -> None:
-    file = written(elsewhere, steps=200, more="[limits]\nlinger_seconds = 1.0\n")
-    assert process("keys", "keys", file).code == 0
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    workers = [start("join", file, "--party", f"worker{k}", **pipes) for k in range(2)]
-    server = start("serve", file, "--party", "server0", **pipes)
-    until_step(run, file, 5)
+def interrupted(server: subprocess.Popen[str], file: str) -> int:
+    """Interrupt a server, and return the step after which it says it stopped."""
     server.send_signal(signal.SIGINT)
     out, err = server.communicate(timeout=SECONDS)
     assert (server.returncode, out) == (130, "")
     assert err.startswith("interrupted: server0 after step ")
     assert err.endswith(f"Go on with: varangian serve {file} --party server0\n")
-    step = int(err.split("after step ")[1].split()[0])
+    return int(err.split("after step ")[1].split()[0])
+
+
+def test_parties_are_asked_interrupted_and_go_on_where_they_were(
+    run: Run, elsewhere: Path, begin: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """While it is asked and interrupted, the server reads so slowly that it cannot end first."""
+    limits = "[limits]\nlinger_seconds = 1.0\n"
+    file, slow = written(elsewhere, steps=200, more=limits), str(elsewhere / "slow.toml")
+    text = Path(file).read_text(encoding="utf-8") + "messages_per_second = 5.0\nburst_seconds = 1.0\n"
+    Path(slow).write_text(text, encoding="utf-8")
+    assert process("keys", "keys", file).code == 0
+    workers = [begin("join", file, "--party", f"worker{k}") for k in range(2)]
+    first = begin("serve", slow, "--party", "server0")
+    until(lambda: step_of(run, slow) >= 5, first)
+    step = interrupted(first, slow)
     assert 5 <= step < 200
-    again = start("serve", file, "--party", "server0", **pipes)
-    until_step(run, file, step)
-    table = run("cluster", "status", file).out.splitlines()
+    second = begin("serve", slow, "--party", "server0")
+    until(lambda: step_of(run, slow) >= step, second)
+    table: list[str] = []
+
+    def answered() -> bool:
+        table[:] = run("cluster", "status", slow).out.splitlines()
+        return len(table) > 2
+
+    until(answered, second)
     assert table[0].split()[:3] == ["party", "state", "step"]
     assert [line.split()[0] for line in table[1:]] == ["server0", "worker0", "worker1"]
-    out, err = again.communicate(timeout=SECONDS)
-    assert (again.returncode, err) == (0, "")
+    assert step <= interrupted(second, slow) < 200
+    third = begin("serve", file, "--party", "server0")
+    out, err = third.communicate(timeout=SECONDS)
+    assert (third.returncode, err) == (0, "")
     assert out.startswith("server0: 200 steps, test accuracy 9")
     for worker in workers:
         assert worker.communicate(timeout=SECONDS)[0].endswith(": 200 steps.\n")
         assert worker.returncode == 0
 
 
-def test_ctrl_c_ends_a_whole_cluster(run: Run, elsewhere: Path) -> None:
+def test_ctrl_c_ends_a_whole_cluster(
+    run: Run, elsewhere: Path, begin: Callable[..., subprocess.Popen[str]]
+) -> None:
     file = written(elsewhere, steps=100_000, more='[checkpoints]\nfolder = "kept"\n[keys]\nfolder = "keys"\n')
-    child = start("cluster", "up", file, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not (elsewhere / "keys" / "worker1.key").exists():
-        time.sleep(0.05)
-    until_step(run, file, 3)
+    child = begin("cluster", "up", file)
+    until((elsewhere / "keys" / "worker1.key").exists, child)
+    until(lambda: step_of(run, file) >= 3, child)
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=SECONDS)
     assert (child.returncode, out) == (130, "")
