@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import time
 from pathlib import Path
@@ -78,8 +79,8 @@ def test_a_metrics_function_that_fails_ends_no_run() -> None:
 def test_the_first_valid_replies_are_enough() -> None:
     strategy = RobustStrategy(vg.Median(f=2))
     begun = time.monotonic()
-    start(strategy, crowd(7, "nan"), rounds=2, timeout=30.0, delays={0: 20.0})
-    assert time.monotonic() - begun < 10
+    start(strategy, crowd(7, "nan"), rounds=2, timeout=300.0, delays={0: 200.0})
+    assert time.monotonic() - begun < 100
     why = {(record.round, record.client): record.why for record in strategy.records}
     assert why[1, 0] == "no reply"
     assert why[2, 0] == "still at work on an earlier round"
@@ -92,20 +93,20 @@ def test_fast_garbage_fills_no_quorum() -> None:
     slow = dict.fromkeys(range(5), 0.3)
     apps = {**crowd(5), **{node: crowd(1, "nan")[0] for node in (5, 6)}}
     grid = HereGrid({**apps, 5: crowd(6, "nan")[5], 6: crowd(7, "nan")[6]}, delays=slow)
-    result = strategy.start(grid, start_model(), num_rounds=1, timeout=10.0)
+    result = strategy.start(grid, start_model(), num_rounds=1, timeout=60.0)
     assert values(result.arrays)["w"].mean() == pytest.approx(1, abs=0.05)
     assert sum(not record.rejected for record in strategy.records) == 5
 
 
 def test_a_late_reply_is_dropped_and_its_node_asked_again() -> None:
-    grid = HereGrid(crowd(5), delays={0: 0.2})
+    grid = HereGrid(crowd(5), delays={0: math.inf})
     strategy = RobustStrategy(vg.Median(f=1), fraction_evaluate=0.0)
     quorum = QuorumGrid(grid, strategy._enough)
     asked = strategy.configure_train(1, start_model(), ConfigRecord(), quorum)
-    replies = quorum.send_and_receive(asked, timeout=5.0)
+    replies = quorum.send_and_receive(asked, timeout=300.0)
     assert len(replies) == 4
     assert quorum.busy() == {0}
-    time.sleep(0.3)
+    grid.hurry()
     assert quorum.busy() == set()
     arrays, _ = strategy.aggregate_train(1, replies)
     assert {
@@ -130,7 +131,7 @@ def test_the_deadline_ends_a_round() -> None:
     strategy = RobustStrategy(vg.Median(f=1))
     begun = time.monotonic()
     result = start(strategy, crowd(5), timeout=0.5, delays={0: None, 1: None})
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60  # who never answers is not waited for
     assert (
         "0 misbehaved and 2 were silent, and Median(f=1) withstands 1. The model is kept." in strategy.breach
     )

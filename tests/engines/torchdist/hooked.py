@@ -30,7 +30,7 @@ from varangian.engines.torchdist import lending
 from varangian.torch import FaultWatch, register, robust_all_reduce
 
 LIMIT = 3
-SECONDS = 30
+SECONDS = 60
 
 
 def average(n: int, rank: int) -> dict[str, float]:
@@ -216,10 +216,12 @@ def missing(n: int, rank: int) -> dict[str, Any]:
     places: dict[str, Any] = {}
 
     def trial(name: str, ready: bool) -> None:
-        group = dist.new_group(timeout=timedelta(seconds=LIMIT))
+        group = dist.new_group(timeout=timedelta(seconds=SECONDS))
         net = ddp(process_group=group)
         if ready:
             register(net, vg.Median(f=0))
+        dist.barrier()
+        dist.distributed_c10d._set_pg_timeout(timedelta(seconds=LIMIT), group)
         started = time.monotonic()
         if rank < n - 1:
             call = (lambda: backward(net, rank)) if ready else (lambda: register(net, vg.Median(f=0)))

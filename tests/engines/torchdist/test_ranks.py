@@ -129,7 +129,7 @@ def test_a_rank_that_does_not_arrive_is_an_error_within_the_timeout(found: Found
             kind, text, seconds = rank["missing"][place]
             assert kind == "RankError"
             assert "did not arrive within 0:00:03" in text
-            assert seconds < 10  # the timeout, and what a busy machine takes
+            assert seconds < 30  # the timeout, and what a busy machine takes: the others have 60
 
 
 @pytest.mark.parametrize("n", [2, 4])
