@@ -36,8 +36,8 @@ evaluate_every = 2
 [grid]
 seed = [1, 2]
 """
-LONG = SHORT.replace("steps = 4", "steps = 3000").replace("evaluate_every = 2", "evaluate_every = 3000")
-ENDLESS = LONG.replace("3000", "40_000")
+LONG = SHORT.replace("steps = 4", "steps = 2000").replace("evaluate_every = 2", "evaluate_every = 2000")
+ENDLESS = LONG.replace("2000", "40_000")
 """As long as its first checkpoint may take: that comes after a tenth of the steps."""
 FAILING = SHORT + 'who = [{ byzantine = 1, attack = "signflip" }, { byzantine = 3, attack = "alie" }]\n'
 
@@ -306,7 +306,7 @@ def test_a_sweep_waits_for_what_another_process_works_on(grid: Callable[[str], P
 
 @pytest.mark.slow
 def test_two_sweeps_share_a_store(grid: Callable[[str], Path]) -> None:
-    path = grid(LONG.replace("[1, 2]", "[1, 2, 3, 4]").replace("3000", "300"))
+    path = grid(LONG.replace("[1, 2]", "[1, 2, 3, 4]").replace("2000", "300"))
     both = [
         start("sweep", str(path), "--jobs", "1", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)

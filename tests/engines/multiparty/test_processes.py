@@ -39,7 +39,7 @@ SECONDS = 300
 SPEC = vg.Experiment(model="logistic", workers=4, steps=50, evaluate_every=25)
 LIED = replace(SPEC, byzantine=1, rule=vg.TrimmedMean(f=1), attack=vg.ALittleIsEnough(z=1.5))
 LARGE = 256
-"""So many samples that it matters little whose gradients come first: with 32, that is a point of accuracy."""
+"""So many samples that it matters little whose gradients come first."""
 
 
 def alive(pid: int) -> bool:
