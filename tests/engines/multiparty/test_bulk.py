@@ -190,6 +190,7 @@ def test_a_flood_of_connections_waits_outside() -> None:
                 made = flood.enter_context(socket.socket())
                 made.setblocking(False)
                 made.connect_ex((house.host, house.door.port))
+                await asyncio.sleep(0)  # for the door, or all but a few would be the kernel's
             while time.monotonic() < start + 0.5:
                 await asyncio.sleep(0)
             seconds = time.monotonic() - start
