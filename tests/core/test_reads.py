@@ -23,7 +23,7 @@ from varangian.kernels.compiled import tasks
 from varangian.kernels.compiled.tasks import Stretch
 from varangian.kernels.parts import Line, Place, over_lines, over_one
 from varangian.kernels.rows import Rows, Segment, within
-from varangian.kernels.sampled import measured_on
+from varangian.kernels.sampled import gathered, measured_on
 
 N, D, F = 15, 400, 2
 
@@ -136,7 +136,15 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Counter:
         counter.columns, counter.compiled = before
         return table
 
+    def counted_few(rows: Rows, chosen: torch.Tensor) -> Iterator[Rows]:
+        counter.sampled += len(within(chosen, rows.first, rows.first + rows.d))
+        for few in gathered(rows, chosen):
+            before = counter.columns, counter.compiled
+            yield few
+            counter.columns, counter.compiled = before
+
     monkeypatch.setattr(points, "measured_on", counted_aside)
+    monkeypatch.setattr(points, "gathered", counted_few)
     monkeypatch.setattr(Segment, "columns", counted)
     monkeypatch.setattr(columns, "over_lines", lines)
     monkeypatch.setattr(columns, "over_one", one)

@@ -18,6 +18,9 @@ from varangian.core.randomness import Stream
 from varangian.core.selection import lowest, mean_over
 from varangian.core.stages import SubsampledRule
 
+ROUNDING = 1e-12
+"""Parts of the largest by which two projections may differ and count as one: those of copies do."""
+
 
 @dataclass(frozen=True)
 class DnC(SubsampledRule):
@@ -74,6 +77,14 @@ class DnC(SubsampledRule):
         scale = centred.abs().amax((-2, -1), keepdim=True)
         centred = centred / torch.where(scale > 0, scale, 1.0)
         top = torch.linalg.eigh(centred).eigenvectors[..., -1:]
-        projections = (centred @ top)[..., 0].square()
+        projections = _without_rounding((centred @ top)[..., 0].square())
         kept = lowest(projections, n - int(self.c * self.f)).sum(-2)
         return mean_over(kept == kept.amax(-1, keepdim=True))
+
+
+def _without_rounding(values: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch n"]:
+    """Return the places of values in their order, one for those that only rounding tells apart."""
+    ordered, order = values.sort(dim=-1)
+    apart = ordered.diff(dim=-1) > ROUNDING * ordered[..., -1:]
+    places = torch.nn.functional.pad(apart.cumsum(-1), (1, 0)).to(values.dtype)
+    return torch.empty_like(values).scatter(-1, order, places)

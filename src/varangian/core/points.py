@@ -24,7 +24,7 @@ from varangian.kernels.lanes import each
 from varangian.kernels.measuring import Besides, coarse, measurable, measured
 from varangian.kernels.programs import Middle, Program
 from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows, within
-from varangian.kernels.sampled import measured_on
+from varangian.kernels.sampled import gathered, measured_on
 
 Made = TypeVar("Made")
 
@@ -308,6 +308,20 @@ class Points:
                 for view in views
             ]
             return torch.stack(parts, dim=-3)
+        if self.columns is None:
+            parts = [self._block_tables([None], pivots, level) for view in views if view is None]
+            for view in views:
+                if view is not None:
+                    few = (self.on(few) for few in gathered(self.rows, view))
+                    nothing = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
+                    parts.append(total(nothing, (one._block_tables([None], pivots, level) for one in few)))
+            return torch.cat(parts, dim=-3)
+        return self._block_tables(views, pivots, level)
+
+    def _block_tables(
+        self, views: Sequence[Tensor | None], pivots: Sequence[Pivot], level: Reads
+    ) -> Float[Tensor, "*batch v k k"]:
+        """Measure block by block, in one pass."""
         start = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
 
         def tables(block: Block) -> Tensor:

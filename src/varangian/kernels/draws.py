@@ -50,7 +50,7 @@ class Draws:
         self.bounds = np.array([len(table) for table in self.tables], dtype=np.int64)
         self.counts = np.array(counts, dtype=np.int64)
         shuffled = (self.bounds > SHUFFLED) & (self.counts > self.bounds // 50)
-        self.compiles = not shuffled.any() and self.bounds.max() < 2**31 and _agree()
+        self.compiles = not shuffled.any() and self.bounds.max() < 2**31 and available() and _agree()
 
     def write(self, keys: UInt64[np.ndarray, " rows"], out: Int64[np.ndarray, "rows width"]) -> None:
         """Write for every key what is drawn; the first number again where a row is longer than its count."""
@@ -82,9 +82,7 @@ def _write(
 
 @cache
 def _agree() -> bool:
-    """Tell whether there is compiled code, and it draws what the NumPy that is installed here draws."""
-    if not available():
-        return False
+    """Tell whether compiled code draws what the NumPy that is installed here draws."""
     keys = np.arange(1, 9, dtype=np.uint64) << np.uint64(55)
     tables, counts, out = [np.arange(500)] * 8, np.full(8, 60), np.empty((8, 60), dtype=np.int64)
     lost = _write(tables, np.full(8, 500), counts, keys, out)

@@ -76,8 +76,13 @@ def glancer(
 
 def compiles(vector: Tensor) -> bool:
     """Tell whether a vector of its kind is looked at by machine code."""
+    return readable(vector) and available()
+
+
+def readable(vector: Tensor) -> bool:
+    """Tell whether machine code, where there is any, reads a vector of its kind."""
     known = vector.dtype in (torch.float32, torch.bfloat16, torch.float16) and vector.device.type == "cpu"
-    return known and vector.is_contiguous() and available()
+    return known and vector.is_contiguous()
 
 
 def _fits(signs: Tensor) -> bool:

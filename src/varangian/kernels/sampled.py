@@ -24,11 +24,11 @@ def measured_on(
     """Return ``measured`` on some columns of all that there are, in order: that is no pass over the rows."""
     k = len(pivots) + (rows.n if mix is None else mix.shape[-2])
     nothing = torch.zeros(*rows.batch, k, k, dtype=torch.float64, device=rows.device)
-    tables = (measured(few, pivots, all_pairs=all_pairs, mix=mix) for few in _gathered(rows, columns))
+    tables = (measured(few, pivots, all_pairs=all_pairs, mix=mix) for few in gathered(rows, columns))
     return total(nothing, tables)
 
 
-def _gathered(rows: Rows, columns: Tensor) -> Iterator[Rows]:
+def gathered(rows: Rows, columns: Tensor) -> Iterator[Rows]:
     """Yield copies of the columns that are here, so few at a time that they take little room."""
     step = max(1, WIDE_ELEMENTS // max(1, rows.batch_size * (rows.n + len(rows.extras))))
     first = rows.first

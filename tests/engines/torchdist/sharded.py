@@ -125,6 +125,12 @@ def beside(n: int, rank: int) -> dict[str, Any]:
     net.zero_grad()
     found["after an error"] = apart(backward(net, rank, 1), backward(ddp(), rank, 1))
     found["steps"] = [watch.sent / step]
+    FaultWatch("raise").register(net := ddp(find_unused_parameters=True))
+    found["error of buckets"] = error_of(
+        (cross_entropy(net(x), y) * (float("nan") if rank == wrong else 1.0)).backward
+    )[0]
+    net.zero_grad()
+    found["after an error of buckets"] = apart(backward(net, rank, 1), backward(ddp(), rank, 1))
     watch = FaultWatch().register(net := ddp())
     with net.no_sync():
         backward(net, rank, 0)

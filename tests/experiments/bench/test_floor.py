@@ -7,17 +7,13 @@ import pytest
 import torch
 
 from varangian.experiments.bench.floor import PIECE, read_in_strips, ways
-from varangian.kernels.compiled.jit import available
 from varangian.kernels.compiled.reading import strip_bytes
+
+pytestmark = pytest.mark.usefixtures("compiled")
 
 
 def exclusive_or(x: torch.Tensor) -> int:
     return int(np.bitwise_xor.reduce(x.numpy().view(np.uint8), axis=None))
-
-
-@pytest.fixture(autouse=True)
-def _compiler() -> None:
-    assert available()
 
 
 @pytest.mark.parametrize("wide", [False, True])

@@ -12,7 +12,7 @@ from torch.autograd import Variable
 from torch.nn.parallel import DistributedDataParallel
 
 from varangian.engines.torchdist.sketch import BLOCK, Sketch
-from varangian.kernels.glances import compiles, glancer
+from varangian.kernels.glances import glancer, readable
 
 
 class Leaves:
@@ -49,7 +49,7 @@ class Leaves:
                 for module in model.modules()
             )
         )
-        return not special and all(compiles(p.detach()) for p in _learning(model))
+        return not special and all(readable(p.detach()) for p in _learning(model))
 
     def taken(self) -> Float[Tensor, "20"]:
         """Return the sketch of the last pass."""

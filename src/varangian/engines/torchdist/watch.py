@@ -120,12 +120,15 @@ class FaultWatch:
     def conclude(self) -> list[Fault]:
         """Exchange the sketches of a step, all buckets of which were looked at; return its faults.
 
-        Raises FaultError for a fault if that is the policy; RankError.
+        What is to be raised, a FaultError if that is the policy, waits until DDP has done its part: one that
+        is stopped in the middle begins no further pass.
+
+        Raises      RankError
         """
         self._exchange(self._sketch.taken())
         faults = self._judged()
         if faults and self.policy == "raise":
-            raise _error(faults)
+            _raise_last(faults)
         return faults
 
     def _passed(self) -> None:
@@ -136,11 +139,7 @@ class FaultWatch:
             return
         faults = self._judged()
         if faults and self.policy == "raise":
-
-            def fail() -> None:
-                raise _error(faults)
-
-            Variable._execution_engine.queue_callback(fail)
+            _raise_last(faults)
 
     def _exchange(self, own: Tensor) -> bool:
         """Hear the sketches of all ranks; tell whether one saw values that are not finite."""
@@ -210,5 +209,11 @@ def _judge(watch: ref[FaultWatch]) -> None:
         there._judged()
 
 
-def _error(faults: Sequence[Fault]) -> FaultError:
-    return FaultError("; ".join(map(str, faults)))
+def _raise_last(faults: Sequence[Fault]) -> None:
+    """Raise at the end of the backward pass, behind what DDP has to do there."""
+    engine = Variable._execution_engine
+
+    def fail() -> None:
+        raise FaultError("; ".join(map(str, faults)))
+
+    engine.queue_callback(lambda: engine.queue_callback(fail))
