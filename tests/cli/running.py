@@ -27,14 +27,18 @@ Run = Callable[..., Ending]
 
 def start(*words: str, **options: Any) -> subprocess.Popen[str]:
     """Start a process that Ctrl-C can reach, and that leaves the other cores alone."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "varangian", *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nobody else runs here
-        **options,
-    )
+    # What ignores a signal hands that down; and no Python may run in a fork of a process with threads.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "varangian", *words],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            text=True,
+            **options,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def process(*words: str) -> Ending:

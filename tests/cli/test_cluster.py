@@ -173,12 +173,16 @@ def test_a_cluster_is_up_tells_what_came_of_it_and_is_gone(elsewhere: Path) -> N
     assert not Path(file.split()[-1]).exists()
 
 
-def until(holds: Callable[[], bool], child: subprocess.Popen[str]) -> None:
-    """Wait until something holds, no longer than a process runs that sees to it."""
+def until(holds: Callable[[], bool], *children: subprocess.Popen[str]) -> None:
+    """Wait until something holds, no longer than all the processes run that see to it."""
     end = time.monotonic() + SECONDS
     while not holds():
-        assert child.poll() is None, child.communicate()
-        assert time.monotonic() < end, "It never came to be."
+        for child in children:
+            assert child.poll() is None, child.communicate()
+        if time.monotonic() > end:
+            for child in children:
+                child.kill()
+            pytest.fail(f"It never came to be; they said {[child.communicate() for child in children]}.")
         time.sleep(0.1)
 
 
@@ -209,18 +213,18 @@ def test_parties_are_asked_interrupted_and_go_on_where_they_were(
     assert process("keys", "keys", file).code == 0
     workers = [begin("join", file, "--party", f"worker{k}") for k in range(2)]
     first = begin("serve", slow, "--party", "server0")
-    until(lambda: step_of(run, slow) >= 5, first)
+    until(lambda: step_of(run, slow) >= 5, first, *workers)
     step = interrupted(first, slow)
     assert 5 <= step < 200
     second = begin("serve", slow, "--party", "server0")
-    until(lambda: step_of(run, slow) >= step, second)
+    until(lambda: step_of(run, slow) >= step, second, *workers)
     table: list[str] = []
 
     def answered() -> bool:
         table[:] = run("cluster", "status", slow).out.splitlines()
         return len(table) > 2
 
-    until(answered, second)
+    until(answered, second, *workers)
     assert table[0].split()[:3] == ["party", "state", "step"]
     assert [line.split()[0] for line in table[1:]] == ["server0", "worker0", "worker1"]
     assert step <= interrupted(second, slow) < 200
