@@ -308,15 +308,19 @@ class Points:
                 for view in views
             ]
             return torch.stack(parts, dim=-3)
-        if self.columns is None:
-            parts = [self._block_tables([None], pivots, level) for view in views if view is None]
-            for view in views:
-                if view is not None:
-                    few = (self.on(few) for few in gathered(self.rows, view))
-                    nothing = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
-                    parts.append(total(nothing, (one._block_tables([None], pivots, level) for one in few)))
-            return torch.cat(parts, dim=-3)
-        return self._block_tables(views, pivots, level)
+        if self.columns is not None:
+            return self._block_tables(views, pivots, level)
+        return torch.cat([self._table_on(view, pivots, level) for view in views], dim=-3)
+
+    def _table_on(
+        self, view: Tensor | None, pivots: Sequence[Pivot], level: Reads
+    ) -> Float[Tensor, "*batch 1 k k"]:
+        """Measure on some columns, which are brought together first, or in one pass on all of them."""
+        if view is None or self.rows is None:
+            return self._block_tables([view], pivots, level)
+        nothing = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
+        few = (self.on(few) for few in gathered(self.rows, view))
+        return total(nothing, (one._block_tables([None], pivots, level) for one in few))
 
     def _block_tables(
         self, views: Sequence[Tensor | None], pivots: Sequence[Pivot], level: Reads

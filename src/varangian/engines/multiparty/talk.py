@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from varangian.core.randomness import Stream as Randomness
@@ -108,7 +109,11 @@ class Conversation:
     def leave(self) -> None:
         """Have the conversation end when the peer has heard all that was said so far."""
         if self._leaving is None:
-            self._leaving = asyncio.ensure_future(self.stream.finish())
+            self._leaving = asyncio.ensure_future(self._leave())
+
+    async def _leave(self) -> None:
+        with suppress(ClosedError):
+            await self.stream.finish()
 
     async def _read(self) -> None:
         while True:
