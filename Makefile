@@ -2,7 +2,6 @@
 
 PYTHON ?= python3
 VENV := .venv
-WIDE ?= .venv-wide
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS := dev

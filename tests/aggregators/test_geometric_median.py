@@ -11,6 +11,7 @@ import torch
 
 import varangian as vg
 from varangian.aggregators import balance
+from varangian.core.spans import Span
 
 
 def found(x: np.ndarray, **options: Any) -> np.ndarray:
@@ -156,3 +157,25 @@ def test_there_is_an_end_beside_near_copies(seed: int, monkeypatch: pytest.Monke
     points[0, 0] = 0
     balance._balanced(points, np.full((1, 20), 1 / 20), np.full((1, 6), 0.2), 3000, 1e-15)
     assert len(steps) < 100
+
+
+def test_smoothed_steps_end_when_nothing_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come to the same as all of them, and each run to the same bits as alone."""
+    x = np.random.default_rng(4).standard_normal((3, 9, 6))
+    x[1] *= 1e3  # takes more steps than its neighbours
+    rule, taken = vg.GeometricMedian(f=3, nu=0.1, steps=3000), 0
+    squared_distances = Span.squared_distances
+
+    def counted(span: Span, weights: torch.Tensor) -> torch.Tensor:
+        nonlocal taken
+        taken += 1
+        return squared_distances(span, weights)
+
+    monkeypatch.setattr(Span, "squared_distances", counted)
+    together = rule(torch.from_numpy(x)).numpy()
+    assert taken < 300
+    for run, alone in zip(x, together, strict=True):
+        np.testing.assert_allclose(
+            alone, oracle.geometric_median(run, 3000, 0.1), rtol=0, atol=1e-12 * abs(run).max()
+        )
+        np.testing.assert_array_equal(alone, rule(torch.from_numpy(run)).numpy())

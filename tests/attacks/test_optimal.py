@@ -12,7 +12,7 @@ from torch import Tensor
 
 import varangian as vg
 from varangian.attacks.attack import Scene
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 
 F, H = 2, 9
 N = vg.NearestNeighborMixing(f=F)

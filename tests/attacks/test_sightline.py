@@ -11,7 +11,7 @@ from torch import Tensor
 import varangian as vg
 from varangian.attacks.attack import Scene
 from varangian.attacks.sightline import Sightline
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 from varangian.kernels.rows import Rows
 
 F, H = 2, 9

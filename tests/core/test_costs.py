@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reas
 RULES = """
 import torch
 import varangian as vg
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 
 def rules(f):
     nnm = vg.NearestNeighborMixing(f=f)

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import varangian as vg
-from varangian.core.points import Points, Reads
+from varangian.core.needs import Reads
+from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
 from varangian.core.tables import fold

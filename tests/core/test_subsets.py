@@ -10,7 +10,7 @@ from torch import Tensor
 
 import varangian as vg
 from varangian.core.conditions import Condition
-from varangian.core.points import NeedsVectors
+from varangian.core.needs import NeedsVectors
 from varangian.core.run import place
 from varangian.core.stages import Composite, Stage
 from varangian.kernels.distances import pairwise

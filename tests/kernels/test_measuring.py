@@ -34,7 +34,7 @@ def alone(x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", [1, 2, 4, 5, 11, 25])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 7, 11, 25])
 @pytest.mark.parametrize("d", [0, 1, 7, 513, FEW + 1, PANEL + 77])
 def test_every_dtype_and_shape(dtype: torch.dtype, n: int, d: int) -> None:
     x = drawn(n, d).to(dtype)

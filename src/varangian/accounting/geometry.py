@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from varangian.core.inputs import read
-from varangian.core.points import Pivot, Points, Reads
+from varangian.core.needs import Pivot, Reads
+from varangian.core.points import Points
 from varangian.core.selection import lowest
 from varangian.errors import ShapeError
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.needs import Reads
 from varangian.core.parties import Parties
-from varangian.core.points import Points, Reads
+from varangian.core.points import Points
 from varangian.core.run import Call
 from varangian.core.stages import GeometricRule
 from varangian.kernels.missing import mean

@@ -12,8 +12,8 @@ from torch import Tensor
 from varangian.core.checks import check_count, check_number
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.needs import Pivot
 from varangian.core.parties import Parties
-from varangian.core.points import Pivot
 from varangian.core.spans import Span
 from varangian.core.stages import IterativeRule
 

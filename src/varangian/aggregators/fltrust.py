@@ -11,7 +11,7 @@ from torch import Tensor
 
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
-from varangian.core.points import Pivot, Reads
+from varangian.core.needs import Pivot, Reads
 from varangian.core.stages import Composite, GeometricRule, ScalingMixer, Stage
 
 REFERENCE = Reference(

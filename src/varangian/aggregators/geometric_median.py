@@ -17,6 +17,9 @@ from varangian.core.parties import Parties
 from varangian.core.spans import Span
 from varangian.core.stages import IterativeRule
 
+ROUNDING = torch.finfo(torch.float64).eps
+"""A change of a weight that is none: weights are at most one."""
+
 
 @dataclass(frozen=True)
 class GeometricMedian(IterativeRule):
@@ -24,9 +27,9 @@ class GeometricMedian(IterativeRule):
 
     With ``nu`` = 0 the exact minimiser: a vector if one is optimal, else Newton's iteration until a step is
     within ``tolerance``, in at most ``steps`` steps. Where all vectors lie on a line and a whole stretch of
-    it is optimal, its midpoint. With ``nu`` > 0 the smoothed iteration of the paper: from the mean, exactly
-    ``steps`` of Weiszfeld's steps, no distance counted below nu: a huge outlier may not have lost its pull
-    by the last of them.
+    it is optimal, its midpoint. With ``nu`` > 0 the smoothed iteration of the paper: from the mean, ``steps``
+    of Weiszfeld's steps, no distance counted below nu, or fewer if one changes no weight by more than
+    rounding does. A huge outlier may not have lost its pull by the last of them.
 
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1 (with weights: liars hold less than half)
@@ -88,10 +91,14 @@ class GeometricMedian(IterativeRule):
         return torch.where(found, weights, descent.balanced(self.steps, self.tolerance))
 
     def _smoothed(self, span: Span, shares: Tensor) -> Tensor:
-        weights = shares
+        weights, rests = shares, torch.zeros_like(shares[..., :1], dtype=torch.bool)
         for _ in range(self.steps):
             pull = shares / span.squared_distances(weights).sqrt().clamp(min=self.nu)
-            weights = pull / pull.sum(-1, keepdim=True)
+            moved = torch.where(rests, weights, pull / pull.sum(-1, keepdim=True))
+            rests = (moved - weights).abs().amax(-1, keepdim=True) <= ROUNDING
+            weights = moved
+            if bool(rests.all()):
+                break
         return weights
 
 

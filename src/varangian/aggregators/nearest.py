@@ -10,7 +10,7 @@ from torch import Tensor
 
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
-from varangian.core.points import Pivot, Reads
+from varangian.core.needs import Pivot, Reads
 from varangian.core.selection import lowest, mean_over
 from varangian.core.stages import GeometricRule
 from varangian.errors import ParameterError

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from varangian.attacks.attack import Scene, repeat
 from varangian.core.inputs import Stacks, read
-from varangian.core.points import NeedsVectors, Pivot, Points, Reads
+from varangian.core.needs import NeedsVectors, Pivot, Reads
+from varangian.core.points import Points
 from varangian.core.run import Aggregation, extra_vectors, place
 from varangian.core.stages import Stage
 from varangian.core.tables import fold

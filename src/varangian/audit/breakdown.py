@@ -16,8 +16,8 @@ from varangian.audit.search import search
 from varangian.audit.series import Axis, Curves, Line, Mark
 from varangian.audit.training import largest_declared
 from varangian.core.guard import declare
+from varangian.core.needs import Pivot
 from varangian.core.parties import Parties
-from varangian.core.points import Pivot
 from varangian.core.stages import Stage
 from varangian.specification.spell import spell_rule
 

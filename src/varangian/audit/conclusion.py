@@ -19,7 +19,7 @@ from varangian.audit.report import Finding, Report, Subject, Worst
 from varangian.audit.threat import threat_model
 from varangian.audit.training import Trained
 from varangian.audit.weighing import MajorityError
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 from varangian.core.stages import Stage
 from varangian.kernels.heap import hand_back
 from varangian.specification import Experiment

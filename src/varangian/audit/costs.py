@@ -11,7 +11,7 @@ from varangian.aggregators import Average
 from varangian.audit.examination import Examined, Job
 from varangian.audit.report import Finding
 from varangian.audit.training import Trained
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 from varangian.core.stages import Stage
 from varangian.errors import VarangianError
 from varangian.privacy import feasible, spent

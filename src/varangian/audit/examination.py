@@ -17,8 +17,8 @@ from varangian.audit.measured import Measured, measure
 from varangian.audit.recording.rounds import Round
 from varangian.audit.search import Found, fixed, search
 from varangian.audit.sets import honest_sets
+from varangian.core.needs import Pivot
 from varangian.core.parties import Parties
-from varangian.core.points import Pivot
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
 from varangian.kernels.heap import hand_back

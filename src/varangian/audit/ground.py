@@ -13,8 +13,9 @@ from torch import Tensor
 
 from varangian.audit.measured import Measured
 from varangian.core.blocks import InBlocks
+from varangian.core.needs import NeedsVectors, Pivot, Reads
 from varangian.core.parties import Parties
-from varangian.core.points import NeedsVectors, Pivot, Points, Reads
+from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.run import Call, aggregate_blocks
 from varangian.core.stages import Stage

@@ -18,7 +18,8 @@ from varangian.audit.recording.rounds import Round
 from varangian.core.blocks import InBlocks
 from varangian.core.inputs import read
 from varangian.core.moments import Moments
-from varangian.core.points import Pivot, Points, Reads
+from varangian.core.needs import Pivot, Reads
+from varangian.core.points import Points
 from varangian.core.stages import CoordinateRule, Stage
 from varangian.errors import DataError
 from varangian.kernels.lanes import lanes_instead_of_threads

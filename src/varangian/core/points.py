@@ -7,51 +7,27 @@ coordinates that a later stage asks for are measured beside the first of all pai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from enum import Enum, IntEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
+from varangian.core.measures import tables, unknown
+from varangian.core.needs import NeedsVectors, Pivot, Reads
 from varangian.core.tables import COARSE, FINE, Table
-from varangian.kernels.columns import reduced
-from varangian.kernels.distances import pairwise, to_each, total
 from varangian.kernels.lanes import each
-from varangian.kernels.measuring import Besides, coarse, measurable, measured
-from varangian.kernels.programs import Middle, Program
-from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows, within
-from varangian.kernels.sampled import gathered, measured_on
+from varangian.kernels.measuring import coarse
+from varangian.kernels.programs import Program
+from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows
 
 Made = TypeVar("Made")
 
 Columns = Callable[[Tensor, slice], Tensor]
 """What reduces columns: ``(*batch, m, c)``, and which columns of the whole these are, to ``(*batch, c)``."""
-
-
-class Reads(IntEnum):
-    """What a stage must know before it can plan; each level includes the ones below."""
-
-    NOTHING = 0
-    NORMS = 1
-    PIVOTS = 2
-    PAIRS = 3
-
-
-class Pivot(Enum):
-    """A further vector that a stage measures against, appended to the table after the rows."""
-
-    CARRIED = "the output carried over from the last call"
-    GIVEN = "the trusted vector given with the call"
-    ORIGIN = "the zero vector"
-    MEDIAN = "the coordinate-wise median of the vectors"
-
-
-class NeedsVectors(Exception):  # noqa: N818 (no error, a change of plan)
-    """A plan in distance space alone would lose precision, or needs the coordinates."""
 
 
 class Points:
@@ -102,9 +78,9 @@ class Points:
         Entries above ``level`` may be NaN. Reads the rows only if what is known does not suffice.
         """
         if Pivot.MEDIAN in pivots:
-            return self._read([None], pivots, level)[..., 0, :, :]
+            return tables(self, [None], pivots, level)[..., 0, :, :]
         if level is Reads.NOTHING:
-            return self._unknown(len(pivots))
+            return unknown(self, len(pivots))
         if self._table is None or level > self.known or not self._table.trusted:
             self._table = self._measured(level)
         chosen = [*range(self.m), *(self.m + self.companions.index(pivot) for pivot in pivots)]
@@ -116,7 +92,7 @@ class Points:
             raise NeedsVectors
         table = self._on_subsets
         if table is None or not table.trusted:
-            fresh = self._read(self.subsets, self.companions, Reads.PAIRS)
+            fresh = tables(self, self.subsets, self.companions, Reads.PAIRS)
             table = Table(fresh) if table is None else table.renewed(fresh, table.inexact)
             self._on_subsets = table
         return table.values[..., : self.m, : self.m]
@@ -233,6 +209,14 @@ class Points:
             raise NeedsVectors
         return self.rows.d
 
+    @property
+    def whereabouts(self) -> tuple[tuple[int, ...], torch.device]:
+        """Return the batch of the points, and the device that they are on."""
+        if self.rows is not None:
+            return self.rows.batch, self.rows.device
+        assert self._table is not None
+        return tuple(self._table.values.shape[:-2]), self._table.values.device
+
     def _successor(
         self,
         mix: Tensor,
@@ -268,8 +252,8 @@ class Points:
     def _measured(self, level: Reads) -> Table:
         """Return the table as one read makes it; those on the subsets are measured beside all pairs."""
         beside = self.subsets if level is Reads.PAIRS and self.subsets is not None else ()
-        tables = self._read([None, *beside], self.companions, level)
-        fresh, on_subsets = tables[..., 0, :, :], tables[..., 1:, :, :]
+        every = tables(self, [None, *beside], self.companions, level)
+        fresh, on_subsets = every[..., 0, :, :], every[..., 1:, :, :]
         old, known, self.known = self._table, self.known, level
         if old is None or known < level:
             assert self.rows is not None
@@ -279,99 +263,3 @@ class Points:
         if len(beside) and self._on_subsets is not None:
             self._on_subsets = self._on_subsets.renewed(on_subsets, old.inexact[..., None])
         return old.renewed(fresh, old.inexact)
-
-    def _read(
-        self, parts: Iterable[Tensor | None], pivots: Sequence[Pivot], level: Reads
-    ) -> Float[Tensor, "*batch v k k"]:
-        """Measure in one read the tables over parts of the coordinates, None being all of them."""
-        if self.rows is None:
-            raise NeedsVectors
-        views = list(parts)
-        start = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
-        pieces = (self.on(piece) for piece, _ in self.rows.pieces())
-        here = total(start, (piece._read_piece(views, pivots, level) for piece in pieces))
-        return here if self.rows.summed is None else self.rows.summed(here)
-
-    def _read_piece(
-        self, views: Sequence[Tensor | None], pivots: Sequence[Pivot], level: Reads
-    ) -> Float[Tensor, "*batch v k k"]:
-        """Measure what is in memory."""
-        assert self.rows is not None
-        beside = [self._beside(pivot) for pivot in pivots]
-        sums = None if self.mix is None else self.m
-        if self.columns is None and measurable(self.rows, beside, sums=sums):
-            how: Any = {"all_pairs": level is Reads.PAIRS, "mix": self.mix}
-            parts = [
-                measured(self.rows, beside, **how)
-                if view is None
-                else measured_on(self.rows, view, beside, **how)
-                for view in views
-            ]
-            return torch.stack(parts, dim=-3)
-        if self.columns is not None:
-            return self._block_tables(views, pivots, level)
-        return torch.cat([self._table_on(view, pivots, level) for view in views], dim=-3)
-
-    def _table_on(
-        self, view: Tensor | None, pivots: Sequence[Pivot], level: Reads
-    ) -> Float[Tensor, "*batch 1 k k"]:
-        """Measure on some columns, which are brought together first, or in one pass on all of them."""
-        if view is None or self.rows is None:
-            return self._block_tables([view], pivots, level)
-        nothing = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
-        few = (self.on(few) for few in gathered(self.rows, view))
-        return total(nothing, (one._block_tables([None], pivots, level) for one in few))
-
-    def _block_tables(
-        self, views: Sequence[Tensor | None], pivots: Sequence[Pivot], level: Reads
-    ) -> Float[Tensor, "*batch v k k"]:
-        """Measure block by block, in one pass."""
-        start = torch.zeros_like(self._unknown(len(pivots)))[..., None, :, :]
-
-        def tables(block: Block) -> Tensor:
-            return torch.stack(
-                [self._block_table(_view(block, view), pivots, level) for view in views], dim=-3
-            )
-
-        return total(start, self.over_blocks(tables))
-
-    def _beside(self, pivot: Pivot) -> Besides:
-        """Return a pivot as the kernels know it."""
-        if pivot in self.extras:
-            return self.extras.index(pivot)
-        return Middle() if pivot is Pivot.MEDIAN else None
-
-    def _block_table(self, values: Tensor, pivots: Sequence[Pivot], level: Reads) -> Tensor:
-        points = values[..., : self.m, :].double()
-        targets = [_pivot_row(pivot, points, values[..., self.m :, :], self.extras) for pivot in pivots]
-        if level is Reads.PAIRS:
-            return pairwise(torch.cat([points, *targets], dim=-2))
-        table = self._unknown(len(pivots))
-        if targets:
-            aim = torch.cat(targets, dim=-2)
-            table[..., : self.m, self.m :] = to_each(points, aim)
-            table[..., self.m :, : self.m] = table[..., : self.m, self.m :].mT
-            table[..., self.m :, self.m :] = pairwise(aim)
-        return table
-
-    def _unknown(self, pivots: int) -> Tensor:
-        if self.rows is not None:
-            batch, device = self.rows.batch, self.rows.device
-        else:
-            assert self._table is not None
-            batch, device = tuple(self._table.values.shape[:-2]), self._table.values.device
-        size = self.m + pivots
-        return torch.full((*batch, size, size), torch.nan, dtype=torch.float64, device=device)
-
-
-def _pivot_row(pivot: Pivot, points: Tensor, extra_rows: Tensor, extras: Sequence[Pivot]) -> Tensor:
-    if pivot is Pivot.ORIGIN:
-        return torch.zeros_like(points[..., :1, :])
-    if pivot is Pivot.MEDIAN:
-        return reduced(Middle(), points)[..., None, :]
-    place = extras.index(pivot)
-    return extra_rows[..., place : place + 1, :].double()
-
-
-def _view(block: Block, subset: Tensor | None) -> Tensor:
-    return block.values if subset is None else block.values[..., within(subset, block.offset, block.end)]

@@ -12,8 +12,9 @@ from torch import Tensor
 from varangian.core.blocks import InBlocks
 from varangian.core.guard import admit
 from varangian.core.inputs import check_writable, read
+from varangian.core.needs import Pivot, Reads
 from varangian.core.parties import Parties, weigh
-from varangian.core.points import Pivot, Points, Reads
+from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.tables import Table
 from varangian.core.vectors import Vectors

@@ -71,7 +71,8 @@ class Span:
     def squared_distances(self, weights: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch k"]:
         """Return |x_i - z|^2 for z the combination with these weights, which sum to one."""
         a = weights * self.stretch
-        along = (self.products @ a[..., None])[..., 0]
+        # By no library of matrices, which may add up a batch in another order than one.
+        along = (self.products * a[..., None, :]).sum(-1)
         own = torch.diagonal(self.products, dim1=-2, dim2=-1)
         square = (a * along).sum(-1, keepdim=True)
         return (self.stretch.square() * own - 2 * self.stretch * along + square).clamp(min=0.0)

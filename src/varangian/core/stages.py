@@ -13,8 +13,9 @@ from torch import Tensor
 from varangian.core.checks import check_count, check_flags
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.needs import Pivot, Reads
 from varangian.core.parties import Parties
-from varangian.core.points import Pivot, Points, Reads
+from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation, Call, aggregate
 from varangian.core.spans import Drawing, Span

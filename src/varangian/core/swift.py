@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from varangian.core.guard import admit
-from varangian.core.points import Points, Reads
+from varangian.core.needs import Reads
+from varangian.core.points import Points
 from varangian.core.run import Aggregation, Call
 from varangian.kernels.columns import Network, is_large, kernel_of, reduce_one, repaired
 from varangian.kernels.compiled.jit import available

@@ -13,7 +13,7 @@ from torch import Tensor
 from varangian.accounting import Accountant
 from varangian.attacks import Sight
 from varangian.core.moments import Moments
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 from varangian.engines.result import Result
 from varangian.engines.threads import threads_for
 from varangian.engines.world import World

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from varangian.aggregators import Median
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 from varangian.core.stages import Stage
 from varangian.engines.loop import displacement
 from varangian.engines.world import ROOT, World

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from varangian.core.needs import Pivot
 from varangian.core.parties import cap_shares
-from varangian.core.points import Pivot
 from varangian.core.stages import Stage
 from varangian.errors import InputError, ParameterError, WeightsError
 

@@ -20,6 +20,7 @@ from varangian.kernels.compiled.combine import TOGETHER, combine, shifted
 from varangian.kernels.compiled.distances import PANEL, pairs, side
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
 from varangian.kernels.compiled.tiles import Step, run
+from varangian.kernels.measuring import Plan
 from varangian.kernels.places import Places
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows
@@ -95,6 +96,7 @@ def deviations(
     most = max(TOGETHER * len(plan.weights) for of_run in plans for plan in of_run)
     mean = np.zeros((side(), k))
     mean[1, :h] = 1 / h
+    two = Plan.of(np.ones((2, 2), dtype=bool), whole=False)
 
     def work(part: Stretch) -> NDArray[np.float64]:
         tile = scratch(ROW * (k + side() + most + m) + kernel.room)
@@ -102,7 +104,7 @@ def deviations(
         load, _ = places.load(part, np.arange(k), "double", tile)
         centre = grouped(mean)
         steps = [load, Step.of(combine("double"), centre, len(centre), k, tile, block)]
-        gaps = np.zeros((count, -(-(part.stop - part.start) // PANEL), 1, side(), side()))
+        gaps = np.zeros((count, -(-(part.stop - part.start) // PANEL), *two.shape))
         for first, weights, parts in plans[part.run]:
             if len(weights):
                 sums = block + ROW * side()
@@ -115,7 +117,7 @@ def deviations(
                     steps.append(Step.of(shifted(), *told, made))
                 steps += [
                     column_step(kernel, _lines(tile, mixture.points), block, free),
-                    Step.of(pairs("double"), np.zeros((1, 2), np.int64), 1, block, gaps[place], part.start),
+                    Step.of(pairs("double", two.last), two.pairs, two.counts, block, gaps[place], part.start),
                 ]
         run(steps, part.start, part.stop)
         apart: NDArray[np.float64] = gaps[:, :, 0, 0, 1]

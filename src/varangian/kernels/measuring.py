@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.columns import network_of
-from varangian.kernels.combine import ROW, WORKING, column_step, lines, shares_of
+from varangian.kernels.combine import FEW_STRETCHES, ROW, WORKING, column_step, lines, shares_of
 from varangian.kernels.compiled.combine import TOGETHER
-from varangian.kernels.compiled.distances import PANEL, Ahead, pairs, side
+from varangian.kernels.compiled.distances import PANEL, Ahead, Shape, pairs, shapes, side
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
 from varangian.kernels.compiled.tiles import BYTES, PITCH, Step, run
 from varangian.kernels.cuda.distances import distances
@@ -140,8 +140,8 @@ class _Look:
 
         If careful, everything is float64. Each row that is needed is read once.
         """
-        plan = _Plan.of(wanted, whole=self.whole)
-        parts = list(stretches(self.rows, [PANEL] * len(self.rows.segments), runs))
+        plan = Plan.of(wanted, whole=self.whole)
+        parts = list(stretches(self.rows, [PANEL] * len(self.rows.segments), runs, each=FEW_STRETCHES))
         made = carry_out(lambda part: self._part(plan, part, careful), parts, self.rows.n)
         panels: dict[int, list[NDArray[np.float64]]] = {run: [np.zeros((1, *plan.shape))] for run in runs}
         counts = {run: np.zeros(self.rows.n, dtype=np.int64) for run in runs}
@@ -154,67 +154,72 @@ class _Look:
         return np.where(wanted, tables, np.nan), found
 
     def _part(
-        self, plan: _Plan, part: Stretch, careful: bool
+        self, plan: Plan, part: Stretch, careful: bool
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return the tables of the panels of a stretch, and what is not finite in it."""
         kind = "double" if self.double(part.segment, careful=careful) else "float"
         size = PITCH * BYTES[kind]
         kernels = [(place, network_of(program, self.m, WORKING[kind])) for place, program in self.programs]
         share = None if self.shares is None else self.shares[part.run]
-        room = ROW * (self.m + len(self.below) + plan.spare + TOGETHER) + (share.room if share else 0)
+        room = ROW * (self.m + len(self.below) + TOGETHER) + (share.room if share else 0)
         tile = scratch(room + max((kernel.room for _, kernel in kernels), default=0))
         if share is None:
-            chosen, points = plan.padded(np.append(np.arange(self.m), self.below)[plan.rows]), tile
+            chosen, points = np.append(np.arange(self.m), self.below)[plan.rows], tile
             load, counts = self.places.load(part, chosen, kind, tile, asks=False)
             steps = [load]
         else:
             chosen = share.rows
             load, counts = self.places.load(part, chosen, kind, tile)
             sums, points, _ = share.steps(kind, tile)
-            besides, _ = self.places.load(part, plan.padded(self.below), kind, points + self.m * size)
+            besides, _ = self.places.load(part, self.below, kind, points + self.m * size)
             steps = [load, *sums, besides]
         for place, kernel in kernels:
             out = points + place * size
             rows = lines(kind, self.m, points)
             steps.append(column_step(kernel, rows, out, tile + room))
         tables = np.zeros((-(-(part.stop - part.start) // PANEL), *plan.shape))
-        ahead = (
-            Ahead(self.places.element(part), -(-len(chosen) // len(plan.pairs))) if share is None else None
-        )
-        where = [steps[0].kept[0], len(chosen)] if ahead else []
-        steps.append(
-            Step.of(pairs(kind, ahead), plan.pairs, len(plan.pairs), points, tables, part.start, *where)
-        )
+        ahead, where = None, []
+        if share is None and len(plan.pairs):
+            ahead = Ahead(self.places.element(part), -(-len(chosen) // len(plan.pairs)))
+            where = [steps[0].kept[0], len(chosen)]
+        code = pairs(kind, plan.last, ahead)
+        steps.append(Step.of(code, plan.pairs, plan.counts, points, tables, part.start, *where))
         run(steps, part.start, part.stop)
         return tables, self.places.found(chosen, counts)
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """Which rows are taken into a tile, in order, and which pairs of their blocks are measured."""
 
     rows: NDArray[np.intp]
+    last: int
     pairs: NDArray[np.int64]
-    spare: int
+    counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, wanted: Pairs, *, whole: bool) -> _Plan:
+    def of(cls, wanted: Pairs, *, whole: bool) -> Plan:
         """Return what measures the wanted pairs; if ``whole``, all rows are needed for that."""
         return _plan(wanted.tobytes(), len(wanted), whole)
 
     @classmethod
-    def made(cls, wanted: Pairs, *, whole: bool) -> _Plan:
+    def made(cls, wanted: Pairs, *, whole: bool) -> Plan:
         """Return the same, made anew."""
         rows = np.flatnonzero(wanted.any(1) | whole)
-        spare = -len(rows) % side()
-        blocks = (len(rows) + spare) // side()
+        blocks = -(-len(rows) // side())
+        spare = blocks * side() - len(rows)
+        last = side() - spare
         blockwise = np.pad(wanted[np.ix_(rows, rows)], (0, spare)).reshape(blocks, side(), blocks, side())
-        chosen = np.nonzero(np.triu(blockwise.any((1, 3))))
-        pairs = np.stack(chosen, axis=1).astype(np.int64, order="C")
-        return cls(rows, pairs, spare)
-
-    def padded(self, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return what is chosen, and then the origin, to fill the last block."""
-        return np.append(chosen, np.full(self.spare, -1))
+        found: dict[Shape, list[tuple[int, int]]] = {shape: [] for shape in shapes(last)}
+        for one, other in np.argwhere(np.triu(blockwise.any((1, 3)))).tolist():
+            size = last if other == blocks - 1 else side()
+            found[Shape(size, 0) if one == other else Shape(side(), size)].append((one, other))
+        kept = [pairs if shape.pairs else [] for shape, pairs in found.items()]
+        return cls(
+            rows,
+            last,
+            np.array([pair for pairs in kept for pair in pairs], dtype=np.int64).reshape(-1, 2),
+            np.array([len(pairs) for pairs in kept], dtype=np.int64),
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -223,19 +228,19 @@ class _Plan(NamedTuple):
 
     def spread(self, sums: NDArray[np.float64], k: int) -> NDArray[np.float64]:
         """Return the tables ``(runs, k, k)``, given those of the pairs of blocks."""
-        count = len(self.rows) + self.spare
-        blocks = count // side()
+        count = len(self.rows)
+        blocks = -(-count // side())
         whole = np.zeros((len(sums), blocks, blocks, side(), side()))
         one, other = self.pairs.T
-        whole[:, other, one] = sums.swapaxes(-1, -2)
-        whole[:, one, other] = sums
-        square = whole.swapaxes(2, 3).reshape(len(sums), count, count)
+        whole[:, one, other] += sums
+        whole[:, other, one] += sums.swapaxes(-1, -2)
+        square = whole.swapaxes(2, 3).reshape(len(sums), blocks * side(), blocks * side())
         tables = np.zeros((len(sums), k, k))
-        tables[:, self.rows[:, None], self.rows] = square[:, : len(self.rows), : len(self.rows)]
+        tables[:, self.rows[:, None], self.rows] = square[:, :count, :count]
         return tables
 
 
 @lru_cache(maxsize=64)
-def _plan(wanted: bytes, k: int, whole: bool) -> _Plan:
+def _plan(wanted: bytes, k: int, whole: bool) -> Plan:
     """Return a plan, which is often the same as that of the last call."""
-    return _Plan.made(np.frombuffer(wanted, dtype=np.bool_).reshape(k, k), whole=whole)
+    return Plan.made(np.frombuffer(wanted, dtype=np.bool_).reshape(k, k), whole=whole)

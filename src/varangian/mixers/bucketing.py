@@ -12,8 +12,8 @@ from torch import Tensor
 from varangian.core.checks import check_count
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.needs import Reads
 from varangian.core.papers import BUCKETING
-from varangian.core.points import Reads
 from varangian.core.randomness import Stream
 from varangian.core.stages import Mixer
 

@@ -14,7 +14,7 @@ from varangian.aggregators import Average
 from varangian.attacks import Attack, DataAttack
 from varangian.core.checks import check_count, check_number
 from varangian.core.guard import admit
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
 from varangian.data import IID, Dataset, Split

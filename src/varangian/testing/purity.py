@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 from varangian.testing.kinds import kinds_on
 from varangian.testing.promises import close, demand, promise, rounding, same_bits
 from varangian.testing.subject import Subject, Trial

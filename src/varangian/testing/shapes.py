@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 from varangian.errors import ToleranceError
 from varangian.testing.kinds import Kind, kinds_on
 from varangian.testing.promises import close, demand, promise, rounding

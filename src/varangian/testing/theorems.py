@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
 from varangian.testing.promises import demand, promise

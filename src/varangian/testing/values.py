@@ -11,7 +11,7 @@ import torch
 import varangian
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
-from varangian.core.points import Pivot, Reads
+from varangian.core.needs import Pivot, Reads
 from varangian.core.stages import ScalingMixer, Stage
 from varangian.testing.promises import demand, promise
 from varangian.testing.subject import Subject

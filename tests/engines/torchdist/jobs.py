@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 import varangian as vg
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 
 ODD = 13, 101, 37, 3
 """Widths of layers; the number of parameters divides by none of 2, 3 and 4."""

@@ -15,7 +15,7 @@ from varangian.attacks import Sight
 from varangian.attacks.attack import Scene
 from varangian.core.inputs import Stacks
 from varangian.core.moments import Moments
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 from varangian.core.run import Aggregation
 from varangian.engines.world import World
 from varangian.metrics import Columns, Trail, measure

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from varangian.core.guard import admit
-from varangian.core.points import Pivot, Reads
+from varangian.core.needs import Pivot, Reads
 from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation
 from varangian.core.shards import InShards

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from varangian.core.points import Pivot
+from varangian.core.needs import Pivot
 from varangian.core.run import Aggregation
 from varangian.core.stages import Stage
 from varangian.errors import VarangianError

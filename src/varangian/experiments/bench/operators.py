@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.aggregators import Average, Median
-from varangian.core.points import Reads
+from varangian.core.needs import Reads
 from varangian.core.stages import CoordinateRule, Stage
 
 Work = Callable[[], object]

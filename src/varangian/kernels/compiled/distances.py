@@ -6,11 +6,13 @@ The sums of a pair of blocks stay in registers over a tile, and are added up in 
 from __future__ import annotations
 
 import platform
+from itertools import combinations, product
 from typing import NamedTuple
 
 from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.processor import processor
+from varangian.kernels.compiled.registers import Registers
 from varangian.kernels.compiled.tiles import BYTES, PITCH, STEP, TILE, address_of, arguments, step_compiler
 
 PANEL = 32 * TILE
@@ -27,63 +29,70 @@ class Ahead(NamedTuple):
     together: int
 
 
+class Shape(NamedTuple):
+    """What is compared: so many rows with so many others, or, if there are none, with each other."""
+
+    rows: int
+    others: int
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Return which row is compared with which."""
+        if self.others:
+            return list(product(range(self.rows), range(self.others)))
+        return list(combinations(range(self.rows), 2))
+
+
 def side() -> int:
     """Return how many rows a block has: all sums of a pair, and the rows themselves, fit into registers."""
     return 4 if processor().registers >= 32 else 3
 
 
-def pairs(kind: str, ahead: Ahead | None = None) -> int:
-    """Return the step that adds to the tables of pairs of blocks.
+def shapes(last: int) -> list[Shape]:
+    """Return the shapes of pairs of blocks, the last of which has so many rows, in the order of their turns.
 
-    It is given where the pairs are (twice the number of a block), how many, the tile, where the tables of
-    float64 are (panels, pairs, side, side), and the first column of the first panel; with ``ahead`` also
-    where the rows are that the next tile will be taken from, and how many. Float32 that are too small for
-    their exponent count as zero, where they would take a hundred times as long.
+    They are a block and another, or the last; then a block with itself, or the last with itself.
     """
-    return address_of(_pairs(kind, ahead))
+    sizes = list(dict.fromkeys([side(), last]))
+    return [*(Shape(side(), size) for size in sizes), *(Shape(size, 0) for size in sizes)]
 
 
-def pairs_code(kind: str, ahead: Ahead | None) -> str:
+def pairs(kind: str, last: int, ahead: Ahead | None = None) -> int:
+    """Return the step that adds to the tables of pairs of blocks, the last of which has so many rows.
+
+    It is given where the pairs are (twice the number of a block), in the order of their ``shapes``; how many
+    there are of each; the tile, where the tables of float64 are (panels, pairs, side, side), and the first
+    column of the first panel; with ``ahead`` also where the rows are that the next tile will be taken from,
+    and how many. Float32 that are too small for their exponent count as zero, where they would take a hundred
+    times as long.
+    """
+    return address_of(_pairs(kind, last, ahead))
+
+
+def pairs_code(kind: str, last: int, ahead: Ahead | None) -> str:
     """Return the step ``pairs`` in LLVM's language."""
-    at, chip, rows = Assembly(), processor(), side()
-    lanes, size = chip.lanes(BYTES[kind]), BYTES[kind]
-    vector, area = f"<{lanes} x {kind}>", rows * rows
-    letters = "f32" if kind == "float" else "f64"
-    table, count, tile, out, first, *more = arguments(
-        at, "ptr", "i64", "ptr", "ptr", "i64", *(("ptr", "i64") if ahead else ())
+    at, lanes = Assembly(), processor().lanes(BYTES[kind])
+    table, counts, tile, out, first, *more = arguments(
+        at, "ptr", "ptr", "ptr", "ptr", "i64", *(("ptr", "i64") if ahead else ())
     )
     flush = kind == "float" and platform.machine().lower() in ("x86_64", "amd64")
     if flush:
         _flush(at)
+    ends = ["0"]
+    for place in range(len(shapes(last))):
+        count = at.get(f"load i64, ptr {at.index(counts, str(place), 'i64')}")
+        ends.append(at.get(f"add i64 {ends[-1]}, {count}"))
     panel = at.get(f"udiv i64 {at.get(f'sub i64 %start, {first}')}, {PANEL}")
-    here = at.index(out, at.get(f"mul i64 {panel}, {count}"), f"[{area} x double]")
-    with at.counted("pair", count) as pair:
-        entry = at.index(table, pair.counter, "{ i64, i64 }")
-        blocks = [at.get(f"load i64, ptr {at.index(entry, str(place), 'i64')}") for place in range(2)]
-        starts = [at.index(tile, block, f"[{rows * PITCH} x {kind}]") for block in blocks]
-        later = _later(at, ahead, pair.counter, *more) if ahead else []
-        zeros = [(vector, "zeroinitializer")] * area
-        with at.counted("column", str(TILE), step=lanes, carried=zeros) as column:
-            for start in later:
-                line = at.index(start, column.counter, ELEMENTS[ahead.element].memory if ahead else "i8")
-                at.ask(line, 2)
-            one, other = (
-                [
-                    _row(at, start, row, column.counter, kind, f"load {vector}", size * lanes)
-                    for row in range(rows)
-                ]
-                for start in starts
-            )
-            for place in range(area):
-                x, y, before = one[place // rows], other[place % rows], column.values[place]
-                gap = at.get(f"fsub {vector} {x}, {y}")
-                added = f"{vector} {gap}, {vector} {gap}, {vector} {before}"
-                column.values[place] = at.get(f"call {vector} @llvm.fmuladd.v{lanes}{letters}({added})")
-        target = at.index(here, pair.counter, f"[{area} x double]")
-        sums = column.values + ["zeroinitializer"] * (-area % lanes)
-        for begin in range(0, area, lanes):
-            some = _sums(at, sums[begin : begin + lanes], lanes, vector)
-            _add(at, some, min(lanes, area - begin), lanes, kind, at.index(target, str(begin), "double"))
+    here = at.index(out, at.get(f"mul i64 {panel}, {ends[-1]}"), _table_of())
+    for place, shape in enumerate(shapes(last)):
+        if shape.pairs:
+            with at.counted(f"pair{place}", ends[place + 1], start=ends[place]) as pair:
+                entry = at.index(table, pair.counter, "{ i64, i64 }")
+                blocks = [at.get(f"load i64, ptr {at.index(entry, str(one), 'i64')}") for one in range(2)]
+                starts = [at.index(tile, block, f"[{side() * PITCH} x {kind}]") for block in blocks]
+                later = _later(at, ahead, pair.counter, *more) if ahead else []
+                sums = _compared(at, f"column{place}", kind, shape, starts, later, ahead)
+                _add(at, kind, shape, sums, at.index(here, pair.counter, _table_of()))
     if flush:
         at.do("call void @llvm.x86.sse.ldmxcsr(ptr %before)")
     at.do("ret void")
@@ -92,14 +101,38 @@ def pairs_code(kind: str, ahead: Ahead | None) -> str:
             STEP,
             *at.lines,
             "}",
-            f"declare {vector} @llvm.fmuladd.v{lanes}{letters}({vector}, {vector}, {vector})",
+            *Registers(at, kind, lanes).declarations(),
             ASKS,
             "declare i64 @llvm.umin.i64(i64, i64)",
             "declare void @llvm.x86.sse.stmxcsr(ptr)" if flush else "",
             "declare void @llvm.x86.sse.ldmxcsr(ptr)" if flush else "",
-            chip.attributes,
+            processor().attributes,
         ]
     )
+
+
+def _compared(
+    at: Assembly, name: str, kind: str, shape: Shape, starts: list[str], later: list[str], ahead: Ahead | None
+) -> list[str]:
+    """Go over a tile; return the sums of squares of a shape's pairs, each still in as many parts as lanes."""
+    lanes, size = processor().lanes(BYTES[kind]), BYTES[kind]
+    on = Registers(at, kind, lanes)
+    zeros = [(on.vector, "zeroinitializer")] * len(shape.pairs)
+    with at.counted(name, str(TILE), step=lanes, carried=zeros) as column:
+        for start in later:
+            line = at.index(start, column.counter, ELEMENTS[ahead.element].memory if ahead else "i8")
+            at.ask(line, 2)
+
+        def row(block: str, place: int) -> str:
+            where = at.index(at.index(block, str(place * PITCH), kind), column.counter, kind)
+            return at.get(f"load {on.vector}, ptr {where}, align {size * lanes}")
+
+        one = [row(starts[0], place) for place in range(shape.rows)]
+        other = [row(starts[1], place) for place in range(shape.others)] or one
+        for place, (i, j) in enumerate(shape.pairs):
+            gap = on.sub(one[i], other[j])
+            column.values[place] = on.fused(gap, gap, column.values[place])
+    return column.values
 
 
 def _later(at: Assembly, ahead: Ahead, pair: str, rows: str, count: str) -> list[str]:
@@ -123,13 +156,28 @@ def _flush(at: Assembly) -> None:
     at.do("call void @llvm.x86.sse.ldmxcsr(ptr %meanwhile)")
 
 
-def _row(at: Assembly, start: str, row: int, column: str, kind: str, load: str, size: int) -> str:
-    place = at.index(at.index(start, str(row * PITCH), kind), column, kind)
-    return at.get(f"{load}, ptr {place}, align {size}")
+def _add(at: Assembly, kind: str, shape: Shape, sums: list[str], target: str) -> None:
+    """Add what the sums of a shape's pairs come to, all added up in one order, to a table of float64."""
+    lanes = processor().lanes(BYTES[kind])
+    vector, area = f"<{lanes} x {kind}>", side() ** 2
+    table = ["zeroinitializer"] * (area + -area % lanes)
+    for (i, j), one in zip(shape.pairs, sums, strict=True):
+        table[i * side() + j] = one
+    for begin in range(0, area, lanes):
+        count = min(lanes, area - begin)
+        some, wide = _totals(at, table[begin : begin + lanes], lanes, vector), f"<{count} x double>"
+        if count < lanes:
+            chosen = ", ".join(f"i32 {place}" for place in range(count))
+            some = at.get(f"shufflevector {vector} {some}, {vector} poison, <{count} x i32> <{chosen}>")
+        if kind == "float":
+            some = at.get(f"fpext <{count} x float> {some} to {wide}")
+        place = at.index(target, str(begin), "double")
+        before = at.get(f"load {wide}, ptr {place}, align 8")
+        at.do(f"store {wide} {at.get(f'fadd {wide} {before}, {some}')}, ptr {place}, align 8")
 
 
-def _sums(at: Assembly, vectors: list[str], lanes: int, vector: str) -> str:
-    """Return the sums over the lanes of as many vectors, each added up in the same order."""
+def _totals(at: Assembly, vectors: list[str], lanes: int, vector: str) -> str:
+    """Return the sums over the lanes of as many vectors."""
     while len(vectors) > 1:
         halves = [
             [_every_other(at, one, other, lanes, vector, first) for first in range(2)]
@@ -144,17 +192,9 @@ def _every_other(at: Assembly, one: str, other: str, lanes: int, vector: str, fi
     return at.get(f"shufflevector {vector} {one}, {vector} {other}, <{lanes} x i32> <{chosen}>")
 
 
-def _add(at: Assembly, sums: str, count: int, lanes: int, kind: str, target: str) -> None:
-    """Add the first few of a vector to numbers in float64."""
-    wide = f"<{count} x double>"
-    if count < lanes:
-        chosen = ", ".join(f"i32 {place}" for place in range(count))
-        of = f"<{lanes} x {kind}>"
-        sums = at.get(f"shufflevector {of} {sums}, {of} poison, <{count} x i32> <{chosen}>")
-    if kind == "float":
-        sums = at.get(f"fpext <{count} x float> {sums} to {wide}")
-    before = at.get(f"load {wide}, ptr {target}, align 8")
-    at.do(f"store {wide} {at.get(f'fadd {wide} {before}, {sums}')}, ptr {target}, align 8")
+def _table_of() -> str:
+    """Return the kind of a pair's table."""
+    return f"[{side() ** 2} x double]"
 
 
 _pairs = step_compiler(pairs_code)
