@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typechecker
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -43,6 +44,12 @@ def own_ports() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "PORTS", cluster.PORTS[number::count])
         yield
+
+
+@pytest.fixture(autouse=True)
+def first_calls_are_checked() -> None:
+    """Check the types of each function's first calls in this test."""
+    typechecker.begin_anew()
 
 
 @pytest.fixture
