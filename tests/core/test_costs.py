@@ -60,7 +60,7 @@ TIME = (
     RULES
     + """
 import time
-from varangian.core import points
+from varangian.core import measures
 from varangian.experiments.bench.cases import vectors
 from varangian.experiments.bench.floor import ways
 
@@ -85,7 +85,7 @@ def least(work):
     return min(found)
 
 torch.set_num_threads(2)
-points.measured, points.measured_on = timed(points.measured), timed(points.measured_on)
+measures.measured, measures.measured_on = timed(measures.measured), timed(measures.measured_on)
 x = vectors(25, 1_000_000, "float32")
 for rule in rules(4):
     rule(x, **given(rule, x))

@@ -14,7 +14,7 @@ import torch
 
 import varangian as vg
 from varangian import kernels
-from varangian.core import points, swift
+from varangian.core import measures, swift
 from varangian.core.stages import Stage
 from varangian.errors import ToleranceError
 from varangian.kernels import columns
@@ -143,8 +143,8 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Counter:
             yield few
             counter.columns, counter.compiled = before
 
-    monkeypatch.setattr(points, "measured_on", counted_aside)
-    monkeypatch.setattr(points, "gathered", counted_few)
+    monkeypatch.setattr(measures, "measured_on", counted_aside)
+    monkeypatch.setattr(measures, "gathered", counted_few)
     monkeypatch.setattr(Segment, "columns", counted)
     monkeypatch.setattr(columns, "over_lines", lines)
     monkeypatch.setattr(columns, "over_one", one)
