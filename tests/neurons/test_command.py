@@ -139,6 +139,7 @@ REFUSED = [
     (("report", "evil"), "can execute code"),
     (("report", "mynets:network", "--weights", "evil.pt"), "would execute code"),
     (("report", "mynets:network", "--weights", "none.pt"), "cannot be read"),
+    (("report", "mynets:network", "--weights", "short.pt"), "cannot be read as a state dict"),
     (("report", "mlp", "--weights", "state.pt"), "does not fit the model"),
     (("report", "mynets:netwrok"), "has no 'netwrok'"),
     (("report", "nowhere:network"), "cannot be imported"),
@@ -159,6 +160,7 @@ REFUSED = [
 def test_refused(code: Path, words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("evil.pt", "evil"):
         torch.save(Evil(), code / name)
+    (code / "short.pt").write_bytes(b"\x80\x02.")  # a pickle that ends before anything is in it
     ended, out, err = run(capsys, *words)
     assert (ended, out) == (2, "")
     assert err.startswith("error: ")

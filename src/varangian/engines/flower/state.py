@@ -7,12 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from varangian.errors import DataError, ParameterError
+from varangian.folders import read_arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +52,13 @@ class ServerState:
         if not Path(path).exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
-                head = json.loads(str(file["head"]))
-                model = {name: file[f"model-{place}"] for place, name in enumerate(head["names"])}
-                count = head["memory"]
-                memory = None if count is None else [file[f"memory-{place}"] for place in range(count)]
+            arrays = read_arrays(Path(path))
+            head = json.loads(str(arrays["head"]))
+            model = {name: arrays[f"model-{place}"] for place, name in enumerate(head["names"])}
+            count = head["memory"]
+            memory = None if count is None else [arrays[f"memory-{place}"] for place in range(count)]
             state = cls(str(head["rule"]), int(head["round"]), model, memory)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path} holds no state of a server: {error}. Move it away to begin anew."
             ) from None

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import struct
-import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from varangian.errors import DataError
-from varangian.folders import write_whole
+from varangian.folders import read_arrays, write_whole
 from varangian.protocols import Body, Message, Topic
 
 VERSION = 1
 _LENGTH = struct.Struct("<Q")
 ABOUT, STATE, COLUMN, BODY = "about", "state", "column", "body"
-DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile)
+DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError)
 
 
 @dataclass(frozen=True)
@@ -129,8 +128,7 @@ class Checkpoint:
         return arrays | {f"{BODY}.{place}": body for place, body in enumerate(bodies.values())}
 
     def _read(self, path: Path | io.BytesIO) -> Saved:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path)
         about = json.loads(arrays.pop(ABOUT).tobytes())
         if about["version"] != VERSION or about["owner"] != self.owner:
             raise DataError(

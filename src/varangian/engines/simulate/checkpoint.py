@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from torch import Tensor
 from varangian.engines.simulate.group import GroupState
 from varangian.engines.world import World
 from varangian.errors import DataError, ParameterError
+from varangian.folders import read_arrays, write_whole
 from varangian.metrics import Trail
 
 if TYPE_CHECKING:
@@ -50,17 +49,14 @@ def write_checkpoint(path: Path, batch: Batch, state: State) -> None:
     }
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     plain = {name: value.detach().cpu().numpy() for name, value in arrays.items()}
+
+    def write(stream: IO[bytes]) -> None:
+        np.savez(stream, allow_pickle=False, **{ABOUT: text}, **plain)
+        stream.flush()
+        os.fsync(stream.fileno())
+
     try:
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                np.savez(stream, allow_pickle=False, **{ABOUT: text}, **plain)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(beside, path)
-        except BaseException:
-            os.unlink(beside)
-            raise
+        write_whole(path, write)
     except OSError as error:
         raise DataError(f"The checkpoint {path} cannot be written: {error.strerror or error}.") from None
 
@@ -71,11 +67,10 @@ def read_checkpoint(path: Path, batch: Batch) -> State:
     Raises      DataError for a file that is damaged, or belongs to another batch
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
+        stored = read_arrays(path)
         about = json.loads(stored.pop(ABOUT).tobytes())
         version, owner = about["version"], about["batch"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no checkpoint: {error}. Remove it to start again.") from None
     if version != VERSION or owner != batch.digest:
         raise DataError(
