@@ -238,14 +238,7 @@ def _blaming(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        OverflowError,
-    ) as error:
-        raise DataError(f"{path} is damaged: {error}.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except Exception as error:  # a damaged archive raises errors of many kinds
+        raise DataError(f"{path} is damaged: {error}.") from None
