@@ -135,8 +135,7 @@ def _balanced(points: Numbers, shares: Numbers, z: Numbers, steps: int, toleranc
         move = moves[every, which] * FRACTIONS[fraction, None]
         done |= (left <= REST) | (change[every, best] >= 0)
         z = np.where(done[:, None], z, z + move)
-        done |= _length(move) <= tolerance * near
-        done |= _length(move) <= nothing
+        done |= _length(move) <= np.fmax(tolerance * near, nothing)
     pull = shares / np.maximum(_length(points - z[:, None, :]), np.finfo(np.float64).tiny)
     weights: Numbers = pull / pull.sum(-1, keepdims=True)
     return weights
