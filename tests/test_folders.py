@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import pwd
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import pytest
 
-from varangian.folders import CACHE, cache_folder, read_arrays, write_whole
+from varangian.folders import CACHE, cache_folder, write_whole
 
 
 def test_the_chosen_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,25 +80,3 @@ def test_what_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(OSError, match="space"):
         write_whole(tmp_path / "file", lambda stream: stream.write(b"content"))
     assert not list(tmp_path.iterdir())
-
-
-def test_arrays_of_a_file_that_is_damaged_anywhere() -> None:
-    """Among other things, what is said of the compression and of a password is damaged."""
-    stream, draws = io.BytesIO(), np.random.default_rng(3)
-    np.savez(stream, one=np.arange(7.0), other=np.ones((2, 3), np.float32))
-    whole = stream.getvalue()
-    assert read_arrays(io.BytesIO(whole))["one"].tolist() == list(range(7))
-    for _ in range(2000):
-        damaged = bytearray(whole)
-        for place in draws.integers(len(whole), size=draws.integers(1, 4)):
-            damaged[place] = draws.integers(256)
-        with contextlib.suppress(ValueError, OSError):
-            read_arrays(io.BytesIO(damaged))
-
-
-def test_arrays_of_objects_are_never_unpickled() -> None:
-    stream = io.BytesIO()
-    np.savez(stream, evil=np.array([{}], dtype=object))
-    stream.seek(0)
-    with pytest.raises(ValueError, match="pickle"):
-        read_arrays(stream)

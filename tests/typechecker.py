@@ -1,7 +1,8 @@
 """The checker of shapes and types at run time: as the type checker, it takes an int where a float will do.
 
 To check a call takes ten times as long as most calls do. So each test checks the first calls of every
-function, and of those inside of others, which would have to be compiled each time, none.
+function (all doctests together are as one test), and of those inside of others, which would have to be
+compiled each time, none.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def check(stand_in: Callable[..., Any]) -> Callable[..., Any]:
 def begin_anew() -> None:
     """Check the first calls from here on."""
     for function in _resting:
-        del function.__no_type_check__
+        vars(function).pop("__no_type_check__", None)
     _resting.clear()
     _calls.clear()
 

@@ -1,16 +1,12 @@
-"""The folder for what can be fetched or computed again, and files that are read and written whole."""
+"""The folder that this machine keeps for what can be fetched or computed again."""
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO
 
 CACHE = "VARANGIAN_CACHE"
 """Names the environment variable that moves the folder of fetched files, unpacked arrays and kernels."""
@@ -39,17 +35,3 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
-
-
-def read_arrays(source: Path | io.BytesIO) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a file that ``numpy.savez`` wrote; nothing in it is executed.
-
-    Raises      OSError where it cannot be read, ValueError for whatever else is wrong with it
-    """
-    try:
-        with np.load(source, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except OSError:
-        raise
-    except Exception as error:  # a damaged archive raises errors of many kinds
-        raise ValueError(str(error) or type(error).__name__) from None

@@ -179,3 +179,14 @@ def test_smoothed_steps_end_when_nothing_moves(monkeypatch: pytest.MonkeyPatch) 
             alone, oracle.geometric_median(run, 3000, 0.1), rtol=0, atol=1e-12 * abs(run).max()
         )
         np.testing.assert_array_equal(alone, rule(torch.from_numpy(run)).numpy())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("far", [1e6, 1e12, 1e20, 1e36])
+def test_smoothed_steps_go_on_until_a_huge_outlier_has_lost_its_pull(far: float, dtype: torch.dtype) -> None:
+    x = torch.from_numpy(np.random.default_rng(6).standard_normal((5, 3))).to(dtype)
+    x[2] = far
+    got = vg.GeometricMedian(f=1, nu=0.1, steps=1000)(x)
+    want = oracle.geometric_median(x.double().numpy(), 1000, 0.1)
+    assert np.linalg.norm(want) < 3
+    np.testing.assert_allclose(got, want, rtol=1e-5)

@@ -70,6 +70,7 @@ VARIANTS = [
     Subject(vg.MeanAroundMedian(f=1, drop=3)),
     Subject(vg.Aksel(f=2, keep="n-f")),
     Subject(vg.GeometricMedian(f=2, nu=0.1, steps=8), scaling=False, bounded=False),
+    Subject(vg.GeometricMedian(f=2, nu=0.1), scaling=False),
     Subject(vg.CenteredClipping(f=2, radius=0.5, steps=3)),
     Subject(vg.DnC(f=1, coordinates=2)),
     Subject(vg.Bucketing(f=1, s=3)),

@@ -17,8 +17,8 @@ from varangian.core.parties import Parties
 from varangian.core.spans import Span
 from varangian.core.stages import IterativeRule
 
-ROUNDING = torch.finfo(torch.float64).eps
-"""A change of a weight that is none: weights are at most one."""
+ROUNDING = 4 * torch.finfo(torch.float64).eps
+"""A relative change of a weight that is none. Relative, for a tiny weight may hold a huge vector."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class GeometricMedian(IterativeRule):
     With ``nu`` = 0 the exact minimiser: a vector if one is optimal, else Newton's iteration until a step is
     within ``tolerance``, in at most ``steps`` steps. Where all vectors lie on a line and a whole stretch of
     it is optimal, its midpoint. With ``nu`` > 0 the smoothed iteration of the paper: from the mean, ``steps``
-    of Weiszfeld's steps, no distance counted below nu, or fewer if one changes no weight by more than
-    rounding does. A huge outlier may not have lost its pull by the last of them.
+    of Weiszfeld's steps, no distance counted below nu; fewer if one changes no weight, relatively, by more
+    than rounding does. A huge outlier may not have lost its pull by the last of them.
 
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1 (with weights: liars hold less than half)
@@ -95,7 +95,7 @@ class GeometricMedian(IterativeRule):
         for _ in range(self.steps):
             pull = shares / span.squared_distances(weights).sqrt().clamp(min=self.nu)
             moved = torch.where(rests, weights, pull / pull.sum(-1, keepdim=True))
-            rests = (moved - weights).abs().amax(-1, keepdim=True) <= ROUNDING
+            rests = ((moved - weights).abs() <= ROUNDING * weights).all(-1, keepdim=True)
             weights = moved
             if bool(rests.all()):
                 break

@@ -119,7 +119,7 @@ def _fill(model: nn.Module, path: Path) -> None:
             "Save model.state_dict() with torch.save."
         ) from None
     except Exception as error:  # a damaged file raises errors of many kinds
-        told = str(error).partition("\n")[0]
+        told = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"{path} cannot be read as a state dict: {told}") from None
     if not isinstance(state, dict):
         raise DataError(f"{path} holds a {type(state).__name__}; --weights needs a state dict.")

@@ -35,7 +35,7 @@ def tables(
     """
     if points.rows is None:
         raise NeedsVectors
-    together = Measures(list(views), pivots, level)
+    together = _Measures(list(views), pivots, level)
     pieces = (points.on(piece) for piece, _ in points.rows.pieces())
     here = total(together.nothing(points), map(together.piece, pieces))
     return here if points.rows.summed is None else points.rows.summed(here)
@@ -48,7 +48,7 @@ def unknown(points: Points, pivots: int) -> Float[Tensor, "*batch k k"]:
     return torch.full((*batch, size, size), torch.nan, dtype=torch.float64, device=device)
 
 
-class Measures:
+class _Measures:
     """What is measured together, on points in memory."""
 
     def __init__(self, views: Sequence[View], pivots: Sequence[Pivot], level: Reads) -> None:

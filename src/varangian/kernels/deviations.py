@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from varangian.kernels.columns import network_of
 from varangian.kernels.combine import FEW_STRETCHES, ROW, column_step, grouped
 from varangian.kernels.compiled.combine import TOGETHER, combine, shifted
-from varangian.kernels.compiled.distances import PANEL, pairs, side
+from varangian.kernels.compiled.distances import PANEL, pairs
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
 from varangian.kernels.compiled.tiles import Step, run
 from varangian.kernels.measuring import Plan
@@ -65,10 +65,10 @@ class Mixtures(NamedTuple):
             yield from cls.of(tables[half:], line, first + half)
             return
         weights = grouped(distinct[sums])
-        places = k + side() + np.cumsum(sums) - 1
+        places = k + TOGETHER + np.cumsum(sums) - 1
         places[plain] = distinct[plain].argmax(1)
-        places[nothing] = k + side() - 1
-        after = k + side() + TOGETHER * len(weights)
+        places[nothing] = k + TOGETHER - 1
+        after = k + TOGETHER + TOGETHER * len(weights)
         parts = []
         for table, sources in zip(tables, places[which.reshape(tables.shape[:2])], strict=True):
             asked = np.column_stack([sources, table[:, [line, -1]]])
@@ -94,22 +94,22 @@ def deviations(
     plans = [list(Mixtures.of(of_run, h)) for of_run in tables.double().cpu().numpy().swapaxes(0, 1)]
     places, kernel = Places(rows), network_of(program, m, "float64")
     most = max(TOGETHER * len(plan.weights) for of_run in plans for plan in of_run)
-    mean = np.zeros((side(), k))
+    mean = np.zeros((TOGETHER, k))
     mean[1, :h] = 1 / h
     two = Plan.of(np.ones((2, 2), dtype=bool), whole=False)
 
     def work(part: Stretch) -> NDArray[np.float64]:
-        tile = scratch(ROW * (k + side() + most + m) + kernel.room)
-        block, free = tile + ROW * k, tile + ROW * (k + side() + most + m)
+        tile = scratch(ROW * (k + TOGETHER + most + m) + kernel.room)
+        block, free = tile + ROW * k, tile + ROW * (k + TOGETHER + most + m)
         load, _ = places.load(part, np.arange(k), "double", tile)
         centre = grouped(mean)
         steps = [load, Step.of(combine("double"), centre, len(centre), k, tile, block)]
         gaps = np.zeros((count, -(-(part.stop - part.start) // PANEL), *two.shape))
         for first, weights, parts in plans[part.run]:
             if len(weights):
-                sums = block + ROW * side()
+                sums = block + ROW * TOGETHER
                 steps.append(Step.of(combine("double"), weights, len(weights), k, tile, sums))
-            made = block + ROW * (side() + TOGETHER * len(weights))
+            made = block + ROW * (TOGETHER + TOGETHER * len(weights))
             for place, mixture in enumerate(parts, first):
                 if len(mixture.sources):
                     where = _lines(tile, mixture.sources)

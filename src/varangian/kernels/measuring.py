@@ -189,7 +189,10 @@ class _Look:
 
 
 class Plan(NamedTuple):
-    """Which rows are taken into a tile, in order, and which pairs of their blocks are measured."""
+    """Which rows are taken into a tile, in order, and which pairs of their blocks are measured.
+
+    The last block has ``last`` rows; ``counts`` are how many pairs have each of the ``shapes``, in order.
+    """
 
     rows: NDArray[np.intp]
     last: int
@@ -213,12 +216,12 @@ class Plan(NamedTuple):
         for one, other in np.argwhere(np.triu(blockwise.any((1, 3)))).tolist():
             size = last if other == blocks - 1 else side()
             found[Shape(size, 0) if one == other else Shape(side(), size)].append((one, other))
-        kept = [pairs if shape.pairs else [] for shape, pairs in found.items()]
+        kept = [places if shape.pairs else [] for shape, places in found.items()]
         return cls(
             rows,
             last,
-            np.array([pair for pairs in kept for pair in pairs], dtype=np.int64).reshape(-1, 2),
-            np.array([len(pairs) for pairs in kept], dtype=np.int64),
+            np.array([pair for places in kept for pair in places], dtype=np.int64).reshape(-1, 2),
+            np.array([len(places) for places in kept], dtype=np.int64),
         )
 
     @property

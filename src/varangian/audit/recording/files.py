@@ -241,4 +241,4 @@ def _blaming(path: Path) -> Iterator[None]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     except Exception as error:  # a damaged archive raises errors of many kinds
-        raise DataError(f"{path} is damaged: {error}.") from None
+        raise DataError(f"{path} is damaged: {str(error) or type(error).__name__}.") from None

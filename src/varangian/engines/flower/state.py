@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from varangian.arrays import read_arrays
 from varangian.errors import DataError, ParameterError
-from varangian.folders import read_arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class ServerState:
             count = head["memory"]
             memory = None if count is None else [arrays[f"memory-{place}"] for place in range(count)]
             state = cls(str(head["rule"]), int(head["round"]), model, memory)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise DataError(
                 f"{path} holds no state of a server: {error}. Move it away to begin anew."
             ) from None

@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from varangian.arrays import read_arrays
 from varangian.errors import DataError
-from varangian.folders import read_arrays, write_whole
+from varangian.folders import write_whole
 from varangian.protocols import Body, Message, Topic
 
 VERSION = 1
 _LENGTH = struct.Struct("<Q")
 ABOUT, STATE, COLUMN, BODY = "about", "state", "column", "body"
-DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError)
+DAMAGE = (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from varangian.arrays import read_arrays
 from varangian.engines.simulate.group import GroupState
 from varangian.engines.world import World
 from varangian.errors import DataError, ParameterError
-from varangian.folders import read_arrays, write_whole
+from varangian.folders import write_whole
 from varangian.metrics import Trail
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def read_checkpoint(path: Path, batch: Batch) -> State:
         stored = read_arrays(path)
         about = json.loads(stored.pop(ABOUT).tobytes())
         version, owner = about["version"], about["batch"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is no checkpoint: {error}. Remove it to start again.") from None
     if version != VERSION or owner != batch.digest:
         raise DataError(
@@ -78,10 +79,10 @@ def read_checkpoint(path: Path, batch: Batch) -> State:
             "Remove it to start again."
         )
     device = batch.first.device
-    arrays = {name: torch.from_numpy(value).to(device) for name, value in stored.items()}
     try:
+        arrays = {name: torch.from_numpy(value).to(device) for name, value in stored.items()}
         return _restored(arrays, about, batch.worlds, batch.start())
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise DataError(f"The checkpoint {path} is damaged: {error}. Remove it to start again.") from None
 
 

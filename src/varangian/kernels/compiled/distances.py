@@ -1,4 +1,4 @@
-"""Squared distances on a tile of rows as machine code: every row of a block with every row of another.
+"""Squared distances on a tile of rows as machine code: of the rows of two blocks, or of one with each other.
 
 The sums of a pair of blocks stay in registers over a tile, and are added up in float64 from tile to tile.
 """
@@ -91,7 +91,7 @@ def pairs_code(kind: str, last: int, ahead: Ahead | None) -> str:
                 blocks = [at.get(f"load i64, ptr {at.index(entry, str(one), 'i64')}") for one in range(2)]
                 starts = [at.index(tile, block, f"[{side() * PITCH} x {kind}]") for block in blocks]
                 later = _later(at, ahead, pair.counter, *more) if ahead else []
-                sums = _compared(at, f"column{place}", kind, shape, starts, later, ahead)
+                sums = _compared(at, f"column{place}", kind, shape, starts, later)
                 _add(at, kind, shape, sums, at.index(here, pair.counter, _table_of()))
     if flush:
         at.do("call void @llvm.x86.sse.ldmxcsr(ptr %before)")
@@ -112,16 +112,18 @@ def pairs_code(kind: str, last: int, ahead: Ahead | None) -> str:
 
 
 def _compared(
-    at: Assembly, name: str, kind: str, shape: Shape, starts: list[str], later: list[str], ahead: Ahead | None
+    at: Assembly, name: str, kind: str, shape: Shape, starts: list[str], later: list[tuple[str, str]]
 ) -> list[str]:
-    """Go over a tile; return the sums of squares of a shape's pairs, each still in as many parts as lanes."""
+    """Go over a tile; return the sums of squares of a shape's pairs, each still in as many parts as lanes.
+
+    Meanwhile memory is asked for what is wanted ``later``: where that begins, and its element.
+    """
     lanes, size = processor().lanes(BYTES[kind]), BYTES[kind]
     on = Registers(at, kind, lanes)
     zeros = [(on.vector, "zeroinitializer")] * len(shape.pairs)
     with at.counted(name, str(TILE), step=lanes, carried=zeros) as column:
-        for start in later:
-            line = at.index(start, column.counter, ELEMENTS[ahead.element].memory if ahead else "i8")
-            at.ask(line, 2)
+        for start, element in later:
+            at.ask(at.index(start, column.counter, element), 2)
 
         def row(block: str, place: int) -> str:
             where = at.index(at.index(block, str(place * PITCH), kind), column.counter, kind)
@@ -135,15 +137,14 @@ def _compared(
     return column.values
 
 
-def _later(at: Assembly, ahead: Ahead, pair: str, rows: str, count: str) -> list[str]:
-    """Return where the next tile begins in the rows that are asked for meanwhile."""
-    last, places = at.get(f"sub i64 {count}, 1"), []
+def _later(at: Assembly, ahead: Ahead, pair: str, rows: str, count: str) -> list[tuple[str, str]]:
+    """Return where the next tile begins in the rows that are asked for meanwhile, and their element."""
+    last, memory, places = at.get(f"sub i64 {count}, 1"), ELEMENTS[ahead.element].memory, []
     for turn in range(ahead.together):
         row = at.get(f"add i64 {at.get(f'mul i64 {pair}, {ahead.together}')}, {turn}")
         row = at.get(f"call i64 @llvm.umin.i64(i64 {row}, i64 {last})")
         start = at.get(f"load ptr, ptr {at.index(rows, row, 'ptr')}")
-        memory = ELEMENTS[ahead.element].memory
-        places.append(at.index(at.index(start, "%start", memory), str(TILE), memory))
+        places.append((at.index(at.index(start, "%start", memory), str(TILE), memory), memory))
     return places
 
 
