@@ -19,6 +19,7 @@ from varangian.engines.multiparty.tally import Breach, Tally
 from varangian.engines.multiparty.wire import GarbageError, Head, Schema
 from varangian.errors import ParameterError
 from varangian.protocols import Body, Form, Kind, Mailbox, Message, Refusal, Topic
+from varangian.protocols.mailbox import WINDOW
 
 KINDS = {
     "gradient": Kind(Form(np.dtype("float32"), 100), frozenset({1})),
@@ -190,15 +191,38 @@ def test_limits_that_limit_nothing(bad: dict[str, float]) -> None:
 
 def test_who_sends_much_waits_behind_itself() -> None:
     async def scene() -> list[list[int]]:
-        inbox = Inbox([1, 2, 3], most=4)
+        inbox = Inbox([1, 2, 3], most=4, window=4)
         for step in range(4):
-            assert inbox.offer(Message(1, 0, Topic(step, "gradient"), BODY))
-        assert not inbox.offer(Message(1, 0, Topic(4, "gradient"), BODY))
-        inbox.offer(Message(3, 0, TOPIC, BODY))
+            await inbox.put(Message(1, 0, Topic(step, "gradient"), BODY))
+        waits = asyncio.ensure_future(inbox.put(Message(1, 0, Topic(4, "gradient"), BODY)))
+        await inbox.put(Message(3, 0, TOPIC, BODY))
+        assert not waits.done()
         turns = [await inbox.turn(), await inbox.turn()]
+        await waits
         return [[one.sender for one in turn if isinstance(one, Message)] for turn in turns]
 
     assert asyncio.run(scene()) == [[1, 3], [1]]
+
+
+@pytest.mark.parametrize("late", range(12))
+def test_what_is_sent_once_makes_room_for_what_is_newer_and_the_node_knows(late: int) -> None:
+    """However many come while the node is at work, it has the newest, or knows that one it needs is gone."""
+
+    async def scene() -> list[bool]:
+        inbox = Inbox([1], most=1, window=WINDOW)
+        roomy = [inbox.offer(Message(1, 0, Topic(step, "gradient"), BODY)) for step in range(late)]
+        for _ in range(min(late, WINDOW + 1)):
+            (message,) = await inbox.turn()
+            assert isinstance(message, Message)
+            assert mailbox.put(message) is None
+        return roomy
+
+    mailbox = Mailbox(KINDS)
+    roomy = asyncio.run(scene())
+    assert roomy == [step <= WINDOW for step in range(late)]
+    there = {step for step in range(late) if mailbox.has(Topic(step, "gradient"), 1)}
+    assert there == set(range(max(0, late - WINDOW), late))
+    assert mailbox.gaps == (late > WINDOW)
 
 
 def test_a_slow_reader_loses_the_oldest_of_a_kind() -> None:

@@ -75,7 +75,7 @@ class Host:
             credentials=credentials,
             schema=Schema(node.mailbox.kinds, self.limits, run_id),
             notary=Notary(credentials, run_id, names, me.party),
-            inbox=Inbox(self.peers, self.limits.waiting),
+            inbox=Inbox(self.peers, self.limits.waiting, node.mailbox.window),
             door=Door(len(self.peers)),
             judge=node.mailbox.refusal,
             rows=node.mailbox.window + 2,

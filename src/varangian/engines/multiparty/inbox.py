@@ -10,31 +10,37 @@ from varangian.protocols import Alarm, Message
 
 
 class Inbox:
-    """Queues, one for each peer: who sends much waits behind itself."""
+    """Queues of each peer's values: who sends much waits behind itself.
 
-    def __init__(self, peers: Iterable[int], most: int) -> None:
+    A value that is sent once, come what may, cannot be made to wait at its sender. Of those, the newest stay,
+    one more than the node keeps of a kind: so the node finds out by itself that one before is gone.
+    """
+
+    def __init__(self, peers: Iterable[int], most: int, window: int) -> None:
         self.most = most
         self.alarms: list[Alarm] = []
         self.returned: set[int] = set()
         self._waiting: dict[int, deque[Message]] = {peer: deque() for peer in peers}
+        self._passing = {peer: deque[Message](maxlen=window + 1) for peer in self._waiting}
         self._room = {peer: asyncio.Event() for peer in self._waiting}
         self._any = asyncio.Event()
 
     async def put(self, message: Message) -> None:
         """Add a value, once there is room for it."""
-        while not self.offer(message):
-            room = self._room[message.sender]
+        queue, room = self._waiting[message.sender], self._room[message.sender]
+        while len(queue) >= self.most:
             room.clear()
             await room.wait()
-
-    def offer(self, message: Message) -> bool:
-        """Add a value if there is room for it."""
-        queue = self._waiting[message.sender]
-        if len(queue) >= self.most:
-            return False
         queue.append(message)
         self._any.set()
-        return True
+
+    def offer(self, message: Message) -> bool:
+        """Add a value that is sent once; tell whether there was room, or the oldest had to make it."""
+        queue = self._passing[message.sender]
+        roomy = len(queue) != queue.maxlen
+        queue.append(message)
+        self._any.set()
+        return roomy
 
     def ring(self, alarm: Alarm) -> None:
         """Add an alarm."""
@@ -53,19 +59,23 @@ class Inbox:
     def last(self) -> list[int]:
         """Return the peers that are back; of all else, nobody takes anything any more."""
         back, self.returned = sorted(self.returned), set()
-        for peer, queue in self._waiting.items():
+        for queue in self._queues():
             queue.clear()
-            self._room[peer].set()
+        for room in self._room.values():
+            room.set()
         return back
 
     async def turn(self) -> list[Message | Alarm | int]:
-        """Wait for something, and return one value of each peer, all alarms, and the peers that are back."""
+        """Wait for something, and return a value of each queue, all alarms, and the peers that are back."""
         await self._any.wait()
-        values = [queue.popleft() for queue in self._waiting.values() if queue]
+        values = [queue.popleft() for queue in self._queues() if queue]
         found: list[Message | Alarm | int] = [*sorted(self.returned), *self.alarms, *values]
         self.returned, self.alarms = set(), []
         for message in values:
             self._room[message.sender].set()
-        if not any(self._waiting.values()):
+        if not any(self._queues()):
             self._any.clear()
         return found
+
+    def _queues(self) -> list[deque[Message]]:
+        return [*self._waiting.values(), *self._passing.values()]

@@ -19,7 +19,7 @@ class Breach(Enum):
     FOREIGN = "of another run, or of other forms of values"
     IMPOSTOR = "a certificate of somebody else"
     OUSTED = "cut off, and back too early"
-    CROWDED = "no room left for it"
+    CROWDED = "no room left for those before"
     FLOOD = "faster than agreed"
     BROKEN = "a record that nobody of this connection has sealed"
 
