@@ -47,7 +47,8 @@ class Switch:
         assert leaves is not None
         leaves.ended = self._timed(leaves.ended)
         self.spent = 0.0
-        self.places = [model._forward_hooks, *(p._post_accumulate_grad_hooks for p in model.parameters())]
+        hooks = (p._post_accumulate_grad_hooks for p in model.parameters())
+        self.places = [model._forward_hooks, *filter(None, hooks)]
         self.hooks = [{name: self._timed(hook) for name, hook in place.items()} for place in self.places]
 
     def turn(self, on: bool) -> None:
