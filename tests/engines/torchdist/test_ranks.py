@@ -104,6 +104,12 @@ def test_one_rank_of_nan_spoils_nobody(found: Found, n: int) -> None:
     assert all(all(rank["poisoned"].values()) for rank in found[n])
 
 
+def test_a_watch_sees_what_each_rank_computed(found: Found) -> None:
+    for rank in found[3]:
+        assert len(rank["seen"]) == 4
+        assert all(max(passes) < 1e-6 for passes in rank["seen"].values())
+
+
 def test_mistakes_are_refused_with_the_fix(found: Found) -> None:
     for rank in (*found[2], *found[3]):
         said = rank["refused"]
