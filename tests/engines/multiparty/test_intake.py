@@ -196,6 +196,7 @@ def test_who_sends_much_waits_behind_itself() -> None:
             await inbox.put(Message(1, 0, Topic(step, "gradient"), BODY))
         waits = asyncio.ensure_future(inbox.put(Message(1, 0, Topic(4, "gradient"), BODY)))
         await inbox.put(Message(3, 0, TOPIC, BODY))
+        await asyncio.sleep(0)
         assert not waits.done()
         turns = [await inbox.turn(), await inbox.turn()]
         await waits

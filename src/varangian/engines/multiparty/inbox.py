@@ -1,4 +1,4 @@
-"""What waits for the node: a few values of each peer, taken in turns."""
+"""What waits for the node: a few values of each peer, and a few that are sent once, taken in turns."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from varangian.protocols import Alarm, Message
 class Inbox:
     """Queues of each peer's values: who sends much waits behind itself.
 
-    A value that is sent once, come what may, cannot be made to wait at its sender. Of those, the newest stay,
-    one more than the node keeps of a kind: so the node finds out by itself that one before is gone.
+    A value that is sent once, come what may, cannot be made to wait at its sender. Of those, which are all of
+    one kind, the last stay, one more than the node keeps of a kind: so it finds out that one before is gone.
     """
 
     def __init__(self, peers: Iterable[int], most: int, window: int) -> None:

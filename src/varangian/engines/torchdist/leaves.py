@@ -1,4 +1,4 @@
-"""Looks at every large gradient when autograd has just written it, while the cache still holds it."""
+"""Looks at every gradient when autograd has just written it, while the cache still holds it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,13 @@ from torch.nn.parallel import DistributedDataParallel
 from varangian.engines.torchdist.sketch import BLOCK, Sketch
 from varangian.kernels.glances import glancer, readable
 
-LARGE = 1 << 18
-"""Values of which a look in the cache saves more than a call from autograd costs."""
-
 
 class Leaves:
     """Sketches the gradients of a DDP model, and calls ``ended`` once in each pass that DDP averages.
 
-    That is at the end of the backward pass, when this rank has seen all its large gradients and DDP has begun
-    to send the last of them, and before DDP puts the mean in their place: soon enough for small ones, unless
-    they are views of what DDP sends. All ranks come by there in the same order. Under ``Join`` they do not,
-    since some are out of data: then nothing is called.
+    That is at the end of the backward pass, when this rank has seen all its gradients and DDP has begun to
+    send the last of them, and before DDP puts the mean in their place. All ranks come by there in the same
+    order. Under ``Join`` they do not, since some are out of data: then nothing is called.
     """
 
     def __init__(self, model: DistributedDataParallel, sketch: Sketch, ended: Callable[[], None]) -> None:
@@ -33,19 +29,10 @@ class Leaves:
         counts = [p.numel() // BLOCK + 1 for p in parameters]
         self._layout = tuple(enumerate(counts))
         self._norms, self._sums = torch.zeros(2, sum(counts))
-        rooms = zip(self._norms.split(counts), self._sums.split(counts), strict=True)
-        looks = [
-            (p, glancer(p.detach(), sketch.signs, *room)) for p, room in zip(parameters, rooms, strict=True)
-        ]
-        early = [model.gradient_as_bucket_view or p.numel() >= LARGE for p in parameters]
-        if not any(early):
-            early[0] = True  # one has to tell that there is a pass
-        self._early = frozenset(place for place, one in enumerate(early) if one)
-        self._late = [look for look, one in zip(looks, early, strict=True) if not one]
         self._waiting: set[int] = set()
-        for place in self._early:
-            p, look = looks[place]
-            p.register_post_accumulate_grad_hook(self._hook(place, look))
+        rooms = zip(self._norms.split(counts), self._sums.split(counts), strict=True)
+        for place, (p, room) in enumerate(zip(parameters, rooms, strict=True)):
+            p.register_post_accumulate_grad_hook(self._hook(place, glancer(p.detach(), sketch.signs, *room)))
         model.register_forward_hook(self._begin)
 
     @staticmethod
@@ -65,17 +52,14 @@ class Leaves:
         return not special and all(readable(p.detach()) for p in _learning(model))
 
     def taken(self) -> Float[Tensor, "20"]:
-        """Return the sketch of the pass that ends."""
-        for parameter, look in self._late:
-            assert parameter.grad is not None
-            look(parameter.grad)
+        """Return the sketch of the last pass."""
         return self.sketch.of(self._layout, self._norms, self._sums)
 
     def _begin(self, model: Any, given: object, made: object) -> None:
         """Expect a pass, where DDP does."""
         joined = model._join_config.enable
         if torch.is_grad_enabled() and model.require_backward_grad_sync and not joined:
-            self._waiting = set(self._early)
+            self._waiting = set(range(len(self._layout)))
 
     def _hook(self, place: int, look: Callable[[Tensor], None]) -> Callable[[Tensor], None]:
         def seen(parameter: Tensor) -> None:
