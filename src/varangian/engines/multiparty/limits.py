@@ -46,7 +46,7 @@ class Limits:
     hello_seconds: float = 10.0
     """How long a peer may take to say who it is."""
     waiting: int = 8
-    """Values of a peer that wait for the node; then nothing more is read from it, but what is sent only once."""
+    """Values of a peer that wait for the node; then nothing more is read from it but what is sent once."""
     outgoing: int = 256
     """Values that wait to be sent to a peer; then the oldest of a kind is dropped, and repeated later."""
     bytes_per_second: float = 2.0**31
