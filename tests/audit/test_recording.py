@@ -143,6 +143,15 @@ def test_a_packed_matrix_is_refused_with_the_fix(tmp_path: Path) -> None:
         read_rounds(tmp_path)[0].whole()
 
 
+def test_a_member_that_breaks_on_the_way_is_refused(tmp_path: Path) -> None:
+    FORMS["packed"](tmp_path / "a", honest()[0].numpy())
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[300:340] = bytes(40)
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"damaged|truncated"):
+        read_rounds(tmp_path)[0].whole()
+
+
 @pytest.mark.parametrize("form", ["packed", "npz", "npy", "safetensors"])
 def test_a_byte_that_is_wrong_anywhere_is_refused_or_read(form: str, tmp_path: Path) -> None:
     FORMS[form](tmp_path / "a", honest()[0].numpy())
