@@ -21,13 +21,12 @@ from engines.torchdist.jobs import (
     model,
     rules,
 )
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.algorithms.join import Join
 from torch.nn.functional import cross_entropy
 
 import varangian as vg
 from varangian.engines.torchdist import lending
-from varangian.engines.torchdist.sketch import Sketch
 from varangian.torch import FaultWatch, register, robust_all_reduce
 
 LIMIT = 3
@@ -296,34 +295,7 @@ def accounted(n: int, rank: int) -> dict[str, Any]:
     return found
 
 
-def seen(n: int, rank: int) -> dict[str, list[float]]:
-    """Compare what a watch sees of three passes with the gradients."""
-    found: dict[str, list[float]] = {}
-    for views in (False, True):
-        net, own, sketches = ddp(gradient_as_bucket_view=views), model(), list[Tensor]()
-        watch, sketch = FaultWatch().register(net), Sketch(vg.Stream(0))
-        sketch_of = watch._sketch.of
-
-        def kept(*given: Any, of: Any = sketch_of, into: list[Tensor] = sketches) -> Tensor:
-            into.append(of(*given))
-            return into[-1]
-
-        watch._sketch.of = kept  # type: ignore[method-assign]
-        for step in range(3):
-            net.zero_grad(set_to_none=not views)
-            own.zero_grad()
-            backward(net, rank, step)
-            backward(own, rank, step)
-            for place, p in enumerate(own.parameters()):
-                assert p.grad is not None
-                sketch.add(p.grad.flatten(), place)
-            found.setdefault(f"views: {views}", []).append(apart(sketches[step], sketch.taken()))
-        assert len(sketches) == 3
-    return found
-
-
 CHECKS = {
-    "seen": seen,
     "accounted": accounted,
     "average": average,
     "every_rule": every_rule,
@@ -339,8 +311,6 @@ CHECKS = {
 }
 ALL = (2, 3, 4)
 COUNTS = {
-    name: {"missing": (3,), "seen": (3,), "returned": (4,), "poisoned": (3, 4), "refused": (2, 3)}.get(
-        name, ALL
-    )
+    name: {"missing": (3,), "returned": (4,), "poisoned": (3, 4), "refused": (2, 3)}.get(name, ALL)
     for name in CHECKS
 }

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import sys
 from datetime import timedelta
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import ModuleType
 
@@ -26,10 +27,10 @@ def named(names: str) -> list[ModuleType]:
     return [importlib.import_module(f"engines.torchdist.{name}") for name in names.split(",")]
 
 
-def work(folder: str, names: str, rank: int, n: int, port: int | None) -> None:
+def work(folder: str, names: str, rank: int, n: int, port: SimpleQueue[int] | None) -> None:
     """Be one rank."""
     torch.set_num_threads(1)
-    store = None if port is None else dist.TCPStore("127.0.0.1", port)
+    store = None if port is None else dist.TCPStore("127.0.0.1", port.get())
     dist.init_process_group("gloo", store=store, rank=rank, world_size=n, timeout=timedelta(seconds=SECONDS))
     checks = [
         (module.COUNTS[name], name, check) for module in named(names) for name, check in module.CHECKS.items()
@@ -43,10 +44,14 @@ def forked(folder: str, names: str, n: int) -> int:
     """Start n ranks as forks of this process, which has imported everything; return the worst exit code."""
     named(names)
     context = multiprocessing.get_context("fork")
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    ranks = [context.Process(target=work, args=(folder, names, rank, n, store.port)) for rank in range(n)]
+    port: SimpleQueue[int] = context.SimpleQueue()
+    ranks = [context.Process(target=work, args=(folder, names, rank, n, port)) for rank in range(n)]
     for one in ranks:
         one.start()
+    # Only now: a fork could find a lock taken for ever that the store's thread holds just then.
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    for _ in ranks:
+        port.put(store.port)
     for one in ranks:
         one.join()
     return max(abs(one.exitcode or 0) for one in ranks)

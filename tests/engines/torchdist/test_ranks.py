@@ -10,7 +10,7 @@ import pytest
 from launched import launched, torchrun
 
 LAUNCH = Path(__file__).with_name("launch.py")
-CHECKS = "hooked,sharded"
+CHECKS = "hooked,sharded,watched"
 ALL = 2, 3, 4
 Found = dict[int, list[dict[str, Any]]]
 
@@ -108,6 +108,12 @@ def test_a_watch_sees_what_each_rank_computed(found: Found) -> None:
     for rank in found[3]:
         assert len(rank["seen"]) == 2
         assert all(max(passes) < 1e-6 for passes in rank["seen"].values())
+
+
+def test_a_watch_sees_passes_of_several_runs(found: Found) -> None:
+    for rank in found[3]:
+        assert len(rank["settled"]) == 12
+        assert all(max(passes) < 1e-6 for passes in rank["settled"].values())
 
 
 def test_mistakes_are_refused_with_the_fix(found: Found) -> None:

@@ -1,8 +1,9 @@
-"""Looks at every gradient when autograd has just written it, while the cache still holds it."""
+"""Looks at every large gradient when autograd has just written it, while the cache still holds it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,17 +11,25 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Variable
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.hooks import RemovableHandle
 
 from varangian.engines.torchdist.sketch import BLOCK, Sketch
 from varangian.kernels.glances import glancer, readable
+
+LARGE = 1 << 18
+"""Values of which a look in the cache saves more than a call from autograd costs."""
 
 
 class Leaves:
     """Sketches the gradients of a DDP model, and calls ``ended`` once in each pass that DDP averages.
 
-    That is at the end of the backward pass, when this rank has seen all its gradients and DDP has begun to
-    send the last of them, and before DDP puts the mean in their place. All ranks come by there in the same
-    order. Under ``Join`` they do not, since some are out of data: then nothing is called.
+    That is at the end of the backward pass, when this rank has all its gradients and DDP has begun to send
+    the last of them, and before DDP puts the mean in their place. All ranks come by there in the same order.
+    Under ``Join`` they do not, since some are out of data: then nothing is called.
+
+    Small gradients wait for the end, too, once a pass has shown that one run of autograd brings all of them
+    (a checkpoint that reenters has runs within the run; a forward may have several), unless they are views
+    of what DDP sends by then. Where a later pass has several runs, none waits from the next pass on.
     """
 
     def __init__(self, model: DistributedDataParallel, sketch: Sketch, ended: Callable[[], None]) -> None:
@@ -29,10 +38,19 @@ class Leaves:
         counts = [p.numel() // BLOCK + 1 for p in parameters]
         self._layout = tuple(enumerate(counts))
         self._norms, self._sums = torch.zeros(2, sum(counts))
-        self._waiting: set[int] = set()
         rooms = zip(self._norms.split(counts), self._sums.split(counts), strict=True)
-        for place, (p, room) in enumerate(zip(parameters, rooms, strict=True)):
-            p.register_post_accumulate_grad_hook(self._hook(place, glancer(p.detach(), sketch.signs, *room)))
+        self._looks = [
+            (p, glancer(p.detach(), sketch.signs, *room)) for p, room in zip(parameters, rooms, strict=True)
+        ]
+        self._hooks: dict[int, RemovableHandle] = {}
+        self._hook(range(len(parameters)))
+        small = [place for place, p in enumerate(parameters) if p.numel() < LARGE]
+        views = model.gradient_as_bucket_view or len(small) == len(parameters)
+        self._may_wait: list[int] = [] if views else small
+        self._late: list[int] = []
+        self._before: list[int | None] = []
+        self._waiting: set[int] = set()
+        self._runs: set[int] = set()
         model.register_forward_hook(self._begin)
 
     @staticmethod
@@ -59,18 +77,46 @@ class Leaves:
         """Expect a pass, where DDP does."""
         joined = model._join_config.enable
         if torch.is_grad_enabled() and model.require_backward_grad_sync and not joined:
-            self._waiting = set(range(len(self._layout)))
+            self._waiting = set(self._hooks)
+            self._runs.clear()
+            gradients = (self._looks[place][0].grad for place in self._late)
+            self._before = [None if one is None else one._version for one in gradients]
 
-    def _hook(self, place: int, look: Callable[[Tensor], None]) -> Callable[[Tensor], None]:
-        def seen(parameter: Tensor) -> None:
-            if place in self._waiting:
-                assert parameter.grad is not None
+    def _hook(self, places: Iterable[int]) -> None:
+        for place in places:
+            parameter, look = self._looks[place]
+            seen = partial(self._seen, place, look)
+            self._hooks[place] = parameter.register_post_accumulate_grad_hook(seen)
+
+    def _seen(self, place: int, look: Callable[[Tensor], None], parameter: Tensor) -> None:
+        if place in self._waiting:
+            assert parameter.grad is not None
+            look(parameter.grad)
+            self._runs.add(torch._C._current_graph_task_id())
+            self._waiting.remove(place)
+            if not self._waiting:
+                Variable._execution_engine.queue_callback(self._end)
+
+    def _end(self) -> None:
+        """Look at what has waited; then settle what waits from now on.
+
+        A gradient that is not there counts as in the pass before: every rank has to hear of every pass.
+        """
+        missing = False
+        for place, before in zip(self._late, self._before, strict=True):
+            parameter, look = self._looks[place]
+            if parameter.grad is None or parameter.grad._version == before:
+                missing = True
+            else:
                 look(parameter.grad)
-                self._waiting.remove(place)
-                if not self._waiting:
-                    Variable._execution_engine.queue_callback(self.ended)
-
-        return seen
+        if len(self._runs) > 1 or missing:
+            self._hook(self._late)
+            self._may_wait, self._late = [], []
+        elif self._may_wait:
+            for place in self._may_wait:
+                self._hooks.pop(place).remove()
+            self._may_wait, self._late = [], self._may_wait
+        self.ended()
 
 
 def _learning(model: nn.Module) -> list[nn.Parameter]:

@@ -50,10 +50,10 @@ class FaultWatch:
     and none is dropped. Within ``Join``, where ranks run out of data, "log" and "raise" rest.
 
     Trust       every rank runs honest code, on processors of one kind: each judges for itself
-    Cost        one read of each gradient while the cache still holds it, and an all-gather of 160 bytes; DDP
-                sends and divides as ever, or as another communication hook says. To drop, to look at a model
-                part of which may be unused, or at one on graphics processors, the watch is that hook itself:
-                one pass through the buckets, which divides, too
+    Cost        one read of each gradient, of a large one while the cache still holds it, and an all-gather of
+                160 bytes; DDP sends and divides as ever, or as another communication hook says. To drop, to
+                look at a model part of which may be unused, or at one on graphics processors, the watch is
+                that hook itself: one pass through the buckets, which divides, too
 
     >>> from varangian.torch import FaultWatch
     >>> FaultWatch("raise", rate=1e-7)

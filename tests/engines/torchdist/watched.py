@@ -1,0 +1,124 @@
+"""Checks of what FaultWatch looks at; each runs on all ranks at once and says what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import product
+from typing import Any
+
+import torch
+from engines.torchdist.jobs import ODD, apart, backward, batch, ddp, model
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+
+import varangian as vg
+from varangian.engines.torchdist.leaves import LARGE
+from varangian.engines.torchdist.sketch import Sketch
+from varangian.torch import FaultWatch
+
+
+class Branches(nn.Module):
+    """Has a branch with large parameters behind small ones, and one of small ones.
+
+    The large ones may be computed twice, by a checkpoint: a run of autograd within the run brings them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        wide = round(LARGE**0.5)
+        self.into, self.large = nn.Linear(ODD[0], wide), nn.Linear(wide, wide)
+        self.small = nn.Linear(*ODD[:2])
+        self.again = False
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.into(x).tanh()
+        first = checkpoint(self.large, y, use_reentrant=True) if self.again else self.large(y)
+        return first.square().mean(), self.small(x).square().mean()
+
+
+@contextmanager
+def sketches(net: DistributedDataParallel) -> Iterator[list[Tensor]]:
+    """Have a watch look at a model; give what it sees of every pass."""
+    watch, taken = FaultWatch().register(net), list[Tensor]()
+    sketch_of = watch._sketch.of
+
+    def kept(*given: Any) -> Tensor:
+        taken.append(sketch_of(*given))
+        return taken[-1]
+
+    watch._sketch.of = kept  # type: ignore[method-assign]
+    yield taken
+
+
+def sketched(net: nn.Module) -> Tensor:
+    """Return the sketch of a model's gradients."""
+    sketch = Sketch(vg.Stream(0))
+    for place, p in enumerate(net.parameters()):
+        assert p.grad is not None
+        sketch.add(p.grad.flatten(), place)
+    return sketch.taken()
+
+
+def seen(n: int, rank: int) -> dict[str, list[float]]:
+    """Compare what a watch sees of three passes with the gradients."""
+    found: dict[str, list[float]] = {}
+    for views in (False, True):
+        net, own = ddp(gradient_as_bucket_view=views), model()
+        with sketches(net) as taken:
+            for step in range(3):
+                net.zero_grad(set_to_none=not views)
+                own.zero_grad()
+                backward(net, rank, step)
+                backward(own, rank, step)
+                found.setdefault(f"views: {views}", []).append(apart(taken[step], sketched(own)))
+        assert len(taken) == 3
+    return found
+
+
+def at_once(net: nn.Module, x: Tensor) -> None:
+    sum(net(x)).backward()
+
+
+def one_by_one(net: nn.Module, x: Tensor) -> None:
+    for loss in net(x):
+        loss.backward()
+
+
+def twice(net: nn.Module, x: Tensor) -> None:
+    getattr(net, "module", net).again = True
+    at_once(net, x)
+
+
+def added_up(net: nn.Module, x: Tensor) -> None:
+    with net.no_sync() if isinstance(net, DistributedDataParallel) else nullcontext():
+        at_once(net, x)
+    at_once(net, x)
+
+
+def settled(n: int, rank: int) -> dict[str, list[float]]:
+    """Compare where small gradients may wait for the end of a pass, and where a pass comes to have parts.
+
+    What is told of the first pass that does is left out, but it has to be told.
+    """
+    found = {}
+    for later, forgets in product((one_by_one, twice, added_up), (True, False)):
+        for first in (at_once, later):
+            net, own, differences = ddp(Branches()), Branches(), []
+            with sketches(net) as taken:
+                for step, way in enumerate([first, first, later, later, later]):
+                    for one in (net, own):
+                        one.zero_grad(set_to_none=forgets)
+                        way(one, batch(rank, step)[0])
+                    differences.append(apart(taken[-1], sketched(own)))
+            assert len(taken) == len(differences)
+            if first is at_once:
+                del differences[2]
+            found[f"{first.__name__}, {later.__name__}, {forgets}"] = differences
+    return found
+
+
+CHECKS = {"seen": seen, "settled": settled}
+COUNTS = {"seen": (3,), "settled": (3,)}
