@@ -1,9 +1,9 @@
-"""Column programs to test, and their answers from the definitions, in float64."""
+"""Column programs to test, and their answers from the definitions, exact."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -46,23 +46,26 @@ def some(n: int) -> list[Program]:
 
 
 def truth(program: Program, values: torch.Tensor) -> NDArray[np.float64]:
-    """Return a program's result for ``(n, c)`` as its definition says it, one column at a time."""
-    return np.array([_of_column(program, column) for column in values.double().numpy().T], dtype=np.float64)
+    """Return a program's result for ``(n, c)`` as its definition says it, in exact numbers, by columns."""
+    columns = [[Fraction(value) for value in column] for column in values.double().T.tolist()]
+    return np.array([float(_of_column(program, column)) for column in columns])
 
 
-def _of_column(program: Program, column: NDArray[np.float64]) -> float:
-    ordered, n = sorted(column.tolist()), len(column)
+def _of_column(program: Program, column: list[Fraction]) -> Fraction:
+    ordered, n = sorted(column), len(column)
     match program:
         case Middle(lower):
             low, high = ordered[(n - 1) // 2], ordered[n // 2]
             return low if lower else (low + high) / 2
         case Trimmed(trim):
-            return math.fsum(ordered[trim : n - trim]) / (n - 2 * trim)
+            return sum(ordered[trim : n - trim], Fraction()) / (n - 2 * trim)
         case Nearest(drop, around):
             centre = _of_column(around, column)
-            return math.fsum(sorted(ordered, key=lambda v: (abs(v - centre), v))[: n - drop]) / (n - drop)
+            kept = sorted(ordered, key=lambda v: (abs(v - centre), v))[: n - drop]
+            return sum(kept, Fraction()) / (n - drop)
         case SignSum():
-            return float(np.sign(np.sign(column).sum()))
+            majority = sum((value > 0) - (value < 0) for value in column)
+            return Fraction((majority > 0) - (majority < 0))
     raise NotImplementedError(program)
 
 

@@ -47,17 +47,9 @@ class Arrays(Arithmetic[Tensor]):
         """Return x + y."""
         return x + y
 
-    def sub(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return x - y."""
-        return x - y
-
     def divided(self, x: Tensor, by: int) -> Tensor:
         """Return x over a number."""
         return x / by
-
-    def size(self, x: Tensor) -> Tensor:
-        """Return |x|."""
-        return x.abs()
 
     def sign(self, x: Tensor) -> Tensor:
         """Return 1, -1, or 0."""

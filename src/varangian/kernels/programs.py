@@ -26,16 +26,8 @@ class Arithmetic(ABC, Generic[V]):
         """Return x + y."""
 
     @abstractmethod
-    def sub(self, x: V, y: V) -> V:
-        """Return x - y."""
-
-    @abstractmethod
     def divided(self, x: V, by: int) -> V:
         """Return x over a number."""
-
-    @abstractmethod
-    def size(self, x: V) -> V:
-        """Return |x|."""
 
     @abstractmethod
     def sign(self, x: V) -> V:
@@ -107,8 +99,8 @@ class Nearest(Program):
     """The mean of all but ``drop`` values, those nearest to a centre; of two as near, the lower is kept.
 
     Kept values are neighbours in sorted columns: start from the lowest, and let the window slide up while the
-    value that enters is strictly nearer than the one that leaves. No running sum: a huge value that has left
-    must leave no rounding behind.
+    value that enters is strictly nearer than the one that leaves: where their sum is below twice the centre,
+    which lies between them. No running sum: a huge value that has left must leave no rounding behind.
     """
 
     drop: int
@@ -126,10 +118,11 @@ class Nearest(Program):
         centre = self.centre.value(ranks, n, on)
         wide = [on.widened(ranks[rank]) for rank in range(n)]
         window = wide[:keep]
-        gaps = {rank: on.size(on.sub(wide[rank], centre)) for rank in (*range(self.drop), *range(keep, n))}
+        twice = on.add(centre, centre)
         for low in range(self.drop):
             high = low + keep
-            window[low % keep] = on.if_less(gaps[high], gaps[low], wide[high], window[low % keep])
+            ends = on.add(wide[low], wide[high])
+            window[low % keep] = on.if_less(ends, twice, wide[high], window[low % keep])
         return on.divided(on.sum(window), keep)
 
 

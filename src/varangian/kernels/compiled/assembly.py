@@ -54,7 +54,7 @@ class Assembly:
         """Return the address of an entry."""
         return self.get(f"getelementptr {kind}, ptr {array}, i64 {place}")
 
-    def ask(self, address: str, level: int = 3) -> None:
+    def ask(self, address: str, level: int) -> None:
         """Ask memory for what lies at an address: 3 for the first cache, 2 for the second; see ``ASKS``."""
         self.do(f"call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 {level}, i32 1)")
 

@@ -213,7 +213,7 @@ class _Writer:
 
     def _ask(self, row: int, column: str) -> None:
         """Ask memory for what comes later."""
-        self.at.ask(self.at.index(self._address(row, column), str(AHEAD), "i8"))
+        self.at.ask(self.at.index(self._address(row, column), str(AHEAD), "i8"), self.shape.chip.asked)
 
     def _address(self, row: int, column: str) -> str:
         """Return where columns of a row are; many rows' starts are looked up anew, few stay in registers."""

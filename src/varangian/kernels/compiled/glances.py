@@ -59,7 +59,7 @@ def _block(
         values = at.index("%values", at.get(f"add i64 {first}, {column.counter}"), stored.memory)
         signs = at.index("%signs", column.counter, "float")
         for ahead in range(0, step * stored.bytes, LINE) if turns > 1 else ():
-            at.ask(at.index(values, str(AHEAD + ahead), "i8"))
+            at.ask(at.index(values, str(AHEAD + ahead), "i8"), processor().asked)
         for turn in range(turns):
             here = at.index(values, str(turn * on.lanes), stored.memory)
             value = stored.load(at, here, on.lanes)

@@ -170,7 +170,7 @@ class _Writer:
         address, vector = self._address(table, row, column), self.on.vector
         if self.mask is None:
             ahead = self.at.index(address, str(AHEAD * self.lanes), self.kind)
-            self.at.ask(ahead)
+            self.at.ask(ahead, self.chip.asked)
             return self.at.get(f"load {vector}, ptr {address}, align {self.align}")
         call = f"call {vector} @llvm.masked.load.v{self.lanes}{self.letters}.p0"
         return self.at.get(

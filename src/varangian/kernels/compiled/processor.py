@@ -6,15 +6,22 @@ import platform
 from dataclasses import dataclass
 from functools import cache
 
-WHOLE = ("znver5",)
+WHOLE = ("znver4", "znver5")
 """Processors that compare four vectors of whole numbers in the time of two of others, by LLVM's names."""
+
+SECOND = ("znver4",)
+"""Processors whose first cache waits for few lines of memory at a time, and the second for far more."""
+
+FAR = 2048
+"""Bytes ahead that the second cache is asked to hold."""
 
 
 @dataclass(frozen=True)
 class Processor:
     """A processor by LLVM's names, how many bytes a register holds, and how many there are.
 
-    ``whole`` tells whether it compares whole numbers of four bytes with twice as many units as other numbers.
+    ``whole`` tells whether it compares whole numbers of four bytes with twice as many units as other numbers;
+    ``asked`` is the cache that memory is asked to fill: 3 for the first, 2 for the second.
     """
 
     name: str
@@ -22,10 +29,15 @@ class Processor:
     register_bytes: int
     registers: int
     whole: bool = False
+    asked: int = 3
 
     def lanes(self, number_bytes: int) -> int:
         """Return how many numbers a register holds."""
         return self.register_bytes // number_bytes
+
+    def ahead(self, near: int) -> int:
+        """Return how many bytes ahead memory is asked for: so near, if the first cache is to hold it."""
+        return near if self.asked == 3 else max(near, FAR)
 
     @property
     def attributes(self) -> str:
@@ -52,4 +64,4 @@ def processor() -> Processor:
     else:
         size, count = 16, 16
     name = binding.get_host_cpu_name()
-    return Processor(name, has.flatten(), size, count, name in WHOLE)
+    return Processor(name, has.flatten(), size, count, name in WHOLE, 2 if name in SECOND else 3)

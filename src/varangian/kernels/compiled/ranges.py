@@ -60,7 +60,7 @@ def chosen_sums_code(element: str, factors: bool) -> str:
         start = at.get(f"load ptr, ptr {at.index(rows, row, 'ptr')}")
         begin = at.index(start, column, stored.memory)
         for ahead in range(0, strip * stored.bytes, 64):
-            at.ask(at.index(begin, str(AHEAD + ahead), "i8"))
+            at.ask(at.index(begin, str(AHEAD + ahead), "i8"), chip.asked)
         values = [
             on.widened(stored.load(at, at.index(begin, str(part), stored.memory), lanes)) for part in parts
         ]

@@ -39,8 +39,8 @@ def reading_code(wide: bool) -> str:
         at.do(f"%a{k} = phi {vector} [%t{k}, %strip], [%b{k}, %row]")
     start = at.get(f"load ptr, ptr {at.index('%rows', '%r', 'ptr')}")
     place = at.index(start, "%c", "i8")
-    for ahead in range(strip, 2 * strip, LINE):
-        at.ask(at.index(place, str(ahead), "i8"))
+    for ahead in range(0, strip, LINE):
+        at.ask(at.index(place, str(chip.ahead(strip) + ahead), "i8"), chip.asked)
     for k in sums:
         loaded = at.get(f"load {vector}, ptr {at.index(place, str(k * chip.register_bytes), 'i8')}, align 1")
         at.do(f"%b{k} = xor {vector} %a{k}, {loaded}")

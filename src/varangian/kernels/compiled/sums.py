@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from varangian.kernels.compiled.assembly import ASKS, Assembly
-from varangian.kernels.compiled.elements import ELEMENTS
+from varangian.kernels.compiled.elements import ELEMENTS, Element
 from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.registers import Registers
 
@@ -12,9 +12,8 @@ LINE = 64
 
 
 def sum_columns() -> int:
-    """Return how many columns the function does at a time: their sums fill three in four registers."""
-    chip = processor()
-    return chip.registers * 3 // 4 * chip.lanes(8)
+    """Return of what the number of columns that the function sums must be a multiple."""
+    return processor().lanes(8)
 
 
 def sum_code(element: str) -> str:
@@ -25,28 +24,15 @@ def sum_code(element: str) -> str:
     nothing. Not for float64, where a value may also be too large.
     """
     at, chip, stored = Assembly(), processor(), ELEMENTS[element]
-    lanes, width = chip.lanes(8), sum_columns()
+    lanes = chip.lanes(8)
     on = Registers(at, "double", lanes, stored.working)
-    places = range(0, width, lanes)
+    width = chip.registers * 3 // 4 * lanes
     at.enter("entry")
-    watch = (on.vector, "zeroinitializer")
-    with at.counted("strip", "%last", start="%first", step=width, carried=[watch]) as strip:
-        # Minus zero is what leaves a row as it is that is added to it.
-        nothing = [(on.vector, on.splat(-0.0))] * len(places)
-        with at.counted("row", "%n", carried=nothing) as row:
-            start = at.get(f"load ptr, ptr {at.index('%rows', row.counter, 'ptr')}")
-            begin = at.index(start, strip.counter, stored.memory)
-            for ahead in range(width * stored.bytes, 2 * width * stored.bytes, LINE):
-                at.ask(at.index(begin, str(ahead), "i8"))
-            weight = on.spread(at.get(f"load double, ptr {at.index('%weights', row.counter, 'double')}"))
-            for k, place in enumerate(places):
-                value = on.widened(stored.load(at, at.index(begin, str(place), stored.memory), lanes))
-                row.values[k] = on.fused(weight, value, row.values[k])
-        target = at.index("%out", strip.counter, stored.memory)
-        for place, total in zip(places, row.values, strict=True):
-            strip.values[0] = on.watched(total, strip.values[0])
-            stored.store(at, total, at.index(target, str(place), stored.memory), lanes)
-    at.do(f"ret i32 {at.get(f'zext i1 {on.is_nan_anywhere(strip.values[0])} to i32')}")
+    rest = at.get(f"urem i64 {at.get('sub i64 %last, %first')}, {width}")
+    whole = at.get(f"sub i64 %last, {rest}")
+    watch = _strips(at, on, stored, "wide", ("%first", whole), width, "zeroinitializer")
+    watch = _strips(at, on, stored, "small", (whole, "%last"), lanes, watch)
+    at.do(f"ret i32 {at.get(f'zext i1 {on.is_nan_anywhere(watch)} to i32')}")
     return "\n".join(
         [
             "define i32 @kernel(ptr %rows, ptr %weights, i64 %n, i64 %first, i64 %last, ptr %out) #0 {",
@@ -57,3 +43,29 @@ def sum_code(element: str) -> str:
             chip.attributes,
         ]
     )
+
+
+def _strips(
+    at: Assembly, on: Registers, stored: Element, name: str, ends: tuple[str, str], width: int, watch: str
+) -> str:
+    """Sum strips of so many columns; return what was watched before, NaN wherever a sum is not finite."""
+    places, chip = range(0, width, on.lanes), processor()
+    first, last = ends
+    with at.counted(name, last, start=first, step=width, carried=[(on.vector, watch)]) as strip:
+        # Minus zero is what leaves a row as it is that is added to it.
+        nothing = [(on.vector, on.splat(-0.0))] * len(places)
+        with at.counted(f"{name}.row", "%n", carried=nothing) as row:
+            start = at.get(f"load ptr, ptr {at.index('%rows', row.counter, 'ptr')}")
+            begin = at.index(start, strip.counter, stored.memory)
+            for ahead in range(0, width * stored.bytes, LINE):
+                later = chip.ahead(width * stored.bytes) + ahead
+                at.ask(at.index(begin, str(later), "i8"), chip.asked)
+            weight = on.spread(at.get(f"load double, ptr {at.index('%weights', row.counter, 'double')}"))
+            for k, place in enumerate(places):
+                value = on.widened(stored.load(at, at.index(begin, str(place), stored.memory), on.lanes))
+                row.values[k] = on.fused(weight, value, row.values[k])
+        target = at.index("%out", strip.counter, stored.memory)
+        for place, total in zip(places, row.values, strict=True):
+            strip.values[0] = on.watched(total, strip.values[0])
+            stored.store(at, total, at.index(target, str(place), stored.memory), on.lanes)
+    return strip.values[0]

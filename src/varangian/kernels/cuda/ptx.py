@@ -61,14 +61,8 @@ class _Registers(Arithmetic[str]):
     def add(self, x: str, y: str) -> str:
         return self.get("add.rn.f64", x, y)
 
-    def sub(self, x: str, y: str) -> str:
-        return self.get("sub.rn.f64", x, y)
-
     def divided(self, x: str, by: int) -> str:
         return self.get("div.rn.f64", x, _constant(by))
-
-    def size(self, x: str) -> str:
-        return self.get("abs.f64", x)
 
     def sign(self, x: str) -> str:
         below = self.if_less(x, _constant(0), _constant(-1), _constant(0))

@@ -36,17 +36,9 @@ class Words(Arithmetic[str]):
         """Return x + y."""
         return self.get(f"{x} + {y}")
 
-    def sub(self, x: str, y: str) -> str:
-        """Return x - y."""
-        return self.get(f"{x} - {y}")
-
     def divided(self, x: str, by: int) -> str:
         """Return x over a number."""
         return self.get(f"{x} / {float(by)!r}")
-
-    def size(self, x: str) -> str:
-        """Return |x|."""
-        return self.get(f"tl.abs({x})")
 
     def sign(self, x: str) -> str:
         """Return 1, -1, or 0."""
