@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from varangian.kernels import eager
+from varangian.kernels import eager, measuring
 from varangian.kernels.compiled.distances import PANEL
+from varangian.kernels.compiled.tasks import Stretch
 from varangian.kernels.distances import pairwise
 from varangian.kernels.measuring import measurable, measured
 from varangian.kernels.programs import Middle
@@ -120,6 +123,32 @@ def test_copies_but_for_a_hair_are_told_apart() -> None:
     x[1, 17], x[2, 3], x[4, 5] = 1e-25, 0.0, 1e-30
     x[0, [17, 5]] = x[2, [17, 5]] = x[3, [17, 5]] = 0.0
     torch.testing.assert_close(alone(x), pairwise(x), rtol=2e-7, atol=0)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 8, 25])
+@pytest.mark.parametrize("spoilt", [0.0, torch.nan, 1e30])
+def test_rows_are_the_same_to_the_bit_where_they_lie(
+    n: int, spoilt: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that is not finite, or too large for float32, has its stretch taken into tiles after all."""
+    x = drawn(n, 9 * PANEL + 777).float()
+    if spoilt:
+        x[1, [5, -7]] = spoilt
+    lie, lay = measuring._Look._where_they_lie, []
+
+    def kept(look: measuring._Look, plan: measuring.Plan, part: Stretch, tables: NDArray[np.float64]) -> int:
+        stop = lie(look, plan, part, tables)
+        lay.append(stop > part.start)
+        return stop
+
+    monkeypatch.setattr(measuring._Look, "_where_they_lie", kept)
+    rows = Rows([Segment(x)])
+    got = table(rows)
+    assert all(lay) == (spoilt == 0)
+    monkeypatch.setattr(measuring, "WAYS", 0)
+    taken = Rows([Segment(x)])
+    assert torch.equal(got, table(taken))
+    assert torch.equal(rows.nonfinite, taken.nonfinite)
 
 
 def test_a_pair_is_the_same_to_the_bit_in_any_company() -> None:

@@ -102,6 +102,7 @@ def deviations(
         tile = scratch(ROW * (k + TOGETHER + most + m) + kernel.room)
         block, free = tile + ROW * k, tile + ROW * (k + TOGETHER + most + m)
         load, _ = places.load(part, np.arange(k), "double", tile)
+        measures, both = pairs("double", two.last), _lines(block, np.arange(2))
         centre = grouped(mean)
         steps = [load, Step.of(combine("double"), centre, len(centre), k, tile, block)]
         gaps = np.zeros((count, -(-(part.stop - part.start) // PANEL), *two.shape))
@@ -117,7 +118,7 @@ def deviations(
                     steps.append(Step.of(shifted(), *told, made))
                 steps += [
                     column_step(kernel, _lines(tile, mixture.points), block, free),
-                    Step.of(pairs("double", two.last), two.pairs, two.counts, block, gaps[place], part.start),
+                    Step.of(measures, two.pairs, two.counts, both, 0, gaps[place], part.start),
                 ]
         run(steps, part.start, part.stop)
         apart: NDArray[np.float64] = gaps[:, :, 0, 0, 1]

@@ -23,7 +23,7 @@ from varangian.kernels.combine import FEW_STRETCHES, ROW, WORKING, column_step, 
 from varangian.kernels.compiled.combine import TOGETHER
 from varangian.kernels.compiled.distances import PANEL, Ahead, Shape, pairs, shapes, side
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
-from varangian.kernels.compiled.tiles import BYTES, PITCH, Step, run
+from varangian.kernels.compiled.tiles import BYTES, PITCH, TILE, Step, run
 from varangian.kernels.cuda.distances import distances
 from varangian.kernels.cuda.tables import readable as on_a_card
 from varangian.kernels.cuda.written import serves
@@ -34,6 +34,12 @@ from varangian.kernels.rows import FEW, Rows
 
 TOO_SMALL = 1e-30
 """Per column: a smaller squared distance in float32 may have lost digits to what counted as zero."""
+
+PERIOD = 1 << 16
+"""Bytes after which memory comes to lie in the same places of the second cache."""
+
+WAYS = 4
+"""Rows whose tiles, and the next, find room in the same places."""
 
 Besides = int | None | Program
 """A pivot: the place of one of the extras, None for the origin, or a program on the columns of the points."""
@@ -158,13 +164,15 @@ class _Look:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return the tables of the panels of a stretch, and what is not finite in it."""
         kind = "double" if self.double(part.segment, careful=careful) else "float"
+        tables = np.zeros((-(-(part.stop - part.start) // PANEL), *plan.shape))
+        start = self._where_they_lie(plan, part, tables) if kind == "float" else part.start
         size = PITCH * BYTES[kind]
         kernels = [(place, network_of(program, self.m, WORKING[kind])) for place, program in self.programs]
         share = None if self.shares is None else self.shares[part.run]
         room = ROW * (self.m + len(self.below) + TOGETHER) + (share.room if share else 0)
         tile = scratch(room + max((kernel.room for _, kernel in kernels), default=0))
         if share is None:
-            chosen, points = np.append(np.arange(self.m), self.below)[plan.rows], tile
+            chosen, points = self._chosen(plan), tile
             load, counts = self.places.load(part, chosen, kind, tile, asks=False)
             steps = [load]
         else:
@@ -177,15 +185,55 @@ class _Look:
             out = points + place * size
             rows = lines(kind, self.m, points)
             steps.append(column_step(kernel, rows, out, tile + room))
-        tables = np.zeros((-(-(part.stop - part.start) // PANEL), *plan.shape))
-        ahead, where = None, []
-        if share is None and len(plan.pairs):
-            ahead = Ahead(self.places.element(part), -(-len(chosen) // len(plan.pairs)))
-            where = [steps[0].kept[0], len(chosen)]
-        code = pairs(kind, plan.last, ahead)
-        steps.append(Step.of(code, plan.pairs, plan.counts, points, tables, part.start, *where))
-        run(steps, part.start, part.stop)
+        steps.append(self._pairs(plan, part, kind, tables, lines(kind, len(plan.rows), points)))
+        run(steps, start, part.stop)
         return tables, self.places.found(chosen, counts)
+
+    def _where_they_lie(self, plan: Plan, part: Stretch, tables: NDArray[np.float64]) -> int:
+        """Measure whole tiles without taking them, to the same bits; return how far that went.
+
+        Nowhere if rows must be made or converted first, if too many would share places of the cache, or if a
+        distance is not finite: then a number may not be, and has to be counted.
+        """
+        stop = part.start + (part.stop - part.start) // TILE * TILE
+        if self.shares is not None or self.programs or self.places.element(part) != "float32":
+            return part.start
+        rows = self.places.of(part, self._chosen(plan))
+        if stop == part.start or len(rows) < 2 or not rows.all() or _crowded(rows):
+            return part.start
+        run([self._pairs(plan, part, "float", tables)], part.start, stop)
+        if np.isfinite(tables).all():
+            return stop
+        tables[:] = 0
+        return part.start
+
+    def _pairs(
+        self,
+        plan: Plan,
+        part: Stretch,
+        kind: str,
+        tables: NDArray[np.float64],
+        points: NDArray[np.uint64] | None = None,
+    ) -> Step:
+        """Return the step that measures points in a tile, or else rows where they lie."""
+        rows = self.places.of(part, self._chosen(plan))
+        taken, moves = (rows, 1) if points is None else (points, 0)
+        given = (plan.pairs, plan.counts, taken, moves, tables, part.start)
+        if self.shares is not None or not len(plan.pairs):
+            return Step.of(pairs(kind, plan.last), *given)
+        ahead = Ahead(self.places.element(part), -(-len(rows) // len(plan.pairs)))
+        return Step.of(pairs(kind, plan.last, ahead), *given, rows, len(rows))
+
+    def _chosen(self, plan: Plan) -> NDArray[np.intp]:
+        """Return which rows, extras, and origins a plan takes."""
+        return np.append(np.arange(self.m), self.below)[plan.rows]
+
+
+def _crowded(where: NDArray[np.uint64]) -> bool:
+    """Tell whether tiles of rows that begin there would drive each other out of the second cache."""
+    size = TILE * BYTES["float"]
+    places = np.bincount((where % PERIOD // size).astype(np.intp))
+    return int(places.max()) > WAYS
 
 
 class Plan(NamedTuple):

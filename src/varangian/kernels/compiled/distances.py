@@ -13,7 +13,7 @@ from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.registers import Registers
-from varangian.kernels.compiled.tiles import BYTES, PITCH, STEP, TILE, address_of, arguments, step_compiler
+from varangian.kernels.compiled.tiles import BYTES, STEP, TILE, address_of, arguments, step_compiler
 
 PANEL = 32 * TILE
 """Columns whose tables are added up where they are made; panels are added up in order afterwards."""
@@ -61,10 +61,10 @@ def pairs(kind: str, last: int, ahead: Ahead | None = None) -> int:
     """Return the step that adds to the tables of pairs of blocks, the last of which has so many rows.
 
     It is given where the pairs are (twice the number of a block), in the order of their ``shapes``; how many
-    there are of each; the tile, where the tables of float64 are (panels, pairs, side, side), and the first
-    column of the first panel; with ``ahead`` also where the rows are that the next tile will be taken from,
-    and how many. Float32 that are too small for their exponent count as zero, where they would take a hundred
-    times as long.
+    there are of each; where the rows are, and 0 if that is in the tile, 1 if where they lie, from their first
+    column on; where the tables of float64 are (panels, pairs, side, side), and the first column of the first
+    panel; with ``ahead`` also where the rows lie, and how many. Float32 that are too small for their exponent
+    count as zero, where they would take a hundred times as long.
     """
     return address_of(_pairs(kind, last, ahead))
 
@@ -72,9 +72,10 @@ def pairs(kind: str, last: int, ahead: Ahead | None = None) -> int:
 def pairs_code(kind: str, last: int, ahead: Ahead | None) -> str:
     """Return the step ``pairs`` in LLVM's language."""
     at, lanes = Assembly(), processor().lanes(BYTES[kind])
-    table, counts, tile, out, first, *more = arguments(
-        at, "ptr", "ptr", "ptr", "ptr", "i64", *(("ptr", "i64") if ahead else ())
+    table, counts, rows, moves, out, first, *more = arguments(
+        at, "ptr", "ptr", "ptr", "i64", "ptr", "i64", *(("ptr", "i64") if ahead else ())
     )
+    begin = at.get(f"mul i64 %start, {moves}")
     flush = kind == "float" and platform.machine().lower() in ("x86_64", "amd64")
     if flush:
         _flush(at)
@@ -89,7 +90,14 @@ def pairs_code(kind: str, last: int, ahead: Ahead | None) -> str:
             with at.counted(f"pair{place}", ends[place + 1], start=ends[place]) as pair:
                 entry = at.index(table, pair.counter, "{ i64, i64 }")
                 blocks = [at.get(f"load i64, ptr {at.index(entry, str(one), 'i64')}") for one in range(2)]
-                starts = [at.index(tile, block, f"[{side() * PITCH} x {kind}]") for block in blocks]
+                starts = [
+                    [
+                        at.index(at.get(f"load ptr, ptr {at.index(places, str(row), 'ptr')}"), begin, kind)
+                        for row in range(count)
+                    ]
+                    for block, count in zip(blocks, shape, strict=True)
+                    for places in [at.index(rows, block, f"[{side()} x ptr]")]
+                ]
                 later = _later(at, ahead, pair.counter, *more) if ahead else []
                 sums = _compared(at, f"column{place}", kind, shape, starts, later)
                 _add(at, kind, shape, sums, at.index(here, pair.counter, _table_of()))
@@ -112,7 +120,7 @@ def pairs_code(kind: str, last: int, ahead: Ahead | None) -> str:
 
 
 def _compared(
-    at: Assembly, name: str, kind: str, shape: Shape, starts: list[str], later: list[tuple[str, str]]
+    at: Assembly, name: str, kind: str, shape: Shape, starts: list[list[str]], later: list[tuple[str, str]]
 ) -> list[str]:
     """Go over a tile; return the sums of squares of a shape's pairs, each still in as many parts as lanes.
 
@@ -125,12 +133,12 @@ def _compared(
         for start, element in later:
             at.ask(at.index(start, column.counter, element), 2)
 
-        def row(block: str, place: int) -> str:
-            where = at.index(at.index(block, str(place * PITCH), kind), column.counter, kind)
-            return at.get(f"load {on.vector}, ptr {where}, align {size * lanes}")
+        def numbers(start: str) -> str:
+            where = at.index(start, column.counter, kind)
+            return at.get(f"load {on.vector}, ptr {where}, align {size}")
 
-        one = [row(starts[0], place) for place in range(shape.rows)]
-        other = [row(starts[1], place) for place in range(shape.others)] or one
+        one, other = (list(map(numbers, rows)) for rows in starts)
+        other = other or one
         for place, (i, j) in enumerate(shape.pairs):
             gap = on.sub(one[i], other[j])
             column.values[place] = on.fused(gap, gap, column.values[place])
