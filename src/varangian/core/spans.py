@@ -80,6 +80,8 @@ class Span:
     def around(self, origin: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch k k"]:
         """Return the inner products of the (x_i - o) / stretch_i, o being a point that was not drawn."""
         products = _products(self.table, origin)
+        if not bool((self.stretch > 1).any()):
+            return products
         share = 1 - 1 / self.stretch
         centre = _column(products, self.centre)[..., 0]
         own = torch.gather(centre, -1, self.centre[..., None])[..., None]
