@@ -21,7 +21,7 @@ PROCESSORS = {
     "few registers": replace(HERE, registers=16),
     "small registers": replace(HERE, register_bytes=16),
     "small and few": replace(HERE, register_bytes=16, registers=16),
-    "other units": replace(HERE, whole=not HERE.whole, asked=5 - HERE.asked),
+    "other units": replace(HERE, whole=0 if HERE.whole else 256, asked=5 - HERE.asked),
 }
 if platform.machine().lower() in ("x86_64", "amd64"):
     PROCESSORS["old x86-64"] = Processor("x86-64", "+f16c", 16, 16)

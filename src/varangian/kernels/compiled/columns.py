@@ -33,7 +33,7 @@ def tile_columns(n: int, element: str) -> int:
     """Return how many columns the function does at a time."""
     chip = processor()
     vectors = 1 if _straight(n, chip) else VECTORS_SMALL if n <= SMALL else VECTORS_LARGE
-    return vectors * order_of(Assembly(), ELEMENTS[element], chip, n <= SMALL).lanes
+    return vectors * order_of(Assembly(), ELEMENTS[element], chip, n).lanes
 
 
 def column_code(program: Program, n: int, element: str) -> str:
@@ -75,7 +75,7 @@ class _Writer:
     def __init__(self, shape: _Shape) -> None:
         self.shape = shape
         self.at = Assembly()
-        self.order = order_of(self.at, shape.element, shape.chip, shape.n <= SMALL)
+        self.order = order_of(self.at, shape.element, shape.chip, shape.n)
         self.lanes, self.kind, self.vector = self.order.lanes, self.order.kind, self.order.vector
         self.wide = Registers(self.at, "double", self.order.working, shape.element.working)
         self.starts: list[str] = []
@@ -89,7 +89,7 @@ class _Writer:
         at.do(f"%seen = alloca {self.vector}, align 64")
         at.do(f"store {self.vector} zeroinitializer, ptr %seen, align 64")
         self.order.begin()
-        if shape.chip.whole:
+        if shape.n <= shape.chip.whole:
             self._hide_one()
         if shape.straight:
             self.starts = [self._start(row) for row in range(shape.n)]

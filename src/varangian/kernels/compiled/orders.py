@@ -246,11 +246,11 @@ class WholesOfFour(Wholes):
         return self.on.is_nan_anywhere(self.at.get(f"bitcast {self.vector} {seen} to {self.on.vector}"))
 
 
-def order_of(at: Assembly, element: Element, chip: Processor, few: bool) -> Order:
-    """Return what sorts numbers fastest; of many rows memory, and not comparing, takes the time."""
+def order_of(at: Assembly, element: Element, chip: Processor, n: int) -> Order:
+    """Return what sorts n numbers fastest."""
     if element.bytes == HALF:
         return (Brains if element.name == "bfloat16" else Wholes)(at, element, chip)
-    return (WholesOfFour if chip.whole and few and element.name == "float32" else Numbers)(at, element, chip)
+    return (WholesOfFour if n <= chip.whole and element.name == "float32" else Numbers)(at, element, chip)
 
 
 def sum_watched(on: Registers, values: Sequence[str], seen: str) -> str:

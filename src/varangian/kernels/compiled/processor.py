@@ -6,8 +6,11 @@ import platform
 from dataclasses import dataclass
 from functools import cache
 
-WHOLE = ("znver4", "znver5")
-"""Processors that compare four vectors of whole numbers in the time of two of others, by LLVM's names."""
+WHOLE = {"znver4": 256, "znver5": 64}
+"""Processors that compare four vectors of whole numbers in the time of two of others, by LLVM's names.
+
+And up to how many rows comparing takes most of the time.
+"""
 
 SECOND = ("znver4",)
 """Processors whose first cache waits for few lines of memory at a time, and the second for far more."""
@@ -20,15 +23,15 @@ FAR = 2048
 class Processor:
     """A processor by LLVM's names, how many bytes a register holds, and how many there are.
 
-    ``whole`` tells whether it compares whole numbers of four bytes with twice as many units as other numbers;
-    ``asked`` is the cache that memory is asked to fill: 3 for the first, 2 for the second.
+    Up to ``whole`` rows are best compared as whole numbers of four bytes, as its units are; ``asked`` is the
+    cache that memory is asked to fill: 3 for the first, 2 for the second.
     """
 
     name: str
     features: str
     register_bytes: int
     registers: int
-    whole: bool = False
+    whole: int = 0
     asked: int = 3
 
     def lanes(self, number_bytes: int) -> int:
@@ -64,4 +67,4 @@ def processor() -> Processor:
     else:
         size, count = 16, 16
     name = binding.get_host_cpu_name()
-    return Processor(name, has.flatten(), size, count, name in WHOLE, 2 if name in SECOND else 3)
+    return Processor(name, has.flatten(), size, count, WHOLE.get(name, 0), 2 if name in SECOND else 3)
