@@ -215,6 +215,12 @@ def test_the_median_as_a_pivot(dtype: torch.dtype, n: int, d: int, scale: float)
     torch.testing.assert_close(got, want, rtol=1e-6, atol=0, equal_nan=True)
 
 
+def test_more_sums_than_rows() -> None:
+    x, mix = drawn(3, 700).float(), drawn(8, 3).softmax(-1)
+    got = measured(Rows([Segment(x)]), mix=mix)
+    torch.testing.assert_close(got, pairwise(mix @ x.double()), rtol=1e-9, atol=1e-9)
+
+
 def test_the_median_of_sums_as_a_pivot() -> None:
     x, weights = drawn(9, 20_001).float(), drawn(6, 9, seed=1)
     mixed = weights @ x.double()

@@ -12,7 +12,7 @@ from kernels.examples import grid, normal
 
 from varangian.kernels import columns, eager
 from varangian.kernels.compiled import columns as writer
-from varangian.kernels.compiled import jit
+from varangian.kernels.compiled import glances, jit, reading, sums
 from varangian.kernels.compiled.processor import Processor, processor
 from varangian.kernels.programs import Middle, Nearest, SignSum, Trimmed
 
@@ -21,7 +21,8 @@ PROCESSORS = {
     "few registers": replace(HERE, registers=16),
     "small registers": replace(HERE, register_bytes=16),
     "small and few": replace(HERE, register_bytes=16, registers=16),
-    "other units": replace(HERE, whole=0 if HERE.whole else 256, asked=5 - HERE.asked),
+    "no whole numbers": replace(HERE, whole=0, asked=2),
+    "whole numbers": replace(HERE, whole=256, asked=3),
 }
 if platform.machine().lower() in ("x86_64", "amd64"):
     PROCESSORS["old x86-64"] = Processor("x86-64", "+f16c", 16, 16)
@@ -53,6 +54,31 @@ def test_the_same_bits(n: int, elsewhere: Processor) -> None:
                 got = columns.reduced(program, values[:, :width])
                 assert torch.equal(got, eager.reduced(program, values[:, :width]).to(dtype))
     assert columns._network.made
+
+
+def test_the_same_bits_of_many_rows(elsewhere: Processor) -> None:
+    values = torch.cat([normal(70, 200), grid(70, 201)], dim=-1)
+    program = Nearest(20, Middle())
+    assert torch.equal(columns.reduced(program, values), eager.reduced(program, values).float())
+
+
+@pytest.mark.parametrize("asked", [2, 3])
+def test_memory_is_asked_to_fill_either_cache(
+    asked: int, compiled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from llvmlite import binding
+
+    chip = replace(HERE, asked=asked)
+    for module in (glances, reading, sums):
+        monkeypatch.setattr(module, "processor", lambda: chip)
+    codes = [
+        glances.glance_code("float32", 64, scales=False),
+        reading.reading_code(wide=True),
+        sums.sum_code("float32"),
+    ]
+    for code in codes:
+        binding.parse_assembly(code).verify()
+        assert f"i32 0, i32 {asked}, i32 1)" in code
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

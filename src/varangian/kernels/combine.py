@@ -254,7 +254,7 @@ def _sum_ranges(
 
 
 def _sum(places: Places, part: Stretch, share: Shares, out: int) -> int:
-    """Make the one sum where it goes, as far as whole strips of columns reach; return how far that is.
+    """Make the one sum where it goes, as far as whole registers of columns reach; return how far that is.
 
     That is nowhere if a value is not finite.
     """

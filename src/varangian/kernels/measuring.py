@@ -133,6 +133,7 @@ class _Look:
         self.programs = [(place, p) for place, p in enumerate(pivots, self.m) if isinstance(p, Program)]
         self.shares = None if mix is None else shares_of(rows, mix)
         self.whole = mix is not None or bool(self.programs)
+        self.spoilt = False
 
     def double(self, segment: int, *, careful: bool = False) -> bool:
         """Tell whether a segment is worked with in float64."""
@@ -144,7 +145,8 @@ class _Look:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return the distances ``(runs, k, k)`` of the wanted pairs, NaN elsewhere, and what is not finite.
 
-        If careful, everything is float64. Each row that is needed is read once.
+        If careful, everything is float64. Each row that is needed is read once, but for a stretch in which
+        something turns out not to be finite.
         """
         plan = Plan.of(wanted, whole=self.whole)
         parts = list(stretches(self.rows, [PANEL] * len(self.rows.segments), runs, each=FEW_STRETCHES))
@@ -193,10 +195,12 @@ class _Look:
         """Measure whole tiles without taking them, to the same bits; return how far that went.
 
         Nowhere if rows must be made or converted first, if too many would share places of the cache, or if a
-        distance is not finite: then a number may not be, and has to be counted.
+        distance is not finite: then a number may not be, and has to be counted. Where that has been so, it is
+        not tried again.
         """
         stop = part.start + (part.stop - part.start) // TILE * TILE
-        if self.shares is not None or self.programs or self.places.element(part) != "float32":
+        made = self.shares is not None or bool(self.programs)
+        if made or self.spoilt or self.places.element(part) != "float32":
             return part.start
         rows = self.places.of(part, self._chosen(plan))
         if stop == part.start or len(rows) < 2 or not rows.all() or _crowded(rows):
@@ -204,7 +208,7 @@ class _Look:
         run([self._pairs(plan, part, "float", tables)], part.start, stop)
         if np.isfinite(tables).all():
             return stop
-        tables[:] = 0
+        tables[:], self.spoilt = 0, True
         return part.start
 
     def _pairs(
@@ -216,11 +220,11 @@ class _Look:
         points: NDArray[np.uint64] | None = None,
     ) -> Step:
         """Return the step that measures points in a tile, or else rows where they lie."""
+        if points is not None and (self.shares is not None or not len(plan.pairs)):
+            return Step.of(pairs(kind, plan.last), plan.pairs, plan.counts, points, 0, tables, part.start)
         rows = self.places.of(part, self._chosen(plan))
         taken, moves = (rows, 1) if points is None else (points, 0)
         given = (plan.pairs, plan.counts, taken, moves, tables, part.start)
-        if self.shares is not None or not len(plan.pairs):
-            return Step.of(pairs(kind, plan.last), *given)
         ahead = Ahead(self.places.element(part), -(-len(rows) // len(plan.pairs)))
         return Step.of(pairs(kind, plan.last, ahead), *given, rows, len(rows))
 

@@ -99,8 +99,9 @@ class Nearest(Program):
     """The mean of all but ``drop`` values, those nearest to a centre; of two as near, the lower is kept.
 
     Kept values are neighbours in sorted columns: start from the lowest, and let the window slide up while the
-    value that enters is strictly nearer than the one that leaves: where their sum is below twice the centre,
-    which lies between them. No running sum: a huge value that has left must leave no rounding behind.
+    value that enters is strictly nearer than the one that leaves: where their sum is below twice the centre
+    (no number may be as large as half the largest). No running sum: a huge value that has left must leave no
+    rounding behind.
     """
 
     drop: int

@@ -45,7 +45,9 @@ def forked(folder: str, names: str, n: int) -> int:
     named(names)
     context = multiprocessing.get_context("fork")
     port: SimpleQueue[int] = context.SimpleQueue()
-    ranks = [context.Process(target=work, args=(folder, names, rank, n, port)) for rank in range(n)]
+    ranks = [
+        context.Process(target=work, args=(folder, names, rank, n, port), daemon=True) for rank in range(n)
+    ]
     for one in ranks:
         one.start()
     # Only now: a fork could find a lock taken for ever that the store's thread holds just then.

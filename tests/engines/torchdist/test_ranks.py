@@ -112,8 +112,12 @@ def test_a_watch_sees_what_each_rank_computed(found: Found) -> None:
 
 def test_a_watch_sees_passes_of_several_runs(found: Found) -> None:
     for rank in found[3]:
-        assert len(rank["settled"]) == 12
+        assert len(rank["settled"]) == 22
         assert all(max(passes) < 1e-6 for passes in rank["settled"].values())
+
+
+def test_a_watched_model_is_freed(found: Found) -> None:
+    assert all(rank["forgotten"]["freed"] for rank in found[3])
 
 
 def test_mistakes_are_refused_with_the_fix(found: Found) -> None:

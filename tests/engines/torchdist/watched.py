@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import product
 from typing import Any
+from weakref import ref
 
 import torch
+import torch.distributed as dist
 from engines.torchdist.jobs import ODD, apart, backward, batch, ddp, model
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 import varangian as vg
-from varangian.engines.torchdist.leaves import LARGE
+from varangian.engines.torchdist.leaves import LARGE, Leaves
 from varangian.engines.torchdist.sketch import Sketch
 from varangian.torch import FaultWatch
 
@@ -40,9 +43,10 @@ class Branches(nn.Module):
 
 
 @contextmanager
-def sketches(net: DistributedDataParallel) -> Iterator[list[Tensor]]:
-    """Have a watch look at a model; give what it sees of every pass."""
+def sketches(net: DistributedDataParallel) -> Iterator[tuple[list[Tensor], Leaves]]:
+    """Have a watch look at a model; give what it sees of every pass, and what looks."""
     watch, taken = FaultWatch().register(net), list[Tensor]()
+    assert watch._leaves is not None
     sketch_of = watch._sketch.of
 
     def kept(*given: Any) -> Tensor:
@@ -50,7 +54,7 @@ def sketches(net: DistributedDataParallel) -> Iterator[list[Tensor]]:
         return taken[-1]
 
     watch._sketch.of = kept  # type: ignore[method-assign]
-    yield taken
+    yield taken, watch._leaves
 
 
 def sketched(net: nn.Module) -> Tensor:
@@ -67,7 +71,7 @@ def seen(n: int, rank: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for views in (False, True):
         net, own = ddp(gradient_as_bucket_view=views), model()
-        with sketches(net) as taken:
+        with sketches(net) as (taken, _):
             for step in range(3):
                 net.zero_grad(set_to_none=not views)
                 own.zero_grad()
@@ -98,27 +102,51 @@ def added_up(net: nn.Module, x: Tensor) -> None:
     at_once(net, x)
 
 
-def settled(n: int, rank: int) -> dict[str, list[float]]:
-    """Compare where small gradients may wait for the end of a pass, and where a pass comes to have parts.
+def late_zeros(net: nn.Module, x: Tensor) -> None:
+    loss = sum(net(x))
+    net.zero_grad()
+    loss.backward()
 
-    What is told of the first pass that does is left out, but it has to be told.
-    """
+
+def in_turn(net: nn.Module, x: Tensor) -> None:
+    (one_by_one if dist.get_rank() else at_once)(net, x)
+
+
+RUNS = {at_once: 1, one_by_one: 2, twice: 2, added_up: 1, late_zeros: 1, in_turn: 2}
+"""Ways of a pass, and how many runs of autograd it has, on rank 1 at least."""
+
+
+def settled(n: int, rank: int) -> dict[str, list[float]]:
+    """Compare where small gradients may wait for the end of a pass, and where a pass comes to have runs."""
     found = {}
-    for later, forgets in product((one_by_one, twice, added_up), (True, False)):
+    for later, forgets in product(RUNS, (True, False)):
         for first in (at_once, later):
-            net, own, differences = ddp(Branches()), Branches(), []
-            with sketches(net) as taken:
+            net, own, differences, waits = ddp(Branches()), Branches(), [], []
+            with sketches(net) as (taken, leaves):
                 for step, way in enumerate([first, first, later, later, later]):
                     for one in (net, own):
                         one.zero_grad(set_to_none=forgets)
                         way(one, batch(rank, step)[0])
                     differences.append(apart(taken[-1], sketched(own)))
+                    waits.append(bool(leaves._late))
             assert len(taken) == len(differences)
-            if first is at_once:
-                del differences[2]
+            if rank == 1:
+                assert waits == [RUNS[first] == 1] * 2 + [RUNS[later] == 1] * 3
             found[f"{first.__name__}, {later.__name__}, {forgets}"] = differences
     return found
 
 
-CHECKS = {"seen": seen, "settled": settled}
-COUNTS = {"seen": (3,), "settled": (3,)}
+def forgotten(n: int, rank: int) -> dict[str, bool]:
+    """See that a watched model is freed, once nobody has it any more."""
+    net = ddp(Branches())
+    FaultWatch().register(net)
+    for step in range(2):
+        at_once(net, batch(rank, step)[0])
+    parameters = [ref(p) for p in net.parameters()]
+    del net
+    gc.collect()
+    return {"freed": all(parameter() is None for parameter in parameters)}
+
+
+CHECKS = {"seen": seen, "settled": settled, "forgotten": forgotten}
+COUNTS = {"seen": (3,), "settled": (3,), "forgotten": (3,)}

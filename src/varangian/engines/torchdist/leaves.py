@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
+from weakref import ref
 
 import torch
 from jaxtyping import Float
@@ -29,7 +30,8 @@ class Leaves:
 
     Small gradients wait for the end, too, once a pass has shown that one run of autograd brings all of them
     (a checkpoint that reenters has runs within the run; a forward may have several), unless they are views
-    of what DDP sends by then. Where a later pass has several runs, none waits from the next pass on.
+    of what DDP sends by then. Where a later run brings less than all, none waits any more. A gradient is
+    there if it is another, or has changed, since the forward pass.
     """
 
     def __init__(self, model: DistributedDataParallel, sketch: Sketch, ended: Callable[[], None]) -> None:
@@ -39,16 +41,18 @@ class Leaves:
         self._layout = tuple(enumerate(counts))
         self._norms, self._sums = torch.zeros(2, sum(counts))
         rooms = zip(self._norms.split(counts), self._sums.split(counts), strict=True)
+        # Autograd owns a parameter's hooks, and these what is here: a reference back would never be found.
         self._looks = [
-            (p, glancer(p.detach(), sketch.signs, *room)) for p, room in zip(parameters, rooms, strict=True)
+            (ref(p), glancer(p.detach(), sketch.signs, *room))
+            for p, room in zip(parameters, rooms, strict=True)
         ]
         self._hooks: dict[int, RemovableHandle] = {}
         self._hook(range(len(parameters)))
         small = [place for place, p in enumerate(parameters) if p.numel() < LARGE]
-        views = model.gradient_as_bucket_view or len(small) == len(parameters)
-        self._may_wait: list[int] = [] if views else small
+        none_waits = model.gradient_as_bucket_view or len(small) == len(parameters)
+        self._may_wait: list[int] = [] if none_waits else small
         self._late: list[int] = []
-        self._before: list[int | None] = []
+        self._before: list[tuple[Tensor | None, int]] = []
         self._waiting: set[int] = set()
         self._runs: set[int] = set()
         model.register_forward_hook(self._begin)
@@ -79,14 +83,20 @@ class Leaves:
         if torch.is_grad_enabled() and model.require_backward_grad_sync and not joined:
             self._waiting = set(self._hooks)
             self._runs.clear()
-            gradients = (self._looks[place][0].grad for place in self._late)
-            self._before = [None if one is None else one._version for one in gradients]
+            gradients = map(self._gradient, self._late)
+            self._before = [(one, 0 if one is None else one._version) for one in gradients]
+
+    def _gradient(self, place: int) -> Tensor | None:
+        parameter = self._looks[place][0]()
+        return None if parameter is None else parameter.grad
 
     def _hook(self, places: Iterable[int]) -> None:
         for place in places:
             parameter, look = self._looks[place]
             seen = partial(self._seen, place, look)
-            self._hooks[place] = parameter.register_post_accumulate_grad_hook(seen)
+            there = parameter()
+            assert there is not None
+            self._hooks[place] = there.register_post_accumulate_grad_hook(seen)
 
     def _seen(self, place: int, look: Callable[[Tensor], None], parameter: Tensor) -> None:
         if place in self._waiting:
@@ -98,25 +108,22 @@ class Leaves:
                 Variable._execution_engine.queue_callback(self._end)
 
     def _end(self) -> None:
-        """Look at what has waited; then settle what waits from now on.
-
-        A gradient that is not there counts as in the pass before: every rank has to hear of every pass.
-        """
-        missing = False
-        for place, before in zip(self._late, self._before, strict=True):
-            parameter, look = self._looks[place]
-            if parameter.grad is None or parameter.grad._version == before:
-                missing = True
+        """Look at what has waited, and settle what waits from now on; the pass ends when all are there."""
+        for place, (before, version) in zip(self._late, self._before, strict=True):
+            gradient = self._gradient(place)
+            if gradient is None or (gradient is before and gradient._version == version):
+                self._waiting.add(place)
             else:
-                look(parameter.grad)
-        if len(self._runs) > 1 or missing:
+                self._looks[place][1](gradient)
+        if self._waiting or len(self._runs) > 1:
             self._hook(self._late)
-            self._may_wait, self._late = [], []
+            self._may_wait, self._late, self._before = [], [], []
         elif self._may_wait:
             for place in self._may_wait:
                 self._hooks.pop(place).remove()
             self._may_wait, self._late = [], self._may_wait
-        self.ended()
+        if not self._waiting:
+            self.ended()
 
 
 def _learning(model: nn.Module) -> list[nn.Parameter]:

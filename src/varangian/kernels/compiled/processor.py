@@ -9,7 +9,7 @@ from functools import cache
 WHOLE = {"znver4": 256, "znver5": 64}
 """Processors that compare four vectors of whole numbers in the time of two of others, by LLVM's names.
 
-And up to how many rows comparing takes most of the time.
+Each with the number of rows up to which comparing, and not memory, takes the time.
 """
 
 SECOND = ("znver4",)
@@ -23,8 +23,8 @@ FAR = 2048
 class Processor:
     """A processor by LLVM's names, how many bytes a register holds, and how many there are.
 
-    Up to ``whole`` rows are best compared as whole numbers of four bytes, as its units are; ``asked`` is the
-    cache that memory is asked to fill: 3 for the first, 2 for the second.
+    Numbers of up to ``whole`` rows are best compared as whole numbers; ``asked`` is the cache that memory is
+    asked to fill: 3 for the first, 2 for the second.
     """
 
     name: str

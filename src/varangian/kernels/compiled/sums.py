@@ -12,7 +12,7 @@ LINE = 64
 
 
 def sum_columns() -> int:
-    """Return of what the number of columns that the function sums must be a multiple."""
+    """Return how many columns a register holds: the function sums multiples of that."""
     return processor().lanes(8)
 
 
