@@ -195,8 +195,8 @@ class _Look:
         """Measure whole tiles without taking them, to the same bits; return how far that went.
 
         Nowhere if rows must be made or converted first, if too many would share places of the cache, or if a
-        distance is not finite: then a number may not be, and has to be counted. Where that has been so, it is
-        not tried again.
+        distance is not finite: then a number may not be, and has to be counted. Once that has been so in any
+        stretch, it is not tried again.
         """
         stop = part.start + (part.stop - part.start) // TILE * TILE
         made = self.shares is not None or bool(self.programs)

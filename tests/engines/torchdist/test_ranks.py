@@ -112,7 +112,7 @@ def test_a_watch_sees_what_each_rank_computed(found: Found) -> None:
 
 def test_a_watch_sees_passes_of_several_runs(found: Found) -> None:
     for rank in found[3]:
-        assert len(rank["settled"]) == 22
+        assert len(rank["settled"]) == 26
         assert all(max(passes) < 1e-6 for passes in rank["settled"].values())
 
 

@@ -25,7 +25,7 @@ from varangian.torch import FaultWatch
 class Branches(nn.Module):
     """Has a branch with large parameters behind small ones, and one of small ones.
 
-    The large ones may be computed twice, by a checkpoint: a run of autograd within the run brings them.
+    What is named in ``again`` is computed twice, by a checkpoint: a run of autograd within the run brings it.
     """
 
     def __init__(self) -> None:
@@ -34,12 +34,16 @@ class Branches(nn.Module):
         wide = round(LARGE**0.5)
         self.into, self.large = nn.Linear(ODD[0], wide), nn.Linear(wide, wide)
         self.small = nn.Linear(*ODD[:2])
-        self.again = False
+        self.again = ""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = self.into(x).tanh()
-        first = checkpoint(self.large, y, use_reentrant=True) if self.again else self.large(y)
+        first = self._of("large", self._of("into", x.requires_grad_()).tanh())
         return first.square().mean(), self.small(x).square().mean()
+
+    def _of(self, name: str, x: Tensor) -> Tensor:
+        layer = getattr(self, name)
+        result: Tensor = checkpoint(layer, x, use_reentrant=True) if name == self.again else layer(x)
+        return result
 
 
 @contextmanager
@@ -91,8 +95,13 @@ def one_by_one(net: nn.Module, x: Tensor) -> None:
         loss.backward()
 
 
-def twice(net: nn.Module, x: Tensor) -> None:
-    getattr(net, "module", net).again = True
+def large_again(net: nn.Module, x: Tensor) -> None:
+    getattr(net, "module", net).again = "large"
+    at_once(net, x)
+
+
+def small_again(net: nn.Module, x: Tensor) -> None:
+    getattr(net, "module", net).again = "into"
     at_once(net, x)
 
 
@@ -112,7 +121,15 @@ def in_turn(net: nn.Module, x: Tensor) -> None:
     (one_by_one if dist.get_rank() else at_once)(net, x)
 
 
-RUNS = {at_once: 1, one_by_one: 2, twice: 2, added_up: 1, late_zeros: 1, in_turn: 2}
+RUNS = {
+    at_once: 1,
+    one_by_one: 2,
+    large_again: 2,
+    small_again: 2,
+    added_up: 1,
+    late_zeros: 1,
+    in_turn: 2,
+}
 """Ways of a pass, and how many runs of autograd it has, on rank 1 at least."""
 
 
@@ -139,13 +156,15 @@ def settled(n: int, rank: int) -> dict[str, list[float]]:
 def forgotten(n: int, rank: int) -> dict[str, bool]:
     """See that a watched model is freed, once nobody has it any more."""
     net = ddp(Branches())
-    FaultWatch().register(net)
-    for step in range(2):
+    watch = FaultWatch().register(net)
+    for step in range(3):
+        net.zero_grad()
         at_once(net, batch(rank, step)[0])
-    parameters = [ref(p) for p in net.parameters()]
+    kept = [ref(tensor) for p in net.parameters() for tensor in (p, p.grad) if tensor is not None]
+    assert len(kept) == 12
     del net
     gc.collect()
-    return {"freed": all(parameter() is None for parameter in parameters)}
+    return {"freed": all(tensor() is None for tensor in kept) and not watch.faults}
 
 
 CHECKS = {"seen": seen, "settled": settled, "forgotten": forgotten}

@@ -26,12 +26,15 @@ class Leaves:
 
     That is at the end of the backward pass, when this rank has all its gradients and DDP has begun to send
     the last of them, and before DDP puts the mean in their place. All ranks come by there in the same order.
-    Under ``Join`` they do not, since some are out of data: then nothing is called.
+    Under ``Join``, which PyTorch never takes back, they do not, since some are out of data: then nothing is
+    called.
 
-    Small gradients wait for the end, too, once a pass has shown that one run of autograd brings all of them
-    (a checkpoint that reenters has runs within the run; a forward may have several), unless they are views
-    of what DDP sends by then. Where a later run brings less than all, none waits any more. A gradient is
-    there if it is another, or has changed, since the forward pass.
+    Small gradients, but for the last, wait for the end, too, once a pass has shown that one run of autograd
+    brings all of them (a checkpoint that reenters has runs within the run; a forward may have several),
+    unless they are views of what DDP sends by then. Where one is not there in a later pass, or others come in
+    several runs, none waits any more. It is there if it is another, or has changed, since the forward pass:
+    between that and the backward pass, gradients may be put away, but not changed in place. And the last
+    gradient must stay the last.
     """
 
     def __init__(self, model: DistributedDataParallel, sketch: Sketch, ended: Callable[[], None]) -> None:
@@ -53,6 +56,7 @@ class Leaves:
         self._may_wait: list[int] = [] if none_waits else small
         self._late: list[int] = []
         self._before: list[tuple[Tensor | None, int]] = []
+        self._last = 0
         self._waiting: set[int] = set()
         self._runs: set[int] = set()
         model.register_forward_hook(self._begin)
@@ -79,24 +83,21 @@ class Leaves:
 
     def _begin(self, model: Any, given: object, made: object) -> None:
         """Expect a pass, where DDP does."""
-        joined = model._join_config.enable
-        if torch.is_grad_enabled() and model.require_backward_grad_sync and not joined:
-            self._waiting = set(self._hooks)
+        if torch.is_grad_enabled() and model.require_backward_grad_sync:
+            self._waiting = set() if model._join_config.enable else set(self._hooks)
             self._runs.clear()
-            gradients = map(self._gradient, self._late)
+            gradients = (self._parameter(place).grad for place in self._late)
             self._before = [(one, 0 if one is None else one._version) for one in gradients]
 
-    def _gradient(self, place: int) -> Tensor | None:
+    def _parameter(self, place: int) -> nn.Parameter:
         parameter = self._looks[place][0]()
-        return None if parameter is None else parameter.grad
+        assert parameter is not None  # the model holds it while there are passes
+        return parameter
 
     def _hook(self, places: Iterable[int]) -> None:
         for place in places:
-            parameter, look = self._looks[place]
-            seen = partial(self._seen, place, look)
-            there = parameter()
-            assert there is not None
-            self._hooks[place] = there.register_post_accumulate_grad_hook(seen)
+            seen = partial(self._seen, place, self._looks[place][1])
+            self._hooks[place] = self._parameter(place).register_post_accumulate_grad_hook(seen)
 
     def _seen(self, place: int, look: Callable[[Tensor], None], parameter: Tensor) -> None:
         if place in self._waiting:
@@ -105,23 +106,25 @@ class Leaves:
             self._runs.add(torch._C._current_graph_task_id())
             self._waiting.remove(place)
             if not self._waiting:
+                self._last = place
                 Variable._execution_engine.queue_callback(self._end)
 
     def _end(self) -> None:
         """Look at what has waited, and settle what waits from now on; the pass ends when all are there."""
         for place, (before, version) in zip(self._late, self._before, strict=True):
-            gradient = self._gradient(place)
+            gradient = self._parameter(place).grad
             if gradient is None or (gradient is before and gradient._version == version):
                 self._waiting.add(place)
             else:
                 self._looks[place][1](gradient)
+        self._before = []
         if self._waiting or len(self._runs) > 1:
             self._hook(self._late)
-            self._may_wait, self._late, self._before = [], [], []
+            self._may_wait, self._late = [], []
         elif self._may_wait:
-            for place in self._may_wait:
+            self._may_wait, self._late = [], [place for place in self._may_wait if place != self._last]
+            for place in self._late:
                 self._hooks.pop(place).remove()
-            self._may_wait, self._late = [], self._may_wait
         if not self._waiting:
             self.ended()
 

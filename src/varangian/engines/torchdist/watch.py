@@ -47,7 +47,7 @@ class FaultWatch:
     lasts, at once where values are not finite, or else within 8 steps; "raise" raises FaultError from
     ``backward()``, on every rank; "drop" leaves the ranks out of this step's mean, which then has to wait for
     the last bucket. If half of the ranks or more seem wrong, nobody knows who is right: they are reported,
-    and none is dropped. Within ``Join``, where ranks run out of data, "log" and "raise" rest.
+    and none is dropped. From the first ``Join`` on, where ranks run out of data, "log" and "raise" rest.
 
     Trust       every rank runs honest code, on processors of one kind: each judges for itself
     Cost        one read of each gradient, of a large one while the cache still holds it, and an all-gather of
