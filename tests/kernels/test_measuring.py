@@ -15,6 +15,7 @@ from varangian.kernels.compiled.distances import PANEL
 from varangian.kernels.compiled.tasks import Stretch
 from varangian.kernels.distances import pairwise
 from varangian.kernels.measuring import measurable, measured
+from varangian.kernels.plans import Plan
 from varangian.kernels.programs import Middle
 from varangian.kernels.rows import FEW, LARGEST, Rows, Segment
 
@@ -136,7 +137,7 @@ def test_rows_are_the_same_to_the_bit_where_they_lie(
         x[1, [5, -7]] = spoilt
     lie, lay = measuring._Look._where_they_lie, []
 
-    def kept(look: measuring._Look, plan: measuring.Plan, part: Stretch, tables: NDArray[np.float64]) -> int:
+    def kept(look: measuring._Look, plan: Plan, part: Stretch, tables: NDArray[np.float64]) -> int:
         stop = lie(look, plan, part, tables)
         lay.append(stop > part.start)
         return stop

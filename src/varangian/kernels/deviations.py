@@ -20,8 +20,8 @@ from varangian.kernels.compiled.combine import TOGETHER, combine, shifted
 from varangian.kernels.compiled.distances import PANEL, pairs
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
 from varangian.kernels.compiled.tiles import Step, run
-from varangian.kernels.measuring import Plan
 from varangian.kernels.places import Places
+from varangian.kernels.plans import Plan
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows
 

@@ -9,8 +9,6 @@ threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +19,7 @@ from torch import Tensor
 from varangian.kernels.columns import network_of
 from varangian.kernels.combine import FEW_STRETCHES, ROW, WORKING, column_step, lines, shares_of
 from varangian.kernels.compiled.combine import TOGETHER
-from varangian.kernels.compiled.distances import PANEL, Ahead, Shape, pairs, shapes, side
+from varangian.kernels.compiled.distances import PANEL, Ahead, pairs
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
 from varangian.kernels.compiled.tiles import BYTES, PITCH, TILE, Step, run
 from varangian.kernels.cuda.distances import distances
@@ -29,6 +27,7 @@ from varangian.kernels.cuda.tables import readable as on_a_card
 from varangian.kernels.cuda.written import serves
 from varangian.kernels.eager import LONGEST_NETWORK
 from varangian.kernels.places import Places, readable
+from varangian.kernels.plans import Pairs, Plan
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import FEW, Rows
 
@@ -43,9 +42,6 @@ WAYS = 4
 
 Besides = int | None | Program
 """A pivot: the place of one of the extras, None for the origin, or a program on the columns of the points."""
-
-Pairs = NDArray[np.bool_]
-"""Which pairs, ``(k, k)``, symmetric."""
 
 
 def measurable(rows: Rows, pivots: Sequence[Besides] = (), *, sums: int | None = None) -> bool:
@@ -238,64 +234,3 @@ def _crowded(where: NDArray[np.uint64]) -> bool:
     size = TILE * BYTES["float"]
     places = np.bincount((where % PERIOD // size).astype(np.intp))
     return int(places.max()) > WAYS
-
-
-class Plan(NamedTuple):
-    """Which rows are taken into a tile, in order, and which pairs of their blocks are measured.
-
-    The last block has ``last`` rows; ``counts`` are how many pairs have each of the ``shapes``, in order.
-    """
-
-    rows: NDArray[np.intp]
-    last: int
-    pairs: NDArray[np.int64]
-    counts: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, wanted: Pairs, *, whole: bool) -> Plan:
-        """Return what measures the wanted pairs; if ``whole``, all rows are needed for that."""
-        return _plan(wanted.tobytes(), len(wanted), whole)
-
-    @classmethod
-    def made(cls, wanted: Pairs, *, whole: bool) -> Plan:
-        """Return the same, made anew."""
-        rows = np.flatnonzero(wanted.any(1) | whole)
-        blocks = -(-len(rows) // side())
-        spare = blocks * side() - len(rows)
-        last = side() - spare
-        blockwise = np.pad(wanted[np.ix_(rows, rows)], (0, spare)).reshape(blocks, side(), blocks, side())
-        found: dict[Shape, list[tuple[int, int]]] = {shape: [] for shape in shapes(last)}
-        for one, other in np.argwhere(np.triu(blockwise.any((1, 3)))).tolist():
-            size = last if other == blocks - 1 else side()
-            found[Shape(size, 0) if one == other else Shape(side(), size)].append((one, other))
-        kept = [places if shape.pairs else [] for shape, places in found.items()]
-        return cls(
-            rows,
-            last,
-            np.array([pair for places in kept for pair in places], dtype=np.int64).reshape(-1, 2),
-            np.array([len(places) for places in kept], dtype=np.int64),
-        )
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Return the shape of the tables of all pairs of blocks."""
-        return len(self.pairs), side(), side()
-
-    def spread(self, sums: NDArray[np.float64], k: int) -> NDArray[np.float64]:
-        """Return the tables ``(runs, k, k)``, given those of the pairs of blocks."""
-        count = len(self.rows)
-        blocks = -(-count // side())
-        whole = np.zeros((len(sums), blocks, blocks, side(), side()))
-        one, other = self.pairs.T
-        whole[:, one, other] += sums
-        whole[:, other, one] += sums.swapaxes(-1, -2)
-        square = whole.swapaxes(2, 3).reshape(len(sums), blocks * side(), blocks * side())
-        tables = np.zeros((len(sums), k, k))
-        tables[:, self.rows[:, None], self.rows] = square[:, :count, :count]
-        return tables
-
-
-@lru_cache(maxsize=64)
-def _plan(wanted: bytes, k: int, whole: bool) -> Plan:
-    """Return a plan, which is often the same as that of the last call."""
-    return Plan.made(np.frombuffer(wanted, dtype=np.bool_).reshape(k, k), whole=whole)
