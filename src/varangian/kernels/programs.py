@@ -100,8 +100,8 @@ class Nearest(Program):
 
     Kept values are neighbours in sorted columns: start from the lowest, and let the window slide up while the
     value that enters is strictly nearer than the one that leaves: where their sum is below twice the centre
-    (no number may be as large as half the largest). No running sum: a huge value that has left must leave no
-    rounding behind.
+    (no number may be as large as half of float64's largest). No running sum: a huge value that has left must
+    leave no rounding behind.
     """
 
     drop: int
