@@ -22,6 +22,7 @@ from varangian.kernels.cuda.columns import COLUMNS, column_source, reduce, reduc
 from varangian.kernels.cuda.combinations import combination_source, combine, reduce_mix
 from varangian.kernels.cuda.distances import STRETCH, distances, pair_source
 from varangian.kernels.cuda.pairs import near_source
+from varangian.kernels.cuda.products import product_source
 from varangian.kernels.cuda.ptx import ptx_block
 from varangian.kernels.cuda.tables import readable
 from varangian.kernels.cuda.written import INTERPRETER
@@ -321,7 +322,7 @@ def compiled(text, pointers, constants):
 def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
     tables = {"table": "*i64", "counts": "*i64", "marks": "*i8"}
     sides = {"K": 25, "PAIRS": 3, "SIDE": 16, "COLUMNS": 32, "STRETCH": STRETCH}
-    weighed = {"weights": "*fp64", "out": "*fp16"}
+    weighed, products = {"weights": "*fp64", "out": "*fp16"}, {"shares": "*fp64", "nought": "fp32"}
     wanted: list[tuple[str, dict[str, str], dict[str, int]]] = [
         (column_source(Middle(), 25, "bfloat16", "bfloat16", ptx=True), {"out": "*bf16"}, {"COLUMNS": 128}),
         (
@@ -337,7 +338,8 @@ def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
         ),
         (pair_source("float32", wide=False, replace=True), {"shares": "*fp64"}, sides),
         (near_source("float16", 9, STRETCH), {"shares": "*fp64"}, {}),
-        (near_source("bfloat16", 25, STRETCH), {"shares": "*fp64"}, {}),
+        (product_source("bfloat16"), products, {"K": 25, "SIDE": 32, "STRETCH": STRETCH}),
+        (product_source("float32"), products, {"K": 101, "SIDE": 128, "STRETCH": STRETCH}),
         (combination_source("float16", "float16", 13, replace=True), weighed, {"COLUMNS": 256}),
     ]
     lines = [f"compiled({text!r}, {tables | pointers!r}, {sizes!r})" for text, pointers, sizes in wanted]

@@ -1,31 +1,33 @@
-"""Squared distances on a graphics processor, by direct differences: nothing is lost when vectors are close.
+"""Squared distances on a graphics processor: nothing is lost when vectors are close.
 
-Differences and squares are taken in float32 and added up so over a stretch of columns, then in float64.
-Where squares may have left the range of float32, the stretch is done again in float64; of short rows,
-everything is float64. The order of all sums depends on nothing but the number and the length of the rows.
+A quick kernel leaves what it may have spoilt to a careful one, which takes direct differences. They and their
+squares are taken in float32 and added up so over a stretch of columns, then in float64. Where squares may have
+left the range of float32, the stretch is done again in float64; of short rows, everything is float64. The
+order of all sums depends on nothing but the number and the length of the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from varangian.kernels.compiled.tasks import name_of
-from varangian.kernels.cuda.pairs import LONGEST, kinds, near_source, registers
+from varangian.kernels.cuda import pairs, products
 from varangian.kernels.cuda.tables import note, table_of
 from varangian.kernels.cuda.words import TYPES, indented, loaded, working
-from varangian.kernels.cuda.written import heading, helper, launch
+from varangian.kernels.cuda.written import heading, helper, launch, multiplies
 from varangian.kernels.rows import FEW, Rows
 
 STRETCH = 2048
 """Columns that are added up in float32."""
 
-PROGRAMS = 4000
-"""Programs at most for one run; what each adds up is one share of the sum."""
+PROGRAMS = 4224
+"""Programs at most for one run, 32 for each part of an H100; what each adds up is one share of the sum."""
 
 TOGETHER = 16
 """Shares that are added up at a time."""
@@ -50,37 +52,67 @@ def distances(
         table, _held = table_of(rows, place, besides)
         element, wide = name_of(segment.sample.dtype), rows.d < FEW
         text = pair_source(element, wide=wide, replace=rows.sanitise)
-        narrow = all_pairs and 1 < k <= LONGEST and not wide and element != "float64"
-        nothing = tuple(place for place, extra in enumerate(besides) if extra is None)
-        near = near_source(element, k, STRETCH, nothing) if narrow else None
-        _add(text, near, table.roll(below, -1), segment.width, result, counts, all_pairs=all_pairs)
+        narrow = all_pairs and not wide and element != "float64"
+        quick = _quick(element, k, besides, rows.device) if narrow else None
+        _add(text, quick, table.roll(below, -1), segment.width, result, counts, all_pairs=all_pairs)
     note(rows, counts[:, below:])
     return result.roll((-below, -below), (-2, -1)).view(*rows.batch, k, k)
 
 
+class _Quick(NamedTuple):
+    """A kernel that measures all pairs at once, and leaves NaN where that takes more care.
+
+    Its text, how many programs there may be, and what it is told beside what others are.
+    """
+
+    text: str
+    programs: int
+    told: tuple[float, ...]
+    options: dict[str, Any]
+
+
+def _quick(element: str, k: int, besides: Sequence[int | None], device: torch.device) -> _Quick | None:
+    """Return what is quickest for k rows, if anything is."""
+    if 1 < k <= pairs.LONGEST:
+        nothing = tuple(place for place, extra in enumerate(besides) if extra is None)
+        options = {"warps": 1, "registers": pairs.registers(k)}
+        return _Quick(pairs.near_source(element, k, STRETCH, nothing), PROGRAMS, (), options)
+    if 1 < k <= products.LONGEST and multiplies(device):
+        side = products.side_of(k)
+        options = {"warps": products.warps_of(k), "K": k, "SIDE": side, "STRETCH": STRETCH}
+        return _Quick(products.product_source(element), PROGRAMS * 32**2 // side**2, (0.0,), options)
+    return None
+
+
 def _add(
-    text: str, near: str | None, table: Tensor, width: int, result: Tensor, counts: Tensor, *, all_pairs: bool
+    text: str,
+    quick: _Quick | None,
+    table: Tensor,
+    width: int,
+    result: Tensor,
+    counts: Tensor,
+    *,
+    all_pairs: bool,
 ) -> None:
     """Add the distances over one segment to the others, between the first strip and all at least.
 
-    What the ``near`` program has measured well is not measured again.
+    What the quick program has measured well is not measured again.
     """
     k = table.shape[1]
     side = 8 if k <= 8 else 16
     strips = -(-k // side)
-    pairs = strips * (strips + 1) // 2 if all_pairs else strips
-    programs = kinds(k) if near else pairs
-    parts = min(-(-width // STRETCH), max(1, PROGRAMS // programs))
+    blocks = strips * (strips + 1) // 2 if all_pairs else strips
+    parts = min(-(-width // STRETCH), quick.programs if quick else max(1, PROGRAMS // blocks))
     step = max(1, SHARES // max(1, parts * k * k))
     for first in range(0, len(table), step):
         of = slice(first, first + step)
         runs = len(table[of])
-        shares = result.new_full((runs, parts, k, k), 0.0 if near else torch.nan)
+        shares = result.new_full((runs, parts, k, k), 0.0 if quick else torch.nan)
         told = (table[of], shares, width, parts)
-        if near:
-            launch(near, runs * parts * programs, *told, warps=1, registers=registers(k))
-        sizes = {"K": k, "PAIRS": pairs, "SIDE": side, "COLUMNS": 8192 // side**2, "STRETCH": STRETCH}
-        launch(text, runs * parts * pairs, *told, counts[of], warps=8, **sizes)
+        if quick:
+            launch(quick.text, runs * parts, *told, *quick.told, **quick.options)
+        sizes = {"K": k, "PAIRS": blocks, "SIDE": side, "COLUMNS": 8192 // side**2, "STRETCH": STRETCH}
+        launch(text, runs * parts * blocks, *told, counts[of], warps=8, **sizes)
         widths = {"WIDTH": 1 << (k - 1).bit_length(), "TOGETHER": TOGETHER}
         launch(SUM, runs * k, shares, result[of], parts, k, **widths)
 

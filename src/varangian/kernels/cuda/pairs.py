@@ -1,4 +1,4 @@
-"""Distances in float32 with all sums in registers: a thread takes a column of some rows, and all their pairs.
+"""Distances in float32 with all sums in registers: a thread takes columns of few rows, and all pairs.
 
 What it needs next is on its way while it works. What is not finite, and where a sum has left the range in
 which float32 loses nothing, comes out as NaN: that is measured again, with more care.
@@ -6,8 +6,8 @@ which float32 loses nothing, comes out as NaN: that is measured again, with more
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import cache
+from itertools import combinations
 
 from varangian.kernels.cuda.words import TYPES, Words, indented
 from varangian.kernels.cuda.written import heading
@@ -18,22 +18,13 @@ COLUMNS = 32
 AHEAD = 2
 """How many times as many columns are on their way meanwhile."""
 
-MOST = 16
+LONGEST = 16
 """Rows whose pairs all fit into the registers of a thread."""
-
-LONGEST = 27
-"""Rows whose pairs fit into three threads: each takes those of two thirds, and those within one."""
-
-
-def kinds(k: int) -> int:
-    """Return how many programs do all pairs of some columns."""
-    return 1 if k <= MOST else 3
 
 
 def registers(k: int) -> int:
     """Return how many a thread needs: for its sums, for a few numbers and a place in each row, and some."""
-    rows, within = (k, k) if k <= MOST else (-(-2 * k // 3), -(-k // 3))
-    return within * (within - 1) // 2 + within * (rows - within) + (3 + AHEAD) * rows + 20
+    return k * (k - 1) // 2 + (3 + AHEAD) * k + 20
 
 
 @cache
@@ -44,31 +35,14 @@ def near_source(element: str, k: int, stretch: int, nothing: tuple[int, ...] = (
     ``nothing`` are the origin.
     """
     at = Words()
-    at.do("place = tl.program_id(0)")
-    at.do(f"run = (place // {kinds(k)} // parts).to(tl.int64)")
-    at.do(f"part = place // {kinds(k)} % parts")
-    at.do(f"share = shares + (run * parts + part) * {k * k}")
-    if kinds(k) == 1:
-        return _whole(at.lines + _body(element, k, [range(k)], stretch, nothing))
-    thirds = [range(k * third // 3, k * (third + 1) // 3) for third in range(3)]
-    for third in range(3):
-        at.do(f"if place % 3 == {third}:")
-        lines = _body(element, k, [thirds[third], thirds[third - 1]], stretch, nothing)
-        at.lines += [f"    {line}" for line in lines]
-    return _whole(at.lines)
-
-
-def _whole(lines: list[str]) -> str:
-    return heading("table", "shares", "d", "parts") + indented(lines, 1)
-
-
-def _body(element: str, k: int, blocks: list[range], stretch: int, nothing: Collection[int]) -> list[str]:
-    """Return the lines that measure the pairs within the first block of rows, and those with others."""
-    at = Words()
-    rows = [row for block in blocks for row in block]
-    pairs = [(min(i, j), max(i, j)) for i in blocks[0] for j in rows if i < j or j not in blocks[0]]
+    rows = range(k)
+    pairs = list(combinations(rows, 2))
     some = [row for row in rows if row not in nothing]
     groups = [pairs[first : first + COLUMNS] for first in range(0, len(pairs), COLUMNS)]
+    at.do("place = tl.program_id(0)")
+    at.do("run = (place // parts).to(tl.int64)")
+    at.do("part = place % parts")
+    at.do(f"share = shares + (run * parts + part) * {k * k}")
     at.do(f"lane = tl.arange(0, {COLUMNS})")
     for group, members in enumerate(groups):
         at.do(f"at{group} = tl.zeros(({COLUMNS},), tl.int32)")
@@ -104,4 +78,4 @@ def _body(element: str, k: int, blocks: list[range], stretch: int, nothing: Coll
         mask = f"mask=lane < {len(members)}"
         at.do(f"    sums += tl.load(share + at{group}, {mask}, other=0.0)")
         at.do(f"    tl.store(share + at{group}, sums, {mask})")
-    return at.lines
+    return heading("table", "shares", "d", "parts") + indented(at.lines, 1)

@@ -30,6 +30,11 @@ def takes_ptx() -> bool:
     return torch.version.cuda is not None and not interpreted()
 
 
+def multiplies(device: torch.device) -> bool:
+    """Tell whether a device multiplies matrices of numbers cut to 11 bits, as NVIDIA's do since Ampere."""
+    return interpreted() or (takes_ptx() and torch.cuda.get_device_capability(device) >= (8, 0))
+
+
 def interpreted() -> bool:
     """Tell whether Triton runs kernels on the processor."""
     return os.environ.get(INTERPRETER, "0") == "1"

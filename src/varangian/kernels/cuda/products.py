@@ -1,0 +1,95 @@
+"""Squared distances of many rows from products around a centre, by the units that multiply matrices.
+
+|x - y|² is |x - c|² + |y - c|² - 2 (x - c)·(y - c), which loses digits only where x and y are much closer to
+each other than to c. So c is, column by column, the median of three of the rows, which neither a common part
+of all nor one outlier moves away; and where digits were lost, or a number is not finite, NaN comes out: that
+is measured again, with more care.
+
+The units multiply numbers of 11 bits and cut off what they add up. Each number is split into two of so many
+bits, and they add up no more than 32 columns at a time.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from varangian.kernels.cuda.words import TYPES
+from varangian.kernels.cuda.written import heading, helper
+
+LONGEST = 128
+"""Rows up to which all products fit into the registers of a program."""
+
+NEAR = 0.25
+"""Of the squared distances to the centre: a pair that is closer may have lost more than 1e-6 of its own."""
+
+TOO_SMALL = 1e-30
+"""Per column: of smaller squares, parts may be denormal, which the units may take for zero."""
+
+
+def side_of(k: int) -> int:
+    """Return how many rows a program makes of k: the units take so many at a time."""
+    return max(16, 1 << (k - 1).bit_length())
+
+
+def warps_of(k: int) -> int:
+    """Return how many warps share the products of k rows; from four on, the units read from shared memory."""
+    return max(1, side_of(k) // 16) if side_of(k) > 32 else 1
+
+
+@cache
+def product_source(element: str) -> str:
+    """Return ``kernel(table, shares, d, parts, nought, K, SIDE, STRETCH)`` in Triton's language.
+
+    ``shares`` are zeros ``(runs, parts, K, K)``, of which those above the diagonal are then distances.
+    ``nought`` is 0.0.
+    """
+    pointer = f"tl.pointer_type({TYPES[element]})"
+    return (
+        helper("row", "begin", "c", "stop")
+        + f"    at = begin.to({pointer}) + c\n"
+        + "    return tl.load(at, mask=c < tl.where(begin != 0, stop, 0), other=0.0).to(tl.float32)\n"
+        + helper("centre", "one", "other", "third", "c", "stop")
+        + "    x, y, z = row(one, c, stop), row(other, c, stop), row(third, c, stop)\n"
+        + "    return tl.maximum(tl.minimum(x, y), tl.minimum(tl.maximum(x, y), z))\n"
+        + heading("table", "shares", "d", "parts", "nought", constants=("K", "SIDE", "STRETCH"))
+        + BODY
+    )
+
+
+BODY = f"""\
+    place = tl.program_id(0)
+    run = (place // parts).to(tl.int64)
+    part = place % parts
+    i = tl.arange(0, SIDE)
+    rows = table + run * K
+    begins = tl.load(rows + i, mask=i < K, other=0)[:, None]
+    one, other, third = tl.load(rows), tl.load(rows + K // 2), tl.load(rows + K - 1)
+    # The compiler must not see that sums begin at zero: it would let the units add to those before.
+    empty = tl.zeros((SIDE, SIDE), tl.float32) + nought
+    share = shares + (run * parts + part) * K * K + i[:, None] * K + i[None, :]
+    inside = (i < K)[:, None] & (i < K)[None, :]
+    width = 0
+    for start in range(part * STRETCH, d, parts * STRETCH):
+        stop = tl.minimum(start + STRETCH, d)
+        width += stop - start
+        sums = tl.zeros((SIDE, SIDE), tl.float32)
+        c = start + tl.arange(0, 32)
+        next_x, next_c = row(begins, c[None, :], stop), centre(one, other, third, c, stop)
+        for _ in range(start, stop, 32):
+            x = tl.where((i < K)[:, None], next_x - next_c[None, :], 0.0)
+            c += 32
+            next_x, next_c = row(begins, c[None, :], stop), centre(one, other, third, c, stop)
+            large = x * 8193.0
+            high = large - (large - x)
+            low = tl.trans(2.0 * (x - high))
+            twice = tl.dot(high, low, empty, input_precision="tf32")
+            sums += tl.dot(high, tl.trans(high), twice, input_precision="tf32")
+        tl.store(share, tl.load(share, mask=inside, other=0.0) + sums.to(tl.float64), mask=inside)
+    # Half of what was added up is turned over: high low' + low high' is made of 2 high low' like this.
+    total = tl.load(share, mask=inside, other=0.0)
+    square = tl.where(i[:, None] == i[None, :], total, 0.0)
+    both = tl.sum(square, 1)[:, None] + tl.sum(square, 0)[None, :]
+    found = both - (total + tl.trans(total))
+    good = (found > {NEAR} * both) & (found > {TOO_SMALL} * width) & (found < float("inf"))
+    tl.store(share, tl.where(good, found, float("nan")), mask=inside)
+"""
