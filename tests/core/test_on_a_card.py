@@ -41,6 +41,36 @@ def test_the_same_on_a_card(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.triton
 @pytest.mark.parametrize(
+    "stage",
+    [
+        vg.TrimmedMean(f=2),
+        vg.Average(missing=True),
+        vg.CenteredClipping(f=2, radius=15.0),
+        vg.chain(vg.Clipping(radius=15.0), vg.Average()),
+        vg.Clipping(radius=15.0),
+    ],
+    ids=str,
+)
+def test_weights_and_memory_are_the_same_on_a_card(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = INPUTS["gradients"]()
+    weights = [1.0 + i % 3 for i in range(len(x))]
+    told: dict[str, Any] = {"weights": weights} if all(part.weighted for part in stage.stages()) else {}
+    monkeypatch.setenv(INTERPRETER, "0")
+    want = stage.aggregate(x, **told)
+    monkeypatch.setenv(INTERPRETER, "0" if CARD else "1")
+    got = stage.aggregate(there(x), **told)
+    torch.testing.assert_close(got.value.cpu(), want.value)
+    if want.weights is not None:
+        assert got.weights is not None
+        assert got.weights.device.type == DEVICE
+        torch.testing.assert_close(got.weights.cpu(), want.weights, rtol=1e-6, atol=1e-9)
+    if want.state is not None:
+        again = stage.aggregate(there(x), state=got.state, **told)
+        torch.testing.assert_close(again.value.cpu(), stage.aggregate(x, state=want.state, **told).value)
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize(
     ("rule", "kernels"),
     [
         (vg.Median(f=2), 2),

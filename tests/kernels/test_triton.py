@@ -18,11 +18,11 @@ from torch import Tensor
 
 from varangian import MeanAroundMedian, Median, TrimmedMean
 from varangian.kernels import eager
+from varangian.kernels.cuda.centred import product_source
 from varangian.kernels.cuda.columns import COLUMNS, column_source, reduce, reducible, repair_source
 from varangian.kernels.cuda.combinations import combination_source, combine, reduce_mix
 from varangian.kernels.cuda.distances import STRETCH, distances, pair_source
 from varangian.kernels.cuda.pairs import near_source
-from varangian.kernels.cuda.products import product_source
 from varangian.kernels.cuda.ptx import ptx_block
 from varangian.kernels.cuda.tables import readable
 from varangian.kernels.cuda.written import INTERPRETER
@@ -217,6 +217,26 @@ def test_distances_of_close_tiny_huge_and_equal_vectors(few: int, monkeypatch: p
         assert near(distances(Rows([Segment(rows)])), pairwise(rows))
     large = 1e200 * values.double()
     assert near(distances(Rows([Segment(large)])), pairwise(sound(large)[0]))
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("n", [17, 40, 101])
+def test_distances_around_a_centre(n: int) -> None:
+    values = as_read(drawn(n, FEW + 10))
+    clusters = values + 1e3 * (torch.arange(n, device=DEVICE) % 3)[:, None]
+    clusters[3:] = clusters[: n - 3] + 1e-2 * values[3:]
+    outlier, copies, odd = values.clone(), values.clone(), values.clone()
+    outlier[0] *= 1e6
+    copies[n // 2 :] = copies[n // 2]
+    odd[0], odd[1], odd[2], odd[n // 2], odd[-1] = 1e36, 1e-30, 0.0, math.nan, math.inf
+    for rows in (values + 1e3, clusters, outlier, copies, odd, 1e-18 * values):
+        got = distances(Rows([Segment(rows)]))
+        assert near(got, pairwise(as_read(rows)))
+        assert torch.equal(got, got.mT)
+    got = distances(Rows([Segment(copies)]))
+    assert not got[n // 2 :, n // 2 :].any()
+    if DEVICE == "cuda":  # NumPy's product of matrices, by which Triton is played, rounds copies differently
+        assert torch.equal(got[n // 2 :], got[n // 2].expand(n - n // 2, -1))
 
 
 @pytest.mark.triton

@@ -76,7 +76,7 @@ class TrimmedMean(CoordinateRule):
 
 def _trim_mass(values: Tensor, parties: Parties) -> Tensor:
     ordered, order = values.sort(dim=-2, stable=True)
-    shares = parties.shares[order]
+    shares = parties.shares.to(values.device)[order]
     above = shares.cumsum(-2)
     low, high = parties.mass, 1 - parties.mass
     kept = (above.clamp(max=high) - (above - shares).clamp(min=low)).clamp(min=0.0)

@@ -29,7 +29,8 @@ def tables(
 ) -> Float[Tensor, "*batch v k k"]:
     """Return the distances between the points, then the pivots, on each of the views.
 
-    Entries above ``level`` may be NaN.
+    Entries above ``level`` may be NaN. They are on the CPU wherever the points are: plans are many small
+    operations, and a graphics processor takes longer to begin one than a CPU to do it.
 
     Raises      NeedsVectors for points of no rows
     """
@@ -38,14 +39,13 @@ def tables(
     together = _Measures(list(views), pivots, level)
     pieces = (points.on(piece) for piece, _ in points.rows.pieces())
     here = total(together.nothing(points), map(together.piece, pieces))
-    return here if points.rows.summed is None else points.rows.summed(here)
+    return (here if points.rows.summed is None else points.rows.summed(here)).cpu()
 
 
-def unknown(points: Points, pivots: int) -> Float[Tensor, "*batch k k"]:
+def unknown(points: Points, pivots: int, device: torch.device | None = None) -> Float[Tensor, "*batch k k"]:
     """Return a table of the points and so many pivots in which nothing is known."""
-    batch, device = points.whereabouts
     size = points.m + pivots
-    return torch.full((*batch, size, size), torch.nan, dtype=torch.float64, device=device)
+    return torch.full((*points.batch, size, size), torch.nan, dtype=torch.float64, device=device)
 
 
 class _Measures:
@@ -56,7 +56,8 @@ class _Measures:
 
     def nothing(self, points: Points) -> Float[Tensor, "*batch 1 k k"]:
         """Return what the tables of no columns add up to."""
-        return torch.zeros_like(unknown(points, len(self.pivots)))[..., None, :, :]
+        assert points.rows is not None
+        return torch.zeros_like(unknown(points, len(self.pivots), points.rows.device))[..., None, :, :]
 
     def piece(self, points: Points) -> Float[Tensor, "*batch v k k"]:
         """Measure, in whichever way is the fastest."""
@@ -92,7 +93,7 @@ class _Measures:
         targets = [_row(pivot, own, below, points.extras) for pivot in self.pivots]
         if self.level is Reads.PAIRS:
             return pairwise(torch.cat([own, *targets], dim=-2))
-        table = unknown(points, len(self.pivots))
+        table = unknown(points, len(self.pivots), values.device)
         if targets:
             aim = torch.cat(targets, dim=-2)
             table[..., :m, m:] = to_each(own, aim)

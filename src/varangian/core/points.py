@@ -185,7 +185,7 @@ class Points:
         values = block.values
         if self.mix is not None:
             base = values.double()
-            values = self.mix @ base[..., : self.mix.shape[-1], :]
+            values = self.mix.to(base.device) @ base[..., : self.mix.shape[-1], :]
             if self.extras:
                 below = base[..., self.n :, :].expand(*values.shape[:-2], -1, -1)
                 values = torch.cat([values, below], dim=-2)
@@ -210,12 +210,12 @@ class Points:
         return self.rows.d
 
     @property
-    def whereabouts(self) -> tuple[tuple[int, ...], torch.device]:
-        """Return the batch of the points, and the device that they are on."""
+    def batch(self) -> tuple[int, ...]:
+        """Return the batch of the points."""
         if self.rows is not None:
-            return self.rows.batch, self.rows.device
+            return self.rows.batch
         assert self._table is not None
-        return tuple(self._table.values.shape[:-2]), self._table.values.device
+        return tuple(self._table.values.shape[:-2])
 
     def _successor(
         self,

@@ -99,7 +99,7 @@ def aggregate(
     if value is None:
         value = vectors.restore_many(outputs) if many else vectors.restore(outputs)
     carried = vectors.restore([part.clone() for part in outputs]) if Pivot.CARRIED in wanted else state
-    return Aggregation(value, carried, rows.nonfinite, _shares_of_rows(points, rows.n, many), rows.reads)
+    return Aggregation(value, carried, rows.nonfinite, _shares_of_rows(points, rows, many), rows.reads)
 
 
 @lanes_instead_of_threads()
@@ -213,8 +213,7 @@ def _parties(stage: Stage, rows: Rows, weights: Any, cap: float | None, mass: fl
                 f"{part!r} cannot honour weights. Rules that can: Average, TrimmedMean, GeometricMedian, "
                 "CenteredClipping, and Clipping or AdaptiveClipping in front of them."
             )
-    parties = weigh(weights, rows.n, stage.f or 0, cap=cap, mass=mass)
-    return Parties(parties.shares.to(rows.device), parties.mass)
+    return weigh(weights, rows.n, stage.f or 0, cap=cap, mass=mass)
 
 
 def _room(points: Points, vectors: Vectors, many: bool) -> list[Tensor]:
@@ -284,8 +283,8 @@ def _write_piece(points: Points, rows: Rows, outputs: Sequence[Tensor], many: bo
         points.over_blocks(write)
 
 
-def _shares_of_rows(points: Points, n: int, many: bool) -> Tensor | None:
+def _shares_of_rows(points: Points, rows: Rows, many: bool) -> Tensor | None:
     if points.columns is not None or points.mix is None:
         return None
-    mix = points.mix[..., :n]
+    mix = points.mix[..., : rows.n].to(rows.device)
     return mix if many else mix[..., 0, :]

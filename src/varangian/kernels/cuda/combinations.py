@@ -76,7 +76,7 @@ class _Sums:
         self.m, self.k = weights.shape[-2:]
         self.more = -self.k % AT_ONCE  # rows that weigh nothing
         self.weights = functional.pad(
-            weights.double().expand(*rows.batch, self.m, self.k), (0, self.more)
+            weights.to(rows.device, torch.float64).expand(*rows.batch, self.m, self.k), (0, self.more)
         ).contiguous()
         self.counts = rows.nonfinite.new_zeros(rows.batch_size, self.k + self.more)
         self.whole = int(rows.reads == 1 or not rows.sanitise)

@@ -1,7 +1,7 @@
 """Squared distances on a graphics processor: nothing is lost when vectors are close.
 
 A quick kernel leaves what it may have spoilt to a careful one, which takes direct differences. They and their
-squares are taken in float32 and added up so over a stretch of columns, then in float64. Where squares may have
+squares are taken in float32 and added up so over a stretch of columns, then in float64. Where they may have
 left the range of float32, the stretch is done again in float64; of short rows, everything is float64. The
 order of all sums depends on nothing but the number and the length of the rows.
 """
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.kernels.compiled.tasks import name_of
-from varangian.kernels.cuda import pairs, products
+from varangian.kernels.cuda import centred, pairs
 from varangian.kernels.cuda.tables import note, table_of
 from varangian.kernels.cuda.words import TYPES, indented, loaded, working
 from varangian.kernels.cuda.written import heading, helper, launch, multiplies
@@ -26,11 +26,11 @@ from varangian.kernels.rows import FEW, Rows
 STRETCH = 2048
 """Columns that are added up in float32."""
 
-PROGRAMS = 4224
-"""Programs at most for one run, 32 for each part of an H100; what each adds up is one share of the sum."""
+PROGRAMS = 4000
+"""Programs at most for one run; what each adds up is one share of the sum."""
 
-TOGETHER = 16
-"""Shares that are added up at a time."""
+TOGETHER = 2048
+"""Numbers of shares that are added up at a time."""
 
 SHARES = 2**23
 """Numbers in the shares of the runs that are done at a time."""
@@ -77,10 +77,10 @@ def _quick(element: str, k: int, besides: Sequence[int | None], device: torch.de
         nothing = tuple(place for place, extra in enumerate(besides) if extra is None)
         options = {"warps": 1, "registers": pairs.registers(k)}
         return _Quick(pairs.near_source(element, k, STRETCH, nothing), PROGRAMS, (), options)
-    if 1 < k <= products.LONGEST and multiplies(device):
-        side = products.side_of(k)
-        options = {"warps": products.warps_of(k), "K": k, "SIDE": side, "STRETCH": STRETCH}
-        return _Quick(products.product_source(element), PROGRAMS * 32**2 // side**2, (0.0,), options)
+    if 1 < k <= centred.LONGEST and multiplies(device):
+        side = centred.side_of(k)
+        options = {"warps": centred.warps_of(k), "K": k, "SIDE": side, "STRETCH": STRETCH}
+        return _Quick(centred.product_source(element), centred.programs_of(k), (0.0,), options)
     return None
 
 
@@ -113,7 +113,8 @@ def _add(
             launch(quick.text, runs * parts, *told, *quick.told, **quick.options)
         sizes = {"K": k, "PAIRS": blocks, "SIDE": side, "COLUMNS": 8192 // side**2, "STRETCH": STRETCH}
         launch(text, runs * parts * blocks, *told, counts[of], warps=8, **sizes)
-        widths = {"WIDTH": 1 << (k - 1).bit_length(), "TOGETHER": TOGETHER}
+        size = 1 << (k - 1).bit_length()
+        widths = {"WIDTH": size, "TOGETHER": max(1, TOGETHER // size)}
         launch(SUM, runs * k, shares, result[of], parts, k, **widths)
 
 

@@ -36,6 +36,11 @@ def warps_of(k: int) -> int:
     return max(1, side_of(k) // 16) if side_of(k) > 32 else 1
 
 
+def programs_of(k: int) -> int:
+    """Return how many programs there may be: twice as many as run at once on the 132 parts of an H100."""
+    return 132 * {16: 32, 32: 16, 64: 6, 128: 2}[side_of(k)]
+
+
 @cache
 def product_source(element: str) -> str:
     """Return ``kernel(table, shares, d, parts, nought, K, SIDE, STRETCH)`` in Triton's language.
