@@ -341,7 +341,7 @@ def compiled(text, pointers, constants):
 @pytest.mark.triton
 def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
     tables = {"table": "*i64", "counts": "*i64", "marks": "*i8"}
-    sides = {"K": 25, "PAIRS": 3, "SIDE": 16, "COLUMNS": 32, "STRETCH": STRETCH}
+    sides = {"K": 25, "PAIRS": 3, "SIDE": 16, "COLUMNS": 32, "STRETCH": STRETCH, "LOOKS": 16}
     weighed, products = {"weights": "*fp64", "out": "*fp16"}, {"shares": "*fp64", "nought": "fp32"}
     wanted: list[tuple[str, dict[str, str], dict[str, int]]] = [
         (column_source(Middle(), 25, "bfloat16", "bfloat16", ptx=True), {"out": "*bf16"}, {"COLUMNS": 128}),

@@ -32,6 +32,9 @@ PROGRAMS = 4000
 TOGETHER = 2048
 """Numbers of shares that are added up at a time."""
 
+LOOKS = 16
+"""Shares that a program of the careful kernel looks through for what the quick one has left."""
+
 SHARES = 2**23
 """Numbers in the shares of the runs that are done at a time."""
 
@@ -111,8 +114,10 @@ def _add(
         told = (table[of], shares, width, parts)
         if quick:
             launch(quick.text, runs * parts, *told, *quick.told, **quick.options)
+        looks = LOOKS if quick else 1
         sizes = {"K": k, "PAIRS": blocks, "SIDE": side, "COLUMNS": 8192 // side**2, "STRETCH": STRETCH}
-        launch(text, runs * parts * blocks, *told, counts[of], warps=8, **sizes)
+        programs = runs * -(-parts // looks) * blocks
+        launch(text, programs, *told, counts[of], warps=8, **sizes, LOOKS=looks)
         size = 1 << (k - 1).bit_length()
         widths = {"WIDTH": size, "TOGETHER": max(1, TOGETHER // size)}
         launch(SUM, runs * k, shares, result[of], parts, k, **widths)
@@ -144,7 +149,7 @@ def pair_source(element: str, *, wide: bool, replace: bool) -> str:
 
 
 CONSTANTS = ("KIND", "SIDE", "COLUMNS")
-SIZES = ("K", "PAIRS", "SIDE", "COLUMNS", "STRETCH")
+SIZES = ("K", "PAIRS", "SIDE", "COLUMNS", "STRETCH", "LOOKS")
 
 SQUARES = """\
     total = tl.zeros((SIDE, SIDE, COLUMNS), KIND)
@@ -167,8 +172,9 @@ BODY = """\
     place = tl.program_id(0)
     pair = place % PAIRS
     place = place // PAIRS
-    run = (place // parts).to(tl.int64)
-    part = place % parts
+    groups = tl.cdiv(parts, LOOKS)
+    run = (place // groups).to(tl.int64)
+    first = place % groups * LOOKS
     strip = 0
     while pair >= tl.cdiv(K, SIDE) - strip:
         pair -= tl.cdiv(K, SIDE) - strip
@@ -178,25 +184,26 @@ BODY = """\
     x = tl.load(table + run * K + i, mask=i < K, other=0)
     y = tl.load(table + run * K + j, mask=j < K, other=0)
     wanted = (i[:, None] < j[None, :]) & (j[None, :] < K)
-    share = shares + (run * parts + part) * K * K + i[:, None] * K + j[None, :]
-    before = tl.load(share, mask=wanted, other=0.0)
-    if (K > 1) & (tl.max((before != before).to(tl.int32)) == 0):
-        return
-    total = tl.zeros((SIDE, SIDE), tl.float64)
-    lost = tl.zeros((SIDE, COLUMNS), tl.int32)
-    for start in range(part * STRETCH, d, parts * STRETCH):
-        stop = tl.minimum(start + STRETCH, d)
-        found, lost = squares(x, y, start, stop, lost, WORKING, SIDE, COLUMNS)
-        if WORKING == tl.float32:
-            # Nothing was lost to denormal numbers, and nothing became infinite.
-            good = (found > 1e-30) & (found < 1e37)
-            if tl.min((good | ~wanted).to(tl.int32)) == 0:
-                found, _ = squares(x, y, start, stop, lost, tl.float64, SIDE, COLUMNS)
-        total += found
-    tl.store(share, total, mask=wanted)
-    if strip == 0:
-        of_row = tl.sum(lost, 1).to(tl.int64)
-        tl.atomic_add(counts + run * K + j, of_row, mask=(j < K) & (of_row > 0))
+    for part in range(first, tl.minimum(first + LOOKS, parts)):
+        share = shares + (run * parts + part) * K * K + i[:, None] * K + j[None, :]
+        before = tl.load(share, mask=wanted, other=0.0)
+        if (K == 1) | (tl.max((before != before).to(tl.int32)) == 1):
+            total = tl.zeros((SIDE, SIDE), tl.float64)
+            lost = tl.zeros((SIDE, COLUMNS), tl.int32)
+            for start in range(part * STRETCH, d, parts * STRETCH):
+                stop = tl.minimum(start + STRETCH, d)
+                found, lost = squares(x, y, start, stop, lost, WORKING, SIDE, COLUMNS)
+                if WORKING == tl.float32:
+                    # Nothing was lost to denormal numbers, and nothing became infinite.
+                    good = (found > 1e-30) & (found < 1e37)
+                    if tl.min((good | ~wanted).to(tl.int32)) == 0:
+                        found, _ = squares(x, y, start, stop, lost, tl.float64, SIDE, COLUMNS)
+                total += found
+            # What is known stays, so that rounding depends on nothing but the pair.
+            tl.store(share, total, mask=wanted & (before != before))
+            if strip == 0:
+                of_row = tl.sum(lost, 1).to(tl.int64)
+                tl.atomic_add(counts + run * K + j, of_row, mask=(j < K) & (of_row > 0))
 """
 
 SUM = (
