@@ -358,8 +358,8 @@ def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
         ),
         (pair_source("float32", wide=False, replace=True), {"shares": "*fp64"}, sides),
         (near_source("float16", 9, STRETCH), {"shares": "*fp64"}, {}),
-        (product_source("bfloat16"), products, {"K": 25, "SIDE": 32, "STRETCH": STRETCH}),
-        (product_source("float32"), products, {"K": 101, "SIDE": 128, "STRETCH": STRETCH}),
+        (product_source("bfloat16"), products, {"K": 25, "SIDE": 32, "STRETCH": STRETCH, "ALIGNED": 0}),
+        (product_source("float32"), products, {"K": 101, "SIDE": 128, "STRETCH": STRETCH, "ALIGNED": 1}),
         (combination_source("float16", "float16", 13, replace=True), weighed, {"COLUMNS": 256}),
     ]
     lines = [f"compiled({text!r}, {tables | pointers!r}, {sizes!r})" for text, pointers, sizes in wanted]

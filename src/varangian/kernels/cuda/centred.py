@@ -48,18 +48,34 @@ def product_source(element: str) -> str:
     ``shares`` are zeros ``(runs, parts, K, K)``, of which those above the diagonal are then distances.
     ``nought`` is 0.0.
     """
-    pointer = f"tl.pointer_type({TYPES[element]})"
     return (
         helper("row", "begin", "c", "stop")
-        + f"    at = begin.to({pointer}) + c\n"
-        + "    return tl.load(at, mask=c < tl.where(begin != 0, stop, 0), other=0.0).to(tl.float32)\n"
+        + "    mask = c < tl.where(begin.to(tl.int64) != 0, stop, 0)\n"
+        + "    return tl.load(begin + c, mask=mask, other=0.0).to(tl.float32)\n"
         + helper("centre", "one", "other", "third", "c", "stop")
-        + "    x, y, z = row(one, c, stop), row(other, c, stop), row(third, c, stop)\n"
-        + "    return tl.maximum(tl.minimum(x, y), tl.minimum(tl.maximum(x, y), z))\n"
-        + heading("table", "shares", "d", "parts", "nought", constants=("K", "SIDE", "STRETCH"))
-        + BODY
+        + CENTRE
+        + helper("added", "sums", "x", "centre", "there", "empty")
+        + ADDED
+        + heading("table", "shares", "d", "parts", "nought", constants=("K", "SIDE", "STRETCH", "ALIGNED"))
+        + BODY.replace("POINTER", f"tl.pointer_type({TYPES[element]})")
     )
 
+
+CENTRE = """\
+    x = row(one, c, stop)
+    y = row(other, c, stop)
+    z = row(third, c, stop)
+    return tl.maximum(tl.minimum(x, y), tl.minimum(tl.maximum(x, y), z))
+"""
+
+ADDED = """\
+    x = tl.where(there, x - centre[None, :], 0.0)
+    large = x * 8193.0
+    high = large - (large - x)
+    low = tl.trans(2.0 * (x - high))
+    twice = tl.dot(high, low, empty, input_precision="tf32")
+    return sums + tl.dot(high, tl.trans(high), twice, input_precision="tf32")
+"""
 
 BODY = f"""\
     place = tl.program_id(0)
@@ -67,8 +83,15 @@ BODY = f"""\
     part = place % parts
     i = tl.arange(0, SIDE)
     rows = table + run * K
-    begins = tl.load(rows + i, mask=i < K, other=0)[:, None]
-    one, other, third = tl.load(rows), tl.load(rows + K // 2), tl.load(rows + K - 1)
+    begins = tl.load(rows + i, mask=i < K, other=0).to(POINTER)
+    one = tl.load(rows).to(POINTER)
+    other = tl.load(rows + K // 2).to(POINTER)
+    third = tl.load(rows + K - 1).to(POINTER)
+    if ALIGNED:
+        begins, one = tl.multiple_of(begins, 16), tl.multiple_of(one, 16)
+        other, third = tl.multiple_of(other, 16), tl.multiple_of(third, 16)
+    known, there = (begins.to(tl.int64) != 0)[:, None], (i < K)[:, None]
+    begins = begins[:, None]
     # The compiler must not see that sums begin at zero: it would let the units add to those before.
     empty = tl.zeros((SIDE, SIDE), tl.float32) + nought
     share = shares + (run * parts + part) * K * K + i[:, None] * K + i[None, :]
@@ -78,17 +101,21 @@ BODY = f"""\
         stop = tl.minimum(start + STRETCH, d)
         width += stop - start
         sums = tl.zeros((SIDE, SIDE), tl.float32)
-        c = start + tl.arange(0, 32)
-        next_x, next_c = row(begins, c[None, :], stop), centre(one, other, third, c, stop)
-        for _ in range(start, stop, 32):
-            x = tl.where((i < K)[:, None], next_x - next_c[None, :], 0.0)
+        whole = start
+        if ALIGNED:
+            whole += (stop - start) // 32 * 32
+            for at in tl.range(start, whole, 32, num_stages=3):
+                c = at + tl.arange(0, 32)
+                x = tl.load(begins + c[None, :], mask=known, other=0.0).to(tl.float32)
+                y = centre(one, other, third, c, at + 32)
+                sums = added(sums, x, y, there, empty)
+        c = whole + tl.arange(0, 32)
+        next_x, next_y = row(begins, c[None, :], stop), centre(one, other, third, c, stop)
+        for _ in range(whole, stop, 32):
+            x, y = next_x, next_y
             c += 32
-            next_x, next_c = row(begins, c[None, :], stop), centre(one, other, third, c, stop)
-            large = x * 8193.0
-            high = large - (large - x)
-            low = tl.trans(2.0 * (x - high))
-            twice = tl.dot(high, low, empty, input_precision="tf32")
-            sums += tl.dot(high, tl.trans(high), twice, input_precision="tf32")
+            next_x, next_y = row(begins, c[None, :], stop), centre(one, other, third, c, stop)
+            sums = added(sums, x, y, there, empty)
         tl.store(share, tl.load(share, mask=inside, other=0.0) + sums.to(tl.float64), mask=inside)
     # Half of what was added up is turned over: high low' + low high' is made of 2 high low' like this.
     total = tl.load(share, mask=inside, other=0.0)

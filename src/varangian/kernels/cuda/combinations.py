@@ -84,7 +84,7 @@ class _Sums:
     def write(self, place: int, start: int, output: Float[Tensor, "runs m c"]) -> None:
         """Write the sums of some columns of a segment, from a column on."""
         sample, (runs, m, width) = self.rows.segments[place].sample, output.shape
-        table, _held = table_of(self.rows, place, range(self.k - self.rows.n))
+        table, *_held = table_of(self.rows, place, range(self.k - self.rows.n))
         table = torch.cat([table, table[:, -1:].expand(-1, self.more)], dim=1) + start * sample.element_size()
         groups = -(-m // MOST)
         blocks = -(-width // COLUMNS)

@@ -52,11 +52,11 @@ def distances(
     result = rows.nonfinite.new_zeros(rows.batch_size, k, k, dtype=torch.float64)
     counts = rows.nonfinite.new_zeros(rows.batch_size, k)
     for place, segment in enumerate(rows.segments):
-        table, _held = table_of(rows, place, besides)
+        table, _held, aligned = table_of(rows, place, besides)
         element, wide = name_of(segment.sample.dtype), rows.d < FEW
         text = pair_source(element, wide=wide, replace=rows.sanitise)
         narrow = all_pairs and not wide and element != "float64"
-        quick = _quick(element, k, besides, rows.device) if narrow else None
+        quick = _quick(element, k, besides, aligned, rows.device) if narrow else None
         _add(text, quick, table.roll(below, -1), segment.width, result, counts, all_pairs=all_pairs)
     note(rows, counts[:, below:])
     return result.roll((-below, -below), (-2, -1)).view(*rows.batch, k, k)
@@ -74,7 +74,9 @@ class _Quick(NamedTuple):
     options: dict[str, Any]
 
 
-def _quick(element: str, k: int, besides: Sequence[int | None], device: torch.device) -> _Quick | None:
+def _quick(
+    element: str, k: int, besides: Sequence[int | None], aligned: bool, device: torch.device
+) -> _Quick | None:
     """Return what is quickest for k rows, if anything is."""
     if 1 < k <= pairs.LONGEST:
         nothing = tuple(place for place, extra in enumerate(besides) if extra is None)
@@ -82,7 +84,8 @@ def _quick(element: str, k: int, besides: Sequence[int | None], device: torch.de
         return _Quick(pairs.near_source(element, k, STRETCH, nothing), PROGRAMS, (), options)
     if 1 < k <= centred.LONGEST and multiplies(device):
         side = centred.side_of(k)
-        options = {"warps": centred.warps_of(k), "K": k, "SIDE": side, "STRETCH": STRETCH}
+        sizes = {"K": k, "SIDE": side, "STRETCH": STRETCH, "ALIGNED": int(aligned)}
+        options = {"warps": centred.warps_of(k), **sizes}
         return _Quick(centred.product_source(element), centred.programs_of(k), (0.0,), options)
     return None
 

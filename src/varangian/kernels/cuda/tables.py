@@ -31,10 +31,10 @@ def _readable(rows: Rows, place: int) -> bool:
 
 def table_of(
     rows: Rows, place: int, besides: Sequence[int | None] = ()
-) -> tuple[Int[Tensor, "runs k"], list[Tensor]]:
+) -> tuple[Int[Tensor, "runs k"], list[Tensor], bool]:
     """Return where each row of a segment begins, then the extras of these numbers; the origin is at 0.
 
-    And what must not be freed before that was read.
+    And what must not be freed before that was read, and whether all begin where 16 bytes are loaded at once.
     """
     segment = rows.segments[place]
     held, found = list[Tensor](), [addresses(segment.vectors)]
@@ -45,7 +45,8 @@ def table_of(
         held.append(rows.extras[extra][place].contiguous())
         each = held[-1].expand(*rows.batch, segment.width)
         found.append(addresses(each[..., None, :]))
-    return _there(np.concatenate(found, axis=1), rows.device), held
+    table = np.concatenate(found, axis=1)
+    return _there(table, rows.device), held, not (table % 16).any()
 
 
 def note(rows: Rows, counts: Int[Tensor, "runs k"]) -> None:
