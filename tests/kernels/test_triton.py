@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,14 @@ from torch import Tensor
 
 from varangian import MeanAroundMedian, Median, TrimmedMean
 from varangian.kernels import eager
-from varangian.kernels.cuda.centred import product_source
+from varangian.kernels.cuda.centred import product_source, shared_of
 from varangian.kernels.cuda.columns import COLUMNS, column_source, reduce, reducible, repair_source
 from varangian.kernels.cuda.combinations import combination_source, combine, reduce_mix
 from varangian.kernels.cuda.distances import STRETCH, distances, pair_source
 from varangian.kernels.cuda.pairs import near_source
 from varangian.kernels.cuda.ptx import ptx_block
 from varangian.kernels.cuda.tables import readable
-from varangian.kernels.cuda.written import INTERPRETER
+from varangian.kernels.cuda.written import INTERPRETER, multiplies
 from varangian.kernels.distances import pairwise
 from varangian.kernels.programs import Middle, Nearest, Program, SignSum, Trimmed
 from varangian.kernels.rows import FEW, Rows, Segment, sound
@@ -237,6 +238,21 @@ def test_distances_around_a_centre(n: int) -> None:
     assert not got[n // 2 :, n // 2 :].any()
     if DEVICE == "cuda":  # NumPy's product of matrices, by which Triton is played, rounds copies differently
         assert torch.equal(got[n // 2 :], got[n // 2].expand(n - n // 2, -1))
+
+
+@pytest.mark.parametrize(
+    ("major", "room", "fits"),
+    [(9, 232448, 128), (8, 166912, 128), (8, 101376, 64), (12, 101376, 64), (7, 98304, 0)],
+)
+def test_cards_that_multiply_fewer_rows_or_none(
+    major: int, room: int, fits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = SimpleNamespace(major=major, shared_memory_per_block_optin=room)
+    monkeypatch.setenv(INTERPRETER, "0")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    found = [k for k in range(17, 129) if multiplies(torch.device("cuda"), shared_of(k))]
+    assert found == list(range(17, fits + 1))
 
 
 @pytest.mark.triton

@@ -27,26 +27,31 @@ TOO_SMALL = 1e-30
 
 
 def side_of(k: int) -> int:
-    """Return how many rows a program makes of k: the units take so many at a time."""
-    return max(16, 1 << (k - 1).bit_length())
+    """Return how many rows a program makes of k, more than 16: the units take so many at a time."""
+    return 1 << (k - 1).bit_length()
 
 
 def warps_of(k: int) -> int:
     """Return how many warps share the products of k rows; from four on, the units read from shared memory."""
-    return max(1, side_of(k) // 16) if side_of(k) > 32 else 1
+    return {32: 1, 64: 4, 128: 8}[side_of(k)]
+
+
+def shared_of(k: int) -> int:
+    """Return how many bytes the threads of a program share: a table in float64, and what is loaded ahead."""
+    return 8 * side_of(k) ** 2 + 2**15
 
 
 def programs_of(k: int) -> int:
     """Return how many programs there may be: twice as many as run at once on the 132 parts of an H100."""
-    return 132 * {16: 32, 32: 16, 64: 6, 128: 2}[side_of(k)]
+    return 132 * {32: 16, 64: 6, 128: 2}[side_of(k)]
 
 
 @cache
 def product_source(element: str) -> str:
-    """Return ``kernel(table, shares, d, parts, nought, K, SIDE, STRETCH)`` in Triton's language.
+    """Return ``kernel(table, shares, d, parts, nought, K, SIDE, STRETCH, ALIGNED)`` in Triton's language.
 
     ``shares`` are zeros ``(runs, parts, K, K)``, of which those above the diagonal are then distances.
-    ``nought`` is 0.0.
+    ``nought`` is 0.0. Rows that all begin ``ALIGNED`` are loaded 16 bytes at a time, three pieces ahead.
     """
     return (
         helper("row", "begin", "c", "stop")
@@ -54,7 +59,7 @@ def product_source(element: str) -> str:
         + "    return tl.load(begin + c, mask=mask, other=0.0).to(tl.float32)\n"
         + helper("centre", "one", "other", "third", "c", "stop")
         + CENTRE
-        + helper("added", "sums", "x", "centre", "there", "empty")
+        + helper("added", "sums", "x", "y", "there", "empty")
         + ADDED
         + heading("table", "shares", "d", "parts", "nought", constants=("K", "SIDE", "STRETCH", "ALIGNED"))
         + BODY.replace("POINTER", f"tl.pointer_type({TYPES[element]})")
@@ -69,7 +74,7 @@ CENTRE = """\
 """
 
 ADDED = """\
-    x = tl.where(there, x - centre[None, :], 0.0)
+    x = tl.where(there, x - y[None, :], 0.0)
     large = x * 8193.0
     high = large - (large - x)
     low = tl.trans(2.0 * (x - high))

@@ -82,7 +82,7 @@ def _quick(
         nothing = tuple(place for place, extra in enumerate(besides) if extra is None)
         options = {"warps": 1, "registers": pairs.registers(k)}
         return _Quick(pairs.near_source(element, k, STRETCH, nothing), PROGRAMS, (), options)
-    if 1 < k <= centred.LONGEST and multiplies(device):
+    if 1 < k <= centred.LONGEST and multiplies(device, centred.shared_of(k)):
         side = centred.side_of(k)
         sizes = {"K": k, "SIDE": side, "STRETCH": STRETCH, "ALIGNED": int(aligned)}
         options = {"warps": centred.warps_of(k), **sizes}

@@ -16,6 +16,9 @@ from typing import Any
 
 import torch
 
+AMPERE = 8
+"""The generation of NVIDIA's processors since which they multiply such matrices."""
+
 INTERPRETER = "TRITON_INTERPRET"
 """Names the environment variable by which Triton runs kernels on the processor, slowly, if it is 1."""
 
@@ -30,9 +33,15 @@ def takes_ptx() -> bool:
     return torch.version.cuda is not None and not interpreted()
 
 
-def multiplies(device: torch.device) -> bool:
-    """Tell whether a device multiplies matrices of numbers cut to 11 bits, as NVIDIA's do since Ampere."""
-    return interpreted() or (takes_ptx() and torch.cuda.get_device_capability(device) >= (8, 0))
+def multiplies(device: torch.device, shared: int) -> bool:
+    """Tell whether a device multiplies matrices of numbers cut to 11 bits, as NVIDIA's do since Ampere.
+
+    And has so many bytes that the threads of a program share.
+    """
+    if interpreted() or not takes_ptx():
+        return interpreted()
+    card = torch.cuda.get_device_properties(device)
+    return card.major >= AMPERE and getattr(card, "shared_memory_per_block_optin", 0) >= shared
 
 
 def interpreted() -> bool:
