@@ -130,9 +130,9 @@ def _add(
 def pair_source(element: str, *, wide: bool, replace: bool) -> str:
     """Return ``kernel(table, shares, d, parts, counts, ...)`` in Triton's language.
 
-    It measures where any of the shares of a program are NaN.
+    It measures pairs whose share is NaN.
 
-    A program does the distances between a strip of rows and itself or a later one, over its part of the
+    A program does the distances between a strip of rows and itself or a later one, over a few parts of the
     stretches. Programs on the same columns are next to each other: one reads what another has brought into
     the cache.
     """
