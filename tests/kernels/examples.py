@@ -1,15 +1,15 @@
-"""Column programs to test, and their answers from the definitions, exact."""
+"""Column programs to test, and their answers from the definitions."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from varangian.kernels.programs import Middle, Nearest, Program, SignSum, Trimmed
+from varangian.kernels.rows import WORKING_DTYPES
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
@@ -45,28 +45,54 @@ def some(n: int) -> list[Program]:
     )
 
 
-def truth(program: Program, values: torch.Tensor) -> NDArray[np.float64]:
-    """Return a program's result for ``(n, c)`` as its definition says it, in exact numbers, by columns."""
-    columns = [[Fraction(value) for value in column] for column in values.double().T.tolist()]
-    return np.array([float(_of_column(program, column)) for column in columns])
+def right(program: Program, values: torch.Tensor, got: torch.Tensor) -> bool:
+    """Tell whether a program's results for ``(n, c)`` are as exact as working precision can be, by columns.
+
+    That is eps (|result| + (log2 k + 4) spread), for the k values that a mean is taken of, and how far they
+    and the centre lie apart. Which values are nearest may be decided with the same error. What is narrower
+    than working precision is rounded once more.
+    """
+    working, last = torch.finfo(WORKING_DTYPES[values.dtype]), torch.finfo(got.dtype)
+    for column, number in zip(values.double().T.tolist(), got.double().tolist(), strict=True):
+        error = min(
+            abs(Fraction(number) - mean)
+            - Fraction(working.eps) * (abs(mean) + (Fraction(math.log2(k)) + 4) * spread)
+            - Fraction(last.eps) * abs(mean) * (last.bits < working.bits)
+            for mean, spread, k in _answers(program, sorted(map(Fraction, column)), working.eps)
+        )
+        if error > Fraction(last.smallest_normal) * Fraction(last.eps):
+            return False
+    return True
 
 
-def _of_column(program: Program, column: list[Fraction]) -> Fraction:
-    ordered, n = sorted(column), len(column)
+def _answers(
+    program: Program, ordered: list[Fraction], eps: float
+) -> Iterator[tuple[Fraction, Fraction, int]]:
+    """Yield the results that are right with an error: of how many values, and how far they lie apart."""
+    n = len(ordered)
     match program:
         case Middle(lower):
-            low, high = ordered[(n - 1) // 2], ordered[n // 2]
-            return low if lower else (low + high) / 2
+            low, high = ordered[(n - 1) // 2], ordered[(n - 1) // 2 if lower else n // 2]
+            yield (low + high) / 2, high - low, 1 + (high > low)
         case Trimmed(trim):
-            return sum(ordered[trim : n - trim], Fraction()) / (n - 2 * trim)
+            kept = ordered[trim : n - trim]
+            yield sum(kept, Fraction()) / len(kept), kept[-1] - kept[0], len(kept)
         case Nearest(drop, around):
-            centre = _of_column(around, column)
-            kept = sorted(ordered, key=lambda v: (abs(v - centre), v))[: n - drop]
-            return sum(kept, Fraction()) / (n - drop)
+            ((centre, apart, _),) = _answers(around, ordered, eps)
+            keep = n - drop
+            error = Fraction(eps) * (Fraction(math.log2(n)) + 4)
+            for low, high in ((low, low + keep) for low in range(drop + 1)):
+                far = max(centre - ordered[low], ordered[high - 1] - centre)
+                near = min((abs(value - centre) for value in (*ordered[:low], *ordered[high:])), default=far)
+                if far <= near + error * (far + near + apart):
+                    ends = (ordered[low], ordered[high - 1], centre)
+                    spread = max(ends) - min(ends) + apart
+                    yield sum(ordered[low:high], Fraction()) / keep, spread, keep
         case SignSum():
-            majority = sum((value > 0) - (value < 0) for value in column)
-            return Fraction((majority > 0) - (majority < 0))
-    raise NotImplementedError(program)
+            majority = sum((value > 0) - (value < 0) for value in ordered)
+            yield Fraction((majority > 0) - (majority < 0)), Fraction(), 1
+        case _:
+            raise NotImplementedError(program)
 
 
 def normal(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> torch.Tensor:

@@ -8,13 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernels.examples import right
 from torch import Tensor
 
 from varangian.kernels import eager
 from varangian.kernels.columns import FEW_RANKS_NETWORK, reduce, reduced, reducible
 from varangian.kernels.compiled.radix import Span, selection_columns, span_of
 from varangian.kernels.programs import Middle, Nearest, Program, SignSum, Trimmed
-from varangian.kernels.rows import Rows, Segment
+from varangian.kernels.rows import WORKING_DTYPES, Rows, Segment
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 SIZES = [257, 300]
@@ -64,7 +65,8 @@ KINDS = [
 
 
 def by_sorting(program: Program, values: Tensor) -> Tensor:
-    return eager.reduced(program, values.to(torch.promote_types(values.dtype, torch.float32)))
+    """Return the same from the library's operations, in float64, as sums of so many rows are taken here."""
+    return eager.reduced(program, values.double())
 
 
 def compiled(program: Program, values: Tensor) -> Tensor:
@@ -91,7 +93,7 @@ def test_ranks_are_those_of_sorting(n: int, dtype: torch.dtype, kind: str) -> No
     values = drawn(n, 90, kind, dtype)
     before = values.clone()
     for program in PROGRAMS:
-        got, want = compiled(program, values), by_sorting(program, values).to(dtype)
+        got, want = compiled(program, values), by_sorting(program, values).to(WORKING_DTYPES[dtype]).to(dtype)
         # The same numbers are added up in another order, in float64.
         if isinstance(program, Middle) or dtype != torch.float64:
             assert torch.equal(got, want), program
@@ -153,4 +155,14 @@ def test_vectors_of_their_own_and_programs_that_need_sorting() -> None:
         rows = Rows([Segment(tuple(row.clone() for row in values))])
         out = torch.empty(500)
         reduce(program, rows, [out])
-        assert torch.equal(out, by_sorting(program, values).float())
+        want = by_sorting(program, values) if span_of(program, 300) else eager.reduced(program, values)
+        assert torch.equal(out, want.float()), program
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_search_is_as_exact_as_sorting(dtype: torch.dtype) -> None:
+    for kind in ("normal", "close", "outliers"):
+        values = drawn(300, 60, kind, dtype)
+        for program in PROGRAMS:
+            assert right(program, values, compiled(program, values)), program
+            assert right(program, values, eager.reduced(program, values)), program

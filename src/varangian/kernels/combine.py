@@ -29,7 +29,7 @@ from varangian.kernels.cuda.tables import readable as on_a_card
 from varangian.kernels.cuda.written import serves
 from varangian.kernels.eager import LONGEST_NETWORK
 from varangian.kernels.places import Places, readable
-from varangian.kernels.programs import Program
+from varangian.kernels.programs import Program, headroom
 from varangian.kernels.ranges import Ranges
 from varangian.kernels.rows import FEW, Rows
 
@@ -166,11 +166,11 @@ def reduced_mix(
     def finish(part: Stretch, made: int, free: int) -> list[Step]:
         kind = kinds[part.segment]
         return [
-            column_step(kernels[part.segment], lines(kind, m, made), free, free + ROW),
+            column_step(kernels[part.segment], kind, lines(kind, m, made), free, free + ROW),
             _give(rows, part, kinds, targets[part.segment], 1, free),
         ]
 
-    _go_over(rows, weights, kinds, finish, ROW + max(kernel.room for kernel in kernels))
+    _go_over(rows, weights, kinds, finish, ROW + max(column_room(kernel, m) for kernel in kernels))
 
 
 def lines(kind: str, m: int, tile: int) -> NDArray[np.uint64]:
@@ -179,9 +179,16 @@ def lines(kind: str, m: int, tile: int) -> NDArray[np.uint64]:
     return np.arange(tile, tile + m * size, size, dtype=np.uint64)
 
 
-def column_step(kernel: Kernel, points: NDArray[np.uint64], out: int, free: int) -> Step:
+def column_step(kernel: Kernel, kind: str, points: NDArray[np.uint64], out: int, free: int) -> Step:
     """Return the step that runs a program on rows of a tile, given where they are."""
-    return Step.of(columns(), address_of(kernel.call), points, out, free)
+    m = len(points)
+    where = (points, m, int(headroom(m)), out, free, free + kernel.room)
+    return Step.of(columns(kind), address_of(kernel.call), *where)
+
+
+def column_room(kernel: Kernel, m: int) -> int:
+    """Return how many bytes must be free for that."""
+    return kernel.room + ROW * (m + 2)
 
 
 def _kind(dtype: torch.dtype) -> str:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from varangian.kernels.columns import network_of
-from varangian.kernels.combine import FEW_STRETCHES, ROW, column_step, grouped
+from varangian.kernels.combine import FEW_STRETCHES, ROW, column_room, column_step, grouped
 from varangian.kernels.compiled.combine import TOGETHER, combine, shifted
 from varangian.kernels.compiled.distances import PANEL, pairs
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
@@ -99,7 +99,7 @@ def deviations(
     two = Plan.of(np.ones((2, 2), dtype=bool), whole=False)
 
     def work(part: Stretch) -> NDArray[np.float64]:
-        tile = scratch(ROW * (k + TOGETHER + most + m) + kernel.room)
+        tile = scratch(ROW * (k + TOGETHER + most + m) + column_room(kernel, m))
         block, free = tile + ROW * k, tile + ROW * (k + TOGETHER + most + m)
         load, _ = places.load(part, np.arange(k), "double", tile)
         measures, both = pairs("double", two.last), _lines(block, np.arange(2))
@@ -117,7 +117,7 @@ def deviations(
                     told = (where, mixture.shares, len(where), tile + ROW * h, block + ROW)
                     steps.append(Step.of(shifted(), *told, made))
                 steps += [
-                    column_step(kernel, _lines(tile, mixture.points), block, free),
+                    column_step(kernel, "double", _lines(tile, mixture.points), block, free),
                     Step.of(measures, two.pairs, two.counts, both, 0, gaps[place], part.start),
                 ]
         run(steps, part.start, part.stop)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from varangian.kernels.networks import Comparator, selection_network
-from varangian.kernels.programs import Arithmetic, Program
+from varangian.kernels.programs import Arithmetic, Program, headroom
 from varangian.kernels.rows import WORKING_DTYPES
 
 LONGEST_NETWORK = 256
@@ -19,9 +19,16 @@ LONGEST_NETWORK = 256
 
 
 def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
-    """Return what a program makes of every column, in float64."""
+    """Return what a program makes of every column, in working precision, anew where sums are too large."""
     n = values.shape[-2]
-    return program.value(ordered(program.labels(n), values), n, Arrays())
+    ranks = ordered(program.labels(n), values)
+    made = program.value(ranks, n, Arrays())
+    lost = ~made.isfinite()
+    if lost.any():
+        most, room = torch.finfo(made.dtype).max, headroom(n)
+        again = program.value({rank: row / room for rank, row in ranks.items()}, n, Arrays())
+        made = torch.where(lost, (again * room).clamp(-most, most), made)
+    return made
 
 
 def ordered(labels: tuple[Hashable, ...], values: Float[Tensor, "*batch n c"]) -> dict[int, Tensor]:
@@ -39,17 +46,17 @@ def ordered(labels: tuple[Hashable, ...], values: Float[Tensor, "*batch n c"]) -
 class Arrays(Arithmetic[Tensor]):
     """Tensors, on whatever device."""
 
-    def widened(self, x: Tensor) -> Tensor:
-        """Return x in float64."""
-        return x.double()
-
     def add(self, x: Tensor, y: Tensor) -> Tensor:
         """Return x + y."""
         return x + y
 
+    def sub(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return x - y."""
+        return x - y
+
     def divided(self, x: Tensor, by: int) -> Tensor:
-        """Return x over a number."""
-        return x / by
+        """Return x over a number, a tensor there: on a card, PyTorch would multiply by one over a number."""
+        return x / x.new_full((), by)
 
     def sign(self, x: Tensor) -> Tensor:
         """Return 1, -1, or 0."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.columns import network_of
-from varangian.kernels.combine import FEW_STRETCHES, ROW, WORKING, column_step, lines, shares_of
+from varangian.kernels.combine import FEW_STRETCHES, ROW, WORKING, column_room, column_step, lines, shares_of
 from varangian.kernels.compiled.combine import TOGETHER
 from varangian.kernels.compiled.distances import PANEL, Ahead, pairs
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
@@ -168,7 +168,7 @@ class _Look:
         kernels = [(place, network_of(program, self.m, WORKING[kind])) for place, program in self.programs]
         share = None if self.shares is None else self.shares[part.run]
         room = ROW * (self.m + len(self.below) + TOGETHER) + (share.room if share else 0)
-        tile = scratch(room + max((kernel.room for _, kernel in kernels), default=0))
+        tile = scratch(room + max((column_room(kernel, self.m) for _, kernel in kernels), default=0))
         if share is None:
             chosen, points = self._chosen(plan), tile
             load, counts = self.places.load(part, chosen, kind, tile, asks=False)
@@ -182,7 +182,7 @@ class _Look:
         for place, kernel in kernels:
             out = points + place * size
             rows = lines(kind, self.m, points)
-            steps.append(column_step(kernel, rows, out, tile + room))
+            steps.append(column_step(kernel, kind, rows, out, tile + room))
         steps.append(self._pairs(plan, part, kind, tables, lines(kind, len(plan.rows), points)))
         run(steps, start, part.stop)
         return tables, self.places.found(chosen, counts)

@@ -1,13 +1,15 @@
 """Column programs: which ranks of n values are read, and the straight line of arithmetic on them.
 
 A program is written once, over any ``Arithmetic``: arrays on whatever device, or the registers of a
-processor. Every back end does the same operations in the same order, so they agree to the bit.
+processor. Every back end does the same operations in the same order, in the working precision of the values,
+so they agree to the bit. A mean is taken about a reference near the values: its error is relative to how far
+they lie apart, not to their size, and values that are all equal are their mean exactly.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,12 +20,12 @@ class Arithmetic(ABC, Generic[V]):
     """What a back end can do with one number per column."""
 
     @abstractmethod
-    def widened(self, x: V) -> V:
-        """Return x in float64."""
-
-    @abstractmethod
     def add(self, x: V, y: V) -> V:
         """Return x + y."""
+
+    @abstractmethod
+    def sub(self, x: V, y: V) -> V:
+        """Return x - y."""
 
     @abstractmethod
     def divided(self, x: V, by: int) -> V:
@@ -37,7 +39,7 @@ class Arithmetic(ABC, Generic[V]):
     def if_less(self, x: V, y: V, then: V, other: V) -> V:
         """Return ``then`` where x < y, ``other`` elsewhere."""
 
-    def sum(self, values: Sequence[V]) -> V:
+    def sum(self, values: Iterable[V]) -> V:
         """Return the sum, added up two by two."""
         left = list(values)
         while len(left) > 1:
@@ -55,7 +57,16 @@ class Program(ABC):
 
     @abstractmethod
     def value(self, ranks: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
-        """Return the result, in float64, given the ranks that are read."""
+        """Return the result, given the ranks that are read; not finite if a sum on the way is too large."""
+
+
+def headroom(n: int) -> float:
+    """Return the power of two by which numbers are divided so that no sum of n differences is too large.
+
+    What a program makes of a column may come out infinite or NaN though all values are finite. Then it is
+    what comes of the values so divided, times the same, and no larger than the largest number.
+    """
+    return 2.0 ** (n.bit_length() + 1)
 
 
 @dataclass(frozen=True)
@@ -71,8 +82,16 @@ class Middle(Program):
 
     def value(self, ranks: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
         """Return the middle."""
-        middle = [on.widened(ranks[place]) for place in sorted(self._places(n))]
+        middle = [ranks[place] for place in sorted(self._places(n))]
         return middle[0] if len(middle) == 1 else on.divided(on.sum(middle), 2)
+
+    def reference(self, n: int) -> int:
+        """Return the rank of the lower of what is in the middle."""
+        return (n - 1) // 2
+
+    def twice_above(self, gaps: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
+        """Return twice how far the middle lies above the reference, given how far each rank does."""
+        return gaps[max(self._places(n))]
 
     def _places(self, n: int) -> set[int]:
         return {(n - 1) // 2, (n - 1) // 2 if self.lower else n // 2}
@@ -89,9 +108,23 @@ class Trimmed(Program):
         return tuple("kept" if self.trim <= rank < n - self.trim else None for rank in range(n))
 
     def value(self, ranks: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
-        """Return the mean of what is kept."""
-        kept = [on.widened(ranks[rank]) for rank in range(self.trim, n - self.trim)]
-        return on.divided(on.sum(kept), len(kept))
+        """Return the mean of what is kept, about one of it."""
+        first = ranks[self.trim]
+        gaps = {rank: on.sub(ranks[rank], first) for rank in range(self.trim, n - self.trim)}
+        return on.add(first, self._above(gaps, n, on))
+
+    def reference(self, n: int) -> int:
+        """Return a rank that is kept."""
+        return self.trim
+
+    def twice_above(self, gaps: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
+        """Return twice how far the mean lies above the reference, given how far each rank does."""
+        above = self._above(gaps, n, on)
+        return on.add(above, above)
+
+    def _above(self, gaps: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
+        others = range(self.trim + 1, n - self.trim) or [self.trim]
+        return on.divided(on.sum(gaps[rank] for rank in others), n - 2 * self.trim)
 
 
 @dataclass(frozen=True)
@@ -99,9 +132,10 @@ class Nearest(Program):
     """The mean of all but ``drop`` values, those nearest to a centre; of two as near, the lower is kept.
 
     Kept values are neighbours in sorted columns: start from the lowest, and let the window slide up while the
-    value that enters is strictly nearer than the one that leaves: where their sum is below twice the centre
-    (no number may be as large as half of float64's largest). No running sum: a huge value that has left must
-    leave no rounding behind.
+    value that enters is strictly nearer than the one that leaves: where their gaps from a reference add up to
+    less than twice that of the centre, which is never rounded to a number itself. So the two middle values of
+    an even number are as near, and copies of them. No running sum: a huge value that has left must leave no
+    rounding behind.
     """
 
     drop: int
@@ -114,17 +148,22 @@ class Nearest(Program):
         return tuple(("kept", around[rank]) if self.drop <= rank < keep else rank for rank in range(n))
 
     def value(self, ranks: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
-        """Return the mean of the window."""
+        """Return the mean of the window, NaN if the values lie too far apart for their gaps to be added."""
         keep = n - self.drop
-        centre = self.centre.value(ranks, n, on)
-        wide = [on.widened(ranks[rank]) for rank in range(n)]
-        window = wide[:keep]
-        twice = on.add(centre, centre)
+        reference = ranks[self.centre.reference(n)]
+        gaps = {rank: on.sub(ranks[rank], reference) for rank in range(n)}
+        centre = self.centre.twice_above(gaps, n, on)
+        window = [gaps[rank] for rank in range(keep)]
         for low in range(self.drop):
             high = low + keep
-            ends = on.add(wide[low], wide[high])
-            window[low % keep] = on.if_less(ends, twice, wide[high], window[low % keep])
-        return on.divided(on.sum(window), keep)
+            both = on.add(gaps[low], gaps[high])
+            window[low % keep] = on.if_less(both, centre, gaps[high], window[low % keep])
+        mean = on.add(reference, on.divided(on.sum(window), keep))
+        if not self.drop:
+            return mean
+        span = on.sub(gaps[n - 1], gaps[0])
+        twice = on.add(span, span)
+        return on.add(mean, on.sub(twice, twice))
 
 
 @dataclass(frozen=True)
@@ -137,4 +176,4 @@ class SignSum(Program):
 
     def value(self, ranks: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
         """Return the majority."""
-        return on.sign(on.sum([on.sign(on.widened(ranks[rank])) for rank in range(n)]))
+        return on.sign(on.sum([on.sign(ranks[rank]) for rank in range(n)]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from varangian.kernels.compiled.assembly import ASKS, Assembly, splat
+from varangian.kernels.compiled.assembly import ASKS, Assembly
 from varangian.kernels.compiled.blocks import Block, partition
 from varangian.kernels.compiled.elements import ELEMENTS, PAST, Element
 from varangian.kernels.compiled.orders import order_of
@@ -40,8 +40,8 @@ def column_code(program: Program, n: int, element: str) -> str:
     """Return ``i32 kernel(rows, past, first, last, out, scratch)`` in LLVM's language.
 
     It does columns ``first`` to ``last``, whose number is a multiple of ``tile_columns``, and returns 1 if it
-    met a value that is not finite (or too large, in float64): then what it wrote is worth nothing. Where
-    ``past`` is not 0, what is written may go past the caches.
+    met or made a value that is not finite (or too large, in float64): then what it wrote is to be made again.
+    Where ``past`` is not 0, what is written may go past the caches.
     """
     return _Writer(_Shape(program, n, ELEMENTS[element], processor())).text()
 
@@ -77,7 +77,7 @@ class _Writer:
         self.at = Assembly()
         self.order = order_of(self.at, shape.element, shape.chip, shape.n)
         self.lanes, self.kind, self.vector = self.order.lanes, self.order.kind, self.order.vector
-        self.wide = Registers(self.at, "double", self.order.working, shape.element.working)
+        self.on = Registers(self.at, shape.element.working, self.order.working)
         self.starts: list[str] = []
         self.fresh: list[str] = []
         self.stored: set[int] = set()
@@ -88,6 +88,8 @@ class _Writer:
         at.enter("entry")
         at.do(f"%seen = alloca {self.vector}, align 64")
         at.do(f"store {self.vector} zeroinitializer, ptr %seen, align 64")
+        at.do(f"%made = alloca {self.on.vector}, align 64")
+        at.do(f"store {self.on.vector} zeroinitializer, ptr %made, align 64")
         self.order.begin()
         if shape.n <= shape.chip.whole:
             self._hide_one()
@@ -106,7 +108,9 @@ class _Writer:
         seen = at.get(f"load {self.vector}, ptr %seen, align 64")
         if shape.straight:
             at.do("fence seq_cst")  # what went past the caches is there for every thread
-        at.do(f"ret i32 {at.get(f'zext i1 {self.order.lost(seen)} to i32')}")
+        made = at.get(f"load {self.on.vector}, ptr %made, align 64")
+        lost = at.get(f"or i1 {self.order.lost(seen)}, {self.on.is_nan_anywhere(made)}")
+        at.do(f"ret i32 {at.get(f'zext i1 {lost} to i32')}")
         return "\n".join(
             [
                 "define i32 @kernel("
@@ -114,7 +118,7 @@ class _Writer:
                 *at.lines,
                 "}",
                 ASKS,
-                *dict.fromkeys(self.order.declarations() + self.wide.declarations()),
+                *dict.fromkeys(self.order.declarations()),
                 shape.chip.attributes,
                 PAST,
             ]
@@ -141,15 +145,10 @@ class _Writer:
 
     def _hide_one(self) -> None:
         """Let every other sum be made by the units that multiply; LLVM would add, if it saw the one."""
-        at, lanes = self.at, self.shape.chip.lanes(8)
-        at.do(f"%hidden.one = alloca <{lanes} x double>, align 64")
-        at.do(f"store volatile <{lanes} x double> {splat(1.0, 'double', lanes)}, ptr %hidden.one, align 64")
-        seen = at.get(f"load volatile <{lanes} x double>, ptr %hidden.one, align 64")
-        places = ", ".join(f"i32 {place % lanes}" for place in range(self.wide.lanes))
-        self.wide.one = at.get(
-            f"shufflevector <{lanes} x double> {seen}, <{lanes} x double> poison, "
-            f"<{self.wide.lanes} x i32> <{places}>"
-        )
+        at, vector = self.at, self.on.vector
+        at.do(f"%hidden.one = alloca {vector}, align 64")
+        at.do(f"store volatile {vector} {self.on.splat(1.0)}, ptr %hidden.one, align 64")
+        self.on.one = at.get(f"load volatile {vector}, ptr %hidden.one, align 64")
 
     def _look_where_to(self) -> None:
         """Find out whether results shall go past the caches, and fill whole pieces of memory at a time."""
@@ -239,12 +238,17 @@ class _Writer:
                 values[j] = self.order.most(one, other)
 
     def _results(self, values: Mapping[int, str]) -> list[str]:
-        """Return what a vector of columns comes to, part by part."""
-        n = self.shape.n
-        return [
-            self.shape.program.value(_Lazily(partial(self._number, values, part)), n, self.wide)
+        """Return what a vector of columns comes to, part by part; what is not finite leaves its mark."""
+        n, on = self.shape.n, self.on
+        results = [
+            self.shape.program.value(_Lazily(partial(self._number, values, part)), n, on)
             for part in self.order.parts
         ]
+        made = self.at.get(f"load {on.vector}, ptr %made, align 64")
+        for result in results:
+            made = on.watched(result, made)
+        self.at.do(f"store {on.vector} {made}, ptr %made, align 64")
+        return results
 
     def _number(self, values: Mapping[int, str], part: int, wire: int) -> str:
         return self.order.number(values[wire], part)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from varangian.kernels.compiled.assembly import Assembly
 from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.registers import Registers
@@ -109,20 +111,50 @@ def shifted_code() -> str:
     return "\n".join([STEP, *at.lines, "}", *on.declarations(), processor().attributes])
 
 
-def columns() -> int:
+def columns(kind: str) -> int:
     """Return the step that runs a column program on a tile.
 
-    It is given the program's function, where the rows are, where the results of a tile go, and a scratch. In
-    a tile everything is finite: what the function says about that is not asked for.
+    It is given the program's function, where the rows are, how many, their headroom, where the results of a
+    tile go, a scratch, and room for two more rows than there are. In a tile everything is finite: if the
+    function says otherwise, a sum was too large, and it is run again on numbers divided by the headroom.
     """
-    return address_of(_columns())
+    return address_of(_columns(kind))
 
 
-def columns_code() -> str:
+def columns_code(kind: str) -> str:
     """Return the step ``columns`` in LLVM's language."""
-    at = Assembly()
-    kernel, rows, out, scratch = arguments(at, "ptr", "ptr", "ptr", "ptr")
-    at.get(f"call i32 {kernel}(ptr {rows}, i64 0, i64 0, i64 {TILE}, ptr {out}, ptr {scratch})")
+    at, lanes = Assembly(), processor().lanes(BYTES[kind])
+    on = Registers(at, kind, lanes)
+    kernel, rows, n, headroom, out, scratch, spare = arguments(at, "ptr", "ptr", "i64", "i64", *["ptr"] * 3)
+
+    def store(value: str, start: str, column: str) -> None:
+        at.do(f"store {on.vector} {value}, ptr {at.index(start, column, kind)}, align {lanes * BYTES[kind]}")
+
+    def reduce(rows: str, out: str) -> str:
+        return at.get(f"call i32 {kernel}(ptr {rows}, i64 0, i64 0, i64 {TILE}, ptr {out}, ptr {scratch})")
+
+    at.do(f"br i1 {at.get(f'icmp eq i32 {reduce(rows, out)}, 0')}, label %done, label %again")
+    at.enter("again")
+    factor = on.spread(at.get(f"uitofp i64 {headroom} to {kind}"))
+    row_kind = f"[{PITCH} x {kind}]"
+    made = at.index(spare, n, row_kind)
+    table = at.index(made, "1", row_kind)
+    with at.counted("row", n) as row:
+        source = at.get(f"load ptr, ptr {at.index(rows, row.counter, 'ptr')}")
+        target = at.index(spare, row.counter, row_kind)
+        at.do(f"store ptr {target}, ptr {at.index(table, row.counter, 'ptr')}")
+        with at.counted("column", str(TILE), step=lanes) as column:
+            value = at.get(_load(at, source, column.counter, 0, lanes, kind))
+            store(at.get(f"fdiv {on.vector} {value}, {factor}"), target, column.counter)
+    reduce(table, made)
+    most = float(np.finfo(f"f{BYTES[kind]}").max)
+    with at.counted("result", str(TILE), step=lanes) as column:
+        before, value = (at.get(_load(at, start, column.counter, 0, lanes, kind)) for start in (out, made))
+        value = on.most(on.least(on.times(value, factor), on.splat(most)), on.splat(-most))
+        lost = at.get(f"fcmp uno {on.vector} {on.sub(before, before)}, zeroinitializer")
+        chosen = f"select <{lanes} x i1> {lost}, {on.vector} {value}, {on.vector} {before}"
+        store(at.get(chosen), out, column.counter)
+    at.label("done")
     at.do("ret void")
     return "\n".join([STEP, *at.lines, "}", processor().attributes])
 

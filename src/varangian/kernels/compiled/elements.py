@@ -41,15 +41,8 @@ class Element:
             return at.get(f"fpext <{lanes} x half> {stored} to {working}")
         return stored
 
-    def narrowed(self, at: Assembly, value: str, lanes: int) -> str:
-        """Return numbers in working precision, given in float64."""
-        if self.working == "double":
-            return value
-        return at.get(f"fptrunc <{lanes} x double> {value} to <{lanes} x float>")
-
     def store(self, at: Assembly, value: str, address: str, lanes: int, *, past: bool = False) -> None:
-        """Write ``lanes`` numbers that are given in float64; past the caches only where all fit evenly."""
-        value = self.narrowed(at, value, lanes)
+        """Write ``lanes`` numbers, given in working precision; past the caches only where all fit evenly."""
         if self.name == "bfloat16":
             cut = at.get(f"lshr <{lanes} x i32> {rounded_to_bfloat16(at, value, lanes)}, splat (i32 16)")
             value = at.get(f"trunc <{lanes} x i32> {cut} to <{lanes} x i16>")

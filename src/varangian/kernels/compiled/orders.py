@@ -66,7 +66,7 @@ class Order(ABC):
         """Return the numbers from a part on, as many as are worked with at a time."""
 
     def give(self, results: Sequence[str], address: str, *, past: bool) -> None:
-        """Write the results of all parts, given in float64; past the caches only where pieces fit evenly."""
+        """Write the results of all parts; past the caches only where pieces fit evenly."""
         for part, result in zip(self.parts, results, strict=True):
             place = self.at.index(address, str(part), self.element.memory)
             self.element.store(self.at, result, place, self.working, past=past)
@@ -220,9 +220,7 @@ class Brains(Wholes):
     def give(self, results: Sequence[str], address: str, *, past: bool) -> None:
         """Write both, one beside the other."""
         at, pairs = self.at, self.pairs
-        first, second = (
-            rounded_to_bfloat16(at, self.element.narrowed(at, x, self.working), self.working) for x in results
-        )
+        first, second = (rounded_to_bfloat16(at, x, self.working) for x in results)
         low = at.get(f"lshr {pairs} {first}, splat (i32 16)")
         high = at.get(f"and {pairs} {second}, splat (i32 -65536)")
         both = at.get(f"or {pairs} {low}, {high}")

@@ -92,7 +92,7 @@ class _Writer:
         self._search("one", ranks["low"])
         at.do(f"br i1 {alone}, label %single, label %several")
         at.enter("single")
-        self._store([self.wide.widened(self._get("low", j)) for j in self.each])
+        self._store([self._get("low", j) for j in self.each])
         at.do("br label %tileend")
         at.enter("several")
         self._restart()
@@ -268,7 +268,7 @@ class _Writer:
                 total = self.wide.add(total, share)
             mean = at.get(f"fdiv {self.wide.vector} {total}, {self._as_number(kept)}")
             alike = at.get(f"fcmp oeq {self.vector} {lows[j]}, {highs[j]}")
-            means.append(self._chosen(alike, self.wide.widened(lows[j]), mean, self.wide.vector))
+            means.append(self._chosen(alike, lows[j], self.wide.narrowed(mean)))
         return means
 
     def _over_rows(

@@ -9,8 +9,8 @@ from varangian.kernels.programs import Arithmetic
 class Registers(Arithmetic[str]):
     """Vectors of ``lanes`` numbers of one kind; what is widened comes as ``narrow``.
 
-    Where ``one`` is set, a vector of ones that LLVM does not see through, every other sum is made by the
-    units that multiply: x times 1 plus y is rounded once, as x + y is.
+    Where ``one`` is set, a vector of ones that LLVM does not see through, every other sum or difference is
+    made by the units that multiply: x times 1 plus y is rounded once, as x + y is.
     """
 
     def __init__(self, at: Assembly, kind: str, lanes: int, narrow: str | None = None) -> None:
@@ -28,14 +28,11 @@ class Registers(Arithmetic[str]):
 
     def add(self, x: str, y: str) -> str:
         """Return x + y."""
-        self._sums += 1
-        if self.one and self._sums % 2:
-            return self._called("fma", x, self.one, y)
-        return self.at.get(f"fadd {self.vector} {x}, {y}")
+        return self._times_one(x, y) or self.at.get(f"fadd {self.vector} {x}, {y}")
 
     def sub(self, x: str, y: str) -> str:
         """Return x - y."""
-        return self.at.get(f"fsub {self.vector} {x}, {y}")
+        return self._times_one(x, y, "-") or self.at.get(f"fsub {self.vector} {x}, {y}")
 
     def times(self, x: str, y: str) -> str:
         """Return x y."""
@@ -81,6 +78,13 @@ class Registers(Arithmetic[str]):
     def most(self, x: str, y: str) -> str:
         """Return the larger, likewise."""
         return self._chosen("ogt", x, y)
+
+    def _times_one(self, x: str, y: str, sign: str = "") -> str:
+        """Return x times one plus or minus y, every other time."""
+        self._sums += 1
+        if not self.one or self._sums % 2 == 0:
+            return ""
+        return self._called("fma", x, self.one, self.at.get(f"fneg {self.vector} {y}") if sign else y)
 
     def _called(self, name: str, *values: str) -> str:
         given = ", ".join(f"{self.vector} {value}" for value in values)

@@ -67,5 +67,5 @@ def _strips(
         target = at.index("%out", strip.counter, stored.memory)
         for place, total in zip(places, row.values, strict=True):
             strip.values[0] = on.watched(total, strip.values[0])
-            stored.store(at, total, at.index(target, str(place), stored.memory), on.lanes)
+            stored.store(at, on.narrowed(total), at.index(target, str(place), stored.memory), on.lanes)
     return strip.values[0]

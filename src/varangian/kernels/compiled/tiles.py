@@ -193,10 +193,10 @@ def give_code(element: str, kind: str) -> str:
         source = at.index(tile, row.counter, f"[{PITCH} x {kind}]")
         begin = at.index(target, "%start", into.memory)
         for name, start, stop, count in (("many", "0", whole, lanes), ("few", whole, "%width", 1)):
-            on = Registers(at, "double", count, kind)
+            on = Registers(at, kind, count, into.working)
             with at.counted(name, stop, start=start, step=count) as loop:
                 place = at.index(source, loop.counter, kind)
-                value = on.widened(at.get(f"load <{count} x {kind}>, ptr {place}, align {BYTES[kind]}"))
+                value = on.narrowed(at.get(f"load {on.vector}, ptr {place}, align {BYTES[kind]}"))
                 into.store(at, value, at.index(begin, loop.counter, into.memory), count)
     at.do("ret void")
     return "\n".join([STEP, *at.lines, "}", processor().attributes])

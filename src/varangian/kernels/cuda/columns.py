@@ -17,7 +17,7 @@ from varangian.kernels.cuda.tables import note, readable, table_of
 from varangian.kernels.cuda.words import TYPES, Words, counting, indented, loaded, rounded, working
 from varangian.kernels.cuda.written import heading, launch, serves, takes_ptx
 from varangian.kernels.networks import selection_network
-from varangian.kernels.programs import Program
+from varangian.kernels.programs import Program, headroom
 from varangian.kernels.rows import Rows
 
 COLUMNS = 256
@@ -49,7 +49,7 @@ def longest() -> int:
 def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     """Write what a program makes of every column, one output ``(*batch, d)`` per segment; reads once.
 
-    A first kernel leaves blocks of columns in which anything is not finite to a second.
+    A first kernel leaves blocks of columns in which anything is not finite, or becomes so, to a second.
     """
     rows.reads += 1
     counts = torch.zeros_like(rows.nonfinite).view(-1, rows.n)
@@ -73,21 +73,23 @@ def column_source(program: Program, n: int, element: str, made: str, *, ptx: boo
     """Return ``kernel(table, out, marks, stride, d, blocks, COLUMNS)`` in Triton's language.
 
     ``table`` holds where each of n rows of each run begins, ``stride`` is from one run's output to the next.
-    Where a program of the kernel meets a value that is not finite, it sets its mark, and its output is void.
+    Where a program of the kernel meets a value that is not finite, or makes one, it sets its mark, and its
+    output is void.
     """
-    at = Words()
+    at = Words(working(element))
     at.do("place = tl.program_id(0)")
     _begin(at, n)
-    wide = working(element)
-    at.do(f"nought = tl.zeros((COLUMNS,), {wide})")
+    at.do(f"nought = tl.zeros((COLUMNS,), {at.kind})")
     at.do("lost = nought")
     for row in range(n):
         at.do(f"row = tl.load(rows + {row}).to(tl.pointer_type({TYPES[element]}))")
-        at.do(f"x{row} = tl.load(row + c, mask=inside, other=0.0).to({wide})")
+        at.do(f"x{row} = tl.load(row + c, mask=inside, other=0.0).to({at.kind})")
         # A finite number times zero leaves nothing; of float64, what is too large is made infinite here.
         size = f"x{row} * {OVER!r}" if element == "float64" else f"x{row}"
         at.do(f"lost = tl.fma({size}, nought, lost)")
-    _finish(at, program, n, element, made, ptx=ptx)
+    result = _result(at, program, n, ptx=ptx)
+    at.do(f"lost = tl.fma({result}, nought, lost)")
+    _store(at, result, made)
     at.do("tl.store(marks + place + tl.zeros_like(c), (lost != lost).to(tl.int8), mask=lost != lost)")
     arguments = ("table", "out", "marks", "stride", "d", "blocks")
     return heading(*arguments, constants=("COLUMNS",)) + indented(at.lines, 1)
@@ -98,14 +100,25 @@ def repair_source(program: Program, n: int, element: str, made: str, *, ptx: boo
     """Return ``kernel(table, out, marks, stride, d, blocks, counts, total, n, COLUMNS, TOGETHER)``.
 
     It does what is marked again, counts what is not finite row by row into ``counts``, and reads it as zero.
+    Where the result is not finite, it tries once more with smaller numbers.
     """
-    at = Words()
+    at, body = Words(working(element)), Words(working(element))
     _begin(at, n)
     for row in range(n):
         at.do(f"row = tl.load(rows + {row}).to(tl.pointer_type({TYPES[element]}))")
         for line in loaded(f"x{row}", "row + c", "inside", element):
             at.do(line)
-    _finish(at, program, n, element, made, ptx=ptx)
+        body.do(f"x{row} = x{row} * by")
+    result = _result(body, program, n, ptx=ptx)
+    body.do(f"made = tl.where(tl.abs(made) < float('inf'), made, {result} * back)")
+    most = torch.finfo(torch.float64 if element == "float64" else torch.float32).max
+    at.do(f"made = tl.full((COLUMNS,), float('nan'), {at.kind})")
+    at.do("for attempt in range(2):")
+    at.do(f"    by = tl.where(attempt == 0, 1.0, {1 / headroom(n)!r})")
+    at.do(f"    back = tl.where(attempt == 0, 1.0, {headroom(n)!r})")
+    for line in body.lines:
+        at.do(f"    {line}")
+    _store(at, f"tl.minimum(tl.maximum(made, {-most!r}), {most!r})", made)
     arguments = ("table", "out", "marks", "stride", "d", "blocks", "counts", "total", "n")
     return (
         heading(*arguments, constants=("COLUMNS", "TOGETHER"))
@@ -132,25 +145,24 @@ def _begin(at: Words, n: int) -> None:
     at.do(f"rows = table + run * {n}")
 
 
-def _finish(at: Words, program: Program, n: int, element: str, made: str, *, ptx: bool) -> None:
-    """Make of the columns what the program says, and store it."""
-    if ptx and n > LONGEST_SPELLED:
-        block = ptx_block(program, n, wide=element == "float64")
-        letter = "d" if element == "float64" else "f"
-        constraints = ",".join(["=d", *letter * n])
-        inputs = ", ".join(f"x{row}" for row in range(n))
-        result = at.get(
-            f'tl.inline_asm_elementwise("{block}", "{constraints}", [{inputs}], '
-            "dtype=tl.float64, is_pure=True, pack=1)"
-        )
-    else:
-        result = _spelled(program, n, at)
+def _store(at: Words, result: str, made: str) -> None:
     for line in rounded(result, made):
         at.do(line)
     at.do("tl.store(out + run * stride + c, rounded, mask=inside)")
 
 
-def _spelled(program: Program, n: int, at: Words) -> str:
+def _result(at: Words, program: Program, n: int, *, ptx: bool) -> str:
+    """Make of the columns what the program says."""
+    if ptx and n > LONGEST_SPELLED:
+        wide = at.kind == "tl.float64"
+        block = ptx_block(program, n, wide=wide)
+        letter = "d" if wide else "f"
+        constraints = ",".join([f"={letter}", *letter * n])
+        inputs = ", ".join(f"x{row}" for row in range(n))
+        return at.get(
+            f'tl.inline_asm_elementwise("{block}", "{constraints}", [{inputs}], '
+            f"dtype={at.kind}, is_pure=True, pack=1)"
+        )
     wires = {row: f"x{row}" for row in range(n)}
     for i, j, low, high in selection_network(program.labels(n)):
         one, other = wires[i], wires[j]

@@ -12,9 +12,10 @@ TYPES = {"float16": "tl.float16", "bfloat16": "tl.bfloat16", "float32": "tl.floa
 
 
 class Words(Arithmetic[str]):
-    """Lines of a kernel's body, as it grows."""
+    """Lines of a kernel's body, as it grows; ``kind`` is what its numbers are worked with."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str = "tl.float64") -> None:
+        self.kind = kind
         self.lines: list[str] = []
         self._made = 0
 
@@ -28,21 +29,22 @@ class Words(Arithmetic[str]):
         self.do(f"v{self._made} = {expression}")
         return f"v{self._made}"
 
-    def widened(self, x: str) -> str:
-        """Return x in float64."""
-        return self.get(f"{x}.to(tl.float64)")
-
     def add(self, x: str, y: str) -> str:
         """Return x + y."""
         return self.get(f"{x} + {y}")
 
+    def sub(self, x: str, y: str) -> str:
+        """Return x - y."""
+        return self.get(f"{x} - {y}")
+
     def divided(self, x: str, by: int) -> str:
-        """Return x over a number."""
-        return self.get(f"{x} / {float(by)!r}")
+        """Return x over a number, rounded once: of float32, only what is named so is."""
+        single = self.kind == "tl.float32"
+        return self.get(f"tl.div_rn({x}, {float(by)!r})" if single else f"{x} / {float(by)!r}")
 
     def sign(self, x: str) -> str:
         """Return 1, -1, or 0."""
-        return self.get(f"({x} > 0.0).to(tl.float64) - ({x} < 0.0).to(tl.float64)")
+        return self.get(f"({x} > 0.0).to({self.kind}) - ({x} < 0.0).to({self.kind})")
 
     def if_less(self, x: str, y: str, then: str, other: str) -> str:
         """Return ``then`` where x < y, ``other`` elsewhere."""
@@ -76,7 +78,7 @@ def loaded(name: str, address: str, mask: str, element: str, *, replace: bool = 
 
 
 def rounded(value: str, element: str) -> list[str]:
-    """Return the lines that round a float64 value to ``rounded``, by way of float32, as PyTorch does."""
+    """Return the lines that round a value to ``rounded``, by way of working precision, as PyTorch does."""
     lines = [f"rounded = {value}.to({working(element)})"]
     if element == "bfloat16":  # in whole numbers, to nearest and ties to even: not every processor can
         lines += [
