@@ -151,7 +151,7 @@ def test_huge_and_tiny_columns_are_the_same_to_the_bit(n: int, dtype: torch.dtyp
     kind = torch.finfo(dtype)
     values = torch.randn(n, 2 * COLUMNS, generator=torch.Generator().manual_seed(n), dtype=torch.float64)
     values[:, ::4] = kind.max * (values[:, ::4] / 2).clamp(-1, 1)
-    # Triton's interpreter does not widen bfloat16 below the smallest normal number right: there, only gaps are.
+    # Triton's interpreter widens bfloat16 wrongly below its smallest normal number: there, only gaps are.
     tiny = values[:, 1::4].abs() * 8 + 1 if dtype == torch.bfloat16 else values[:, 1::4] * 2
     values[:, 1::4] = tiny * kind.smallest_normal
     values[:, 2::16] = kind.max
