@@ -387,8 +387,13 @@ def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
         ),
         (column_source(SignSum(), 50, "float64", "float64", ptx=True), {"out": "*fp64"}, {"COLUMNS": 128}),
         (
-            repair_source(Middle(), 51, "float16", "float16", ptx=True),
+            repair_source(Nearest(5, Middle()), 51, "float16", "float16", ptx=True),
             {"out": "*fp16"},
+            {"COLUMNS": 128, "TOGETHER": 64},
+        ),
+        (
+            repair_source(Trimmed(1), 5, "float64", "float64", ptx=True),
+            {"out": "*fp64"},
             {"COLUMNS": 128, "TOGETHER": 64},
         ),
         (pair_source("float32", wide=False, replace=True), {"shares": "*fp64"}, sides),

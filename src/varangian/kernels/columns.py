@@ -114,7 +114,7 @@ def repaired(program: Program, segment: Segment, start: int, stop: int, out: Ten
 
 
 def reduced(program: Program, values: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch c"]:
-    """Return what a program makes of every column of a block, in the block's dtype or in float64."""
+    """Return what a program makes of every column of a block, in its dtype or in working precision."""
     *batch, n, width = values.shape
     if serves(values.device) and on_cuda.reducible(rows := Rows([Segment(values)])):
         out = values.new_empty(*batch, width)

@@ -77,6 +77,7 @@ class _Writer:
         self.at = Assembly()
         self.order = order_of(self.at, shape.element, shape.chip, shape.n)
         self.lanes, self.kind, self.vector = self.order.lanes, self.order.kind, self.order.vector
+        # Of its own: only here are sums made by the units that multiply.
         self.on = Registers(self.at, shape.element.working, self.order.working)
         self.starts: list[str] = []
         self.fresh: list[str] = []

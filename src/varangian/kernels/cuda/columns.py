@@ -103,15 +103,16 @@ def repair_source(program: Program, n: int, element: str, made: str, *, ptx: boo
     Where the result is not finite, it tries once more with smaller numbers.
     """
     at, body = Words(working(element)), Words(working(element))
+    most = torch.finfo(torch.float64 if element == "float64" else torch.float32).max
     _begin(at, n)
     for row in range(n):
         at.do(f"row = tl.load(rows + {row}).to(tl.pointer_type({TYPES[element]}))")
         for line in loaded(f"x{row}", "row + c", "inside", element):
             at.do(line)
-        body.do(f"x{row} = x{row} * by")
+        # Nothing is larger: but a product must not be fused with the difference that it is part of.
+        body.do(f"x{row} = tl.minimum(x{row} * by, {most!r})")
     result = _result(body, program, n, ptx=ptx)
     body.do(f"made = tl.where(tl.abs(made) < float('inf'), made, {result} * back)")
-    most = torch.finfo(torch.float64 if element == "float64" else torch.float32).max
     at.do(f"made = tl.full((COLUMNS,), float('nan'), {at.kind})")
     at.do("for attempt in range(2):")
     at.do(f"    by = tl.where(attempt == 0, 1.0, {1 / headroom(n)!r})")
