@@ -45,6 +45,8 @@ def main() -> None:
     print(here)
     parts = {"columns": columns, "halves": halves, "pairs": pairs, "sums": sums, "rules": rules}
     found: list[dict[str, Any]] = []
+    if wrong := sorted({*sys.argv[2:]} - {*parts}):
+        sys.exit(f"There is no part {wrong[0]!r}; choose from {', '.join(parts)}.")
     for name in sys.argv[2:] or parts:
         found += parts[name]()
         if len(sys.argv) > 1:

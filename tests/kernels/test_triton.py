@@ -259,6 +259,20 @@ def test_distances_around_a_centre(n: int) -> None:
         assert torch.equal(got[n // 2 :], got[n // 2].expand(n - n // 2, -1))
 
 
+@pytest.mark.triton
+def test_distances_of_signs_and_of_copies_near_others() -> None:
+    signs = torch.full((17, FEW), 1.00073)
+    signs[0], signs[16] = 0.0, -1.00073
+    signs[1, : FEW // 8] *= -1
+    copies = as_read(drawn(48, FEW)).cpu()
+    copies[40] = copies[0] + 0.01 * copies[1]
+    copies[20], copies[45] = copies[0], copies[5]
+    for rows in (signs, copies):
+        got = distances(Rows([Segment(rows.to(DEVICE))])).cpu()
+        assert near(got, pairwise(rows))
+    assert got[0, 40] == got[20, 40]
+
+
 @pytest.mark.parametrize(
     ("major", "room", "fits"),
     [(9, 232448, 128), (8, 166912, 128), (8, 101376, 64), (12, 101376, 64), (7, 98304, 0)],

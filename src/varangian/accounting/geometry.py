@@ -53,7 +53,7 @@ class Geometry:
                 f"{len(rows.batch) + 2} axes arrived; one step has n vectors (n, d). Account for each apart."
             )
         beside = (Pivot.GIVEN, Pivot.ORIGIN)
-        table = Points(rows.n, beside, rows=rows).table(Reads.PAIRS, beside).cpu()
+        table = Points(rows.n, beside, rows=rows).table(Reads.PAIRS, beside)
         if not all(bool(part.isfinite().all()) for part in parts):
             table = table.clone()
             table[rows.n, :] = table[:, rows.n] = torch.inf

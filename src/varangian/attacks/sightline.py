@@ -43,7 +43,7 @@ class Sightline:
 
     def reach(self) -> Float[Tensor, "*batch"]:
         """Return the factor that goes as far from the mean as the furthest honest vector is."""
-        furthest = self.table[..., : self.h, self.h].amax(-1).sqrt()
+        furthest = self.table[..., : self.h, self.h].amax(-1).sqrt().to(self.mu.device)
         furthest = torch.where(furthest > 0, furthest, self.mu.norm(dim=-1))
         length = self.direction.norm(dim=-1)
         return torch.where(length > 0, furthest / torch.where(length > 0, length, 1.0), 1.0)
@@ -57,9 +57,9 @@ class Sightline:
                 return self.deviation(factors[0])[None]
             half = len(factors) // 2
             return torch.cat([self.deviations(factors[:half]), self.deviations(factors[half:])])
-        if points.columns is not None:
-            return self._deviations_by_column(points, made)
-        return self._deviations_by_distance(points, made)
+        by_column = points.columns is not None
+        found = (self._deviations_by_column if by_column else self._deviations_by_distance)(points, made)
+        return found.to(factors.device)
 
     def deviation(self, factor: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Return |F(honest and forged) - mu|^2 as a real aggregation gives it."""
@@ -79,7 +79,7 @@ class Sightline:
                 return torch.zeros_like(factors, dtype=torch.bool)
             mix = mix[None, ..., None, :]
         assert mix is not None
-        held = mix[..., self.h : self.scene.n].sum(-1).mean(-1)[0]
+        held = mix[..., self.h : self.scene.n].sum(-1).mean(-1)[0].to(factors.device)
         return held >= 0.5 * self.scene.b / self.scene.n
 
     def _measure(self) -> None:
@@ -92,7 +92,7 @@ class Sightline:
         honest = honest.to(WORKING_DTYPES[honest.dtype])
         below = self.direction[..., None, :].to(honest.dtype)
         self.rows = Rows([Segment((honest, below))], list(extras.values()))
-        mix = torch.eye(self.h + 2, self.h + 1, dtype=torch.float64, device=honest.device)
+        mix = torch.eye(self.h + 2, self.h + 1, dtype=torch.float64)
         mix[self.h :] = 1 / self.h
         mix[self.h :, self.h] = torch.tensor([0.0, 1.0])
         mix = mix.expand(*self.rows.batch, *mix.shape)
@@ -100,9 +100,10 @@ class Sightline:
         self.table = points.table(Reads.PAIRS, self.companions)
 
     def _placed(self, factors: Tensor) -> tuple[Points, Tensor]:
-        """Return where the rule's stages leave each candidate, and what each point is made of."""
+        """Return where the rule's stages leave each candidate, and what each point is made of: on the CPU."""
         if self.scene.options.get("weights") is not None:
             raise NeedsVectors
+        factors = factors.cpu()
         n, base = self.scene.n, self.h + 2
         extra = len(self.companions)
         made = factors.new_zeros(*factors.shape, n + extra, base + extra)
@@ -136,7 +137,7 @@ class Sightline:
             return deviations(points.program, self.rows, mix, h)
         mix = torch.cat([mix[..., :h] + centre / h, along, mix[..., h + 2 :]], dim=-1)
         real = Points(1, self.companions, rows=self.rows, mix=mix, columns=points.columns)
-        result = made.new_zeros(made.shape[:-2])
+        result = torch.zeros(made.shape[:-2], dtype=made.dtype, device=self.rows.device)
         for block in self.rows.blocks():
             mean = block.values[..., :h, :].mean(-2, dtype=torch.float64)
             apart = real.seen(block).values[..., 0, :].double() - mean

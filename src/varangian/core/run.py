@@ -167,7 +167,7 @@ def place(
     Raises NeedsVectors where a plan needs coordinates, or where distances alone lose precision.
     """
     admit(stage, n)
-    points = Points(n, companions, table=Table(table), known=Reads.PAIRS)
+    points = Points(n, companions, table=Table(table.cpu()), known=Reads.PAIRS)
     return stage.advance(points, Call(stream=stream or Stream()))
 
 

@@ -3,7 +3,7 @@
 Differences and squares are taken in float32 and added up in float64 from tile to tile; of float64 rows, and
 of short ones, everything is float64. What float32 turns out to be too narrow for is measured again in
 float64. The value of a pair depends on nothing but the two rows: not on the others, the batch, or the
-threads.
+threads; but on a card it may be told by way of a centre that is made of others.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def measurable(rows: Rows, pivots: Sequence[Besides] = (), *, sums: int | None =
 
 
 def coarse(rows: Rows) -> bool:
-    """Tell whether differences of these rows are squared in float32: then distances have about 8 digits."""
+    """Tell whether differences of these rows are squared in float32: 8 digits are left, 6 on a card."""
     return rows.d >= FEW and any(segment.sample.dtype != torch.float64 for segment in rows.segments)
 
 

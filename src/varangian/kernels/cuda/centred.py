@@ -2,8 +2,8 @@
 
 |x - y|² is |x - c|² + |y - c|² - 2 (x - c)·(y - c), which loses digits only where x and y are much closer to
 each other than to c. So c is, column by column, the median of three of the rows, which neither a common part
-of all nor one outlier moves away; and where digits were lost, or a number is not finite, NaN comes out: that
-is measured again, with more care.
+of all nor one outlier moves away. Two of the three could, and where digits were lost, or a number is not
+finite, NaN comes out: that is measured again, with more care.
 
 The units multiply numbers of 11 bits and cut off what they add up. Each number is split into two of so many
 bits, and they add up no more than 32 columns at a time.
@@ -19,7 +19,7 @@ from varangian.kernels.cuda.written import heading, helper
 LONGEST = 128
 """Rows up to which all products fit into the registers of a program."""
 
-NEAR = 0.25
+NEAR = 0.5
 """Of the squared distances to the centre: a pair that is closer may have lost more than 1e-6 of its own."""
 
 TOO_SMALL = 1e-30
@@ -122,6 +122,7 @@ BODY = f"""\
             next_x, next_y = row(begins, c[None, :], stop), centre(one, other, third, c, stop)
             sums = added(sums, x, y, there, empty)
         tl.store(share, tl.load(share, mask=inside, other=0.0) + sums.to(tl.float64), mask=inside)
+        tl.debug_barrier()  # another thread may be the next to load it
     # Half of what was added up is turned over: high low' + low high' is made of 2 high low' like this.
     total = tl.load(share, mask=inside, other=0.0)
     square = tl.where(i[:, None] == i[None, :], total, 0.0)

@@ -3,7 +3,7 @@
 A quick kernel leaves what it may have spoilt to a careful one, which takes direct differences. They and their
 squares are taken in float32 and added up so over a stretch of columns, then in float64. Where they may have
 left the range of float32, the stretch is done again in float64; of short rows, everything is float64. The
-order of all sums depends on nothing but the number and the length of the rows.
+order of sums depends on the number, length and dtype of the rows, and on what the card can do.
 """
 
 from __future__ import annotations
@@ -78,11 +78,13 @@ def _quick(
     element: str, k: int, besides: Sequence[int | None], aligned: bool, device: torch.device
 ) -> _Quick | None:
     """Return what is quickest for k rows, if anything is."""
-    if 1 < k <= pairs.LONGEST:
+    if k == 1:
+        return None
+    if k <= pairs.LONGEST:
         nothing = tuple(place for place, extra in enumerate(besides) if extra is None)
         options = {"warps": 1, "registers": pairs.registers(k)}
         return _Quick(pairs.near_source(element, k, STRETCH, nothing), PROGRAMS, (), options)
-    if 1 < k <= centred.LONGEST and multiplies(device, centred.shared_of(k)):
+    if k <= centred.LONGEST and multiplies(device, centred.shared_of(k)):
         side = centred.side_of(k)
         sizes = {"K": k, "SIDE": side, "STRETCH": STRETCH, "ALIGNED": int(aligned)}
         options = {"warps": centred.warps_of(k), **sizes}
@@ -200,7 +202,8 @@ BODY = """\
                     # Nothing was lost to denormal numbers, and nothing became infinite.
                     good = (found > 1e-30) & (found < 1e37)
                     if tl.min((good | ~wanted).to(tl.int32)) == 0:
-                        found, _ = squares(x, y, start, stop, lost, tl.float64, SIDE, COLUMNS)
+                        exact, _ = squares(x, y, start, stop, lost, tl.float64, SIDE, COLUMNS)
+                        found = tl.where(good, found, exact)
                 total += found
             # What is known stays, so that rounding depends on nothing but the pair.
             tl.store(share, total, mask=wanted & (before != before))

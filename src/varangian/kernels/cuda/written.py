@@ -19,6 +19,9 @@ import torch
 AMPERE = 8
 """The generation of NVIDIA's processors since which they multiply such matrices."""
 
+ALWAYS = 48 * 2**10
+"""Bytes that the threads of a program share on every such card; older versions of PyTorch tell no more."""
+
 INTERPRETER = "TRITON_INTERPRET"
 """Names the environment variable by which Triton runs kernels on the processor, slowly, if it is 1."""
 
@@ -38,10 +41,10 @@ def multiplies(device: torch.device, shared: int) -> bool:
 
     And has so many bytes that the threads of a program share.
     """
-    if interpreted() or not takes_ptx():
+    if not takes_ptx():
         return interpreted()
     card = torch.cuda.get_device_properties(device)
-    return card.major >= AMPERE and getattr(card, "shared_memory_per_block_optin", 0) >= shared
+    return card.major >= AMPERE and getattr(card, "shared_memory_per_block_optin", ALWAYS) >= shared
 
 
 def interpreted() -> bool:
