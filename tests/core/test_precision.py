@@ -16,7 +16,7 @@ from varangian.core.needs import Reads
 from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.stages import Stage
-from varangian.core.tables import fold
+from varangian.core.tables import fold, scale
 from varangian.kernels.distances import pairwise
 from varangian.kernels.rows import Rows, Segment
 
@@ -97,6 +97,55 @@ def test_the_same_combination_is_the_same_point_to_the_bit() -> None:
     assert torch.equal(folded[1, 5], folded[1, 0])
     assert torch.equal(folded, folded.mT)
     torch.testing.assert_close(folded, pairwise(weights @ x), rtol=1e-9, atol=1e-12)
+
+
+def scalings(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return two batches of vectors, of which the last is the origin, and what they are multiplied by."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, 9, 50, generator=generator, dtype=torch.float64)
+    x[:, 8] = 0
+    factors = torch.rand(2, 9, generator=generator, dtype=torch.float64) + 0.2
+    factors[:, [2, 3, 8]] = 1
+    return x, factors
+
+
+def test_distances_of_scaled_points_are_those_of_points_that_were_scaled() -> None:
+    for seed in range(20):
+        x, factors = scalings(seed)
+        found, exact = scale(pairwise(x), factors, 8)
+        assert exact.all()
+        torch.testing.assert_close(found, pairwise(factors[..., None] * x), rtol=1e-11, atol=0.0)
+        assert torch.equal(found, found.mT)
+        assert torch.equal(found[:, 2, 3], pairwise(x)[:, 2, 3])
+
+
+def test_equal_points_are_scaled_alike_to_the_bit() -> None:
+    x, factors = scalings(0)
+    x[:, 6], factors[:, 6] = x[:, 1], factors[:, 1]
+    found, exact = scale(pairwise(x), factors, 8)
+    assert exact.all()
+    assert torch.equal(found[:, 6], found[:, 1])
+    assert (found[:, 1, 6] == 0).all()
+
+
+@pytest.mark.parametrize("angle", [1e-9, 0.0])
+def test_a_scaling_that_leaves_nothing_of_a_distance_says_so(angle: float) -> None:
+    """Two vectors of one direction, of different lengths that are made the same."""
+    x, factors = scalings(0)
+    x[1, 1] = 3 * x[1, 0] + angle * x[1, 2]
+    factors[1, 0], factors[1, 1] = 1, 1 / 3
+    assert scale(pairwise(x), factors, 8)[1].tolist() == [True, False]
+
+
+def test_what_is_not_known_stays_unknown_when_it_is_scaled() -> None:
+    x, factors = scalings(0)
+    table = pairwise(x)
+    known = scale(table, factors, 8)[0]
+    table[:, :8, :8] = torch.nan
+    found, exact = scale(table, factors, 8)
+    assert exact.all()
+    assert found[:, :8, :8].isnan().all()
+    assert torch.equal(found[:, 8], known[:, 8])
 
 
 # Huge outliers, in every chain
@@ -202,15 +251,15 @@ def compared(mixer_at: int, n: int, d: int, f: int, *, only_smea: bool = False) 
     smea = Link(vg.SMEA(f=f), lambda x, _: oracle.smea(x, f))
     links = [smea] if only_smea else rules(f, d, pivot)
     mixer = mixers(f)[mixer_at]
-    for scale in SCALES:
+    for size in SCALES:
         for colluding in (False, True):
-            x = hostile(n, d, f, scale, int(np.log10(scale)), colluding=colluding)
+            x = hostile(n, d, f, size, int(np.log10(size)), colluding=colluding)
             for rule in links:
                 stage = vg.chain(mixer.stage, rule.stage) if mixer else rule.stage
                 if not stage.condition().holds(n):
                     continue
                 got, truth = outcome(mixer, rule, x, pivot)
-                what = f"{stage!r} at {scale:g}, colluding={colluding}"
+                what = f"{stage!r} at {size:g}, colluding={colluding}"
                 value = got.value.numpy()
                 if not np.isfinite(value).all():
                     wrong.append(f"{what}: {value}")

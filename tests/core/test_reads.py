@@ -1,4 +1,4 @@
-"""A chain reads its vectors once, twice, or three times after a scaling, counted at the load itself."""
+"""A chain reads its vectors once or twice, or once more where folding loses digits, counted at the load."""
 
 from __future__ import annotations
 
@@ -27,13 +27,8 @@ from varangian.kernels.sampled import gathered, measured_on
 
 N, D, F = 15, 400, 2
 
-MIXERS: list[Stage | None] = [
-    None,
-    vg.NearestNeighborMixing(f=F),
-    vg.Bucketing(f=F, s=1),
-    vg.Clipping(radius=15.0, f=F),
-    vg.AdaptiveClipping(f=F),
-]
+SCALING: list[Stage] = [vg.Clipping(radius=8.0, f=F), vg.AdaptiveClipping(f=F)]
+MIXERS: list[Stage | None] = [None, vg.NearestNeighborMixing(f=F), vg.Bucketing(f=F, s=1), *SCALING]
 COLUMNS = [
     vg.Median(f=F),
     vg.TrimmedMean(f=F),
@@ -181,10 +176,6 @@ def name(stage: Stage | None) -> str:
     return "alone" if stage is None else type(stage).__name__
 
 
-def scales(mixer: Stage | None) -> bool:
-    return isinstance(mixer, (vg.Clipping, vg.AdaptiveClipping))
-
-
 @pytest.mark.parametrize("rule", [*COLUMNS, vg.Average()], ids=name)
 def test_coordinates_alone_are_read_once(rule: Stage, loaded: Counter) -> None:
     assert measured(rule, loaded) == 1
@@ -200,11 +191,21 @@ def test_coordinates_after_a_mixer_are_read_twice(mixer: Stage | None, rule: Sta
 
 @pytest.mark.parametrize("rule", PLANNED, ids=name)
 @pytest.mark.parametrize("mixer", MIXERS, ids=name)
-def test_plans_are_read_twice_and_thrice_after_a_scaling(
-    mixer: Stage | None, rule: Stage, loaded: Counter
-) -> None:
-    due = 3 if scales(mixer) and not isinstance(rule, vg.ComparativeGradientElimination) else 2
-    assert measured(after(mixer, rule), loaded) == due
+def test_plans_are_read_twice(mixer: Stage | None, rule: Stage, loaded: Counter) -> None:
+    assert measured(after(mixer, rule), loaded) == 2
+
+
+@pytest.mark.parametrize("rule", PLANNED, ids=name)
+@pytest.mark.parametrize("mixer", SCALING, ids=name)
+def test_scaled_outliers_are_measured_again(mixer: Stage, rule: Stage, loaded: Counter) -> None:
+    """A norm tells nothing of the direction of what has shrunk to a part in 10^10.
+
+    But CGE asks for norms alone, and MoNNA's pivot is as far out.
+    """
+    x = gradients()
+    x[-F:] *= 1e10
+    free = isinstance(rule, (vg.ComparativeGradientElimination, vg.MoNNA))
+    assert measured(vg.chain(mixer, rule), loaded, x) == (2 if free else 3)
 
 
 @pytest.mark.parametrize("mixer", MIXERS, ids=name)
@@ -215,7 +216,7 @@ def test_a_median_after_a_planned_mixer_is_one_more(mixer: Stage | None, loaded:
 
 
 @pytest.mark.parametrize("coordinates", [50, 10_000])
-@pytest.mark.parametrize("norms", [vg.Clipping(radius=15.0, f=F), vg.AdaptiveClipping(f=F)], ids=name)
+@pytest.mark.parametrize("norms", SCALING, ids=name)
 def test_subsets_are_all_that_is_measured_beside_all_pairs(
     norms: Stage, coordinates: int, loaded: Counter
 ) -> None:
@@ -228,10 +229,10 @@ def test_subsets_are_all_that_is_measured_beside_all_pairs(
         ((nnm, dnc), 2),
         ((nnm, nnm, dnc), 2),
         ((bucketing, nnm, dnc), 2),
-        ((norms, nnm, dnc), 3),
+        ((norms, nnm, dnc), 2),
+        ((nnm, norms, dnc), 2),
     ]:
         assert (measured(vg.chain(*chain), loaded), loaded.sampled) == (passes, sampled)
-    assert measured(vg.chain(nnm, norms, dnc), loaded) <= 3
     assert measured(vg.chain(bucketing, nnm, nnm, dnc), loaded) <= 2
     outliers = gradients()
     outliers[-F:] *= 1e10
@@ -242,11 +243,11 @@ def test_subsets_are_all_that_is_measured_beside_all_pairs(
 def test_long_chains_cost_no_more(rule: Stage, loaded: Counter) -> None:
     nnm = vg.NearestNeighborMixing(f=F)
     assert measured(vg.chain(vg.Bucketing(f=F, s=1), nnm, nnm, rule), loaded) <= 2
-    assert measured(vg.chain(vg.Clipping(radius=15.0, f=F), vg.AdaptiveClipping(f=F), nnm, rule), loaded) <= 3
+    assert measured(vg.chain(*SCALING, nnm, rule), loaded) <= 2
 
 
-def test_trust_reads_three_times(loaded: Counter) -> None:
-    assert measured(vg.FLTrust(f=F), loaded) == 3
+def test_trust_reads_twice(loaded: Counter) -> None:
+    assert measured(vg.FLTrust(f=F), loaded) == 2
 
 
 @pytest.mark.parametrize("rule", [vg.GeometricMedian(f=F), vg.CenteredClipping(f=F, radius=5.0)], ids=name)

@@ -29,7 +29,7 @@ class NormMatching(ScalingMixer):
 
     Shape       (*batch, n, d) -> (*batch, n, d)
     Condition   n >= 1
-    Cost        one read; the scaled vectors are measured again
+    Cost        one read
     Reference   Cao et al., NDSS 2021
     """
 
@@ -92,7 +92,7 @@ class FLTrust(Composite):
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 1, and a pivot
     Guarantee   the norm never exceeds the pivot's; no kappa proven
-    Cost        three reads
+    Cost        two reads
     Reference   Cao et al., NDSS 2021
 
     >>> FLTrust()(torch.tensor([[2.0], [-9e9], [4.0]]), pivot=torch.tensor([1.0]))
@@ -102,7 +102,7 @@ class FLTrust(Composite):
     f: int | None = None
 
     guarantee: ClassVar[str] = "norm at most the trusted vector's"
-    cost: ClassVar[str] = "three reads"
+    cost: ClassVar[str] = "two reads"
     reference: ClassVar[Reference] = REFERENCE
 
     def condition(self) -> Condition:

@@ -18,9 +18,8 @@ from varangian.errors import ChainError
 class Chain(Composite):
     """Mixers and a rule, planned as one: one read to measure and one to combine, however long it is.
 
-    A scaled vector is measured again, and so is one whose table would lose digits. One rule needs a further
-    read behind a mixer that plans on distances: Aksel's median of the mixed vectors exists only once the
-    mixing is planned.
+    Vectors whose table would lose digits are measured again. One rule needs a further read behind a mixer
+    that plans on distances: Aksel's median of the mixed vectors exists only once the mixing is planned.
 
     Make it with :func:`chain`, which checks it.
     """
@@ -29,7 +28,9 @@ class Chain(Composite):
     f: int | None
 
     guarantee: ClassVar[str] = "the mixers' coefficient in front of the rule's, where a paper gives it"
-    cost: ClassVar[str] = "two reads; three after a scaling mixer or for Aksel; one if only coordinate stages"
+    cost: ClassVar[str] = (
+        "two reads; three for Aksel, or if folding loses digits; one if only coordinate stages"
+    )
     reference: ClassVar[Reference] = FIXING
 
     def __post_init__(self) -> None:

@@ -1,6 +1,10 @@
 """What a stage needs to know of the vectors before it can plan."""
 
 from enum import Enum, IntEnum
+from typing import NamedTuple
+
+from jaxtyping import Int
+from torch import Tensor
 
 
 class Reads(IntEnum):
@@ -19,6 +23,16 @@ class Pivot(Enum):
     GIVEN = "the trusted vector given with the call"
     ORIGIN = "the zero vector"
     MEDIAN = "the coordinate-wise median of the vectors"
+
+
+class Foreseen(NamedTuple):
+    """What stages are known to ask for before any read, so that the first brings it all.
+
+    ``level`` is of the table; ``subsets`` are those of the coordinates that a rule plans on, in order.
+    """
+
+    level: Reads = Reads.NOTHING
+    subsets: Int[Tensor, "s c"] | None = None
 
 
 class NeedsVectors(Exception):  # noqa: N818 (no error, a change of plan)

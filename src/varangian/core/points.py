@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from varangian.core.measures import tables, unknown
-from varangian.core.needs import NeedsVectors, Pivot, Reads
+from varangian.core.needs import Foreseen, NeedsVectors, Pivot, Reads
 from varangian.core.tables import COARSE, FINE, Table
 from varangian.kernels.lanes import each
 from varangian.kernels.measuring import coarse
@@ -35,9 +35,9 @@ class Points:
 
     Without ``rows`` the points live in distance space only. ``companions`` are the pivots that the table
     carries, in the order of its last rows and columns; those that are vectors of their own (the extras)
-    also stand below the rows. ``mix`` is None as long as the points are the rows themselves. ``subsets``
-    are those of the coordinates on which a later stage plans. ``columns`` reduces the points to one, and
-    ``program`` says the same except in the columns ``firsts``, whose number is the first point's.
+    also stand below the rows. ``mix`` is None as long as the points are the rows themselves. ``foreseen`` is
+    what stages will ask for. ``columns`` reduces the points to one, and ``program`` says the same except in
+    the columns ``firsts``, whose number is the first point's.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Points:
         mix: Float[Tensor, "*batch m n"] | None = None,
         table: Table | None = None,
         known: Reads = Reads.NOTHING,
-        subsets: Int[Tensor, "s c"] | None = None,
+        foreseen: Foreseen = Foreseen(),  # noqa: B008 (never changed)
         on_subsets: Table | None = None,
         columns: Columns | None = None,
         program: Program | None = None,
@@ -60,7 +60,7 @@ class Points:
         self.rows = rows
         self.mix = mix
         self.known = known
-        self.subsets = subsets
+        self.foreseen = foreseen
         self.columns = columns
         self.program = program
         self.firsts = firsts
@@ -82,17 +82,17 @@ class Points:
         if level is Reads.NOTHING:
             return unknown(self, len(pivots))
         if self._table is None or level > self.known or not self._table.trusted:
-            self._table = self._measured(level)
+            self._table = self._measured(max(level, self.foreseen.level))
         chosen = [*range(self.m), *(self.m + self.companions.index(pivot) for pivot in pivots)]
         return self._table.values[..., chosen, :][..., chosen]
 
     def tables_on_subsets(self) -> Float[Tensor, "*batch s m m"]:
         """Return the squared distances over each of the subsets; reads the rows only if it must."""
-        if self.subsets is None:
+        if self.foreseen.subsets is None:
             raise NeedsVectors
         table = self._on_subsets
         if table is None or not table.trusted:
-            fresh = tables(self, self.subsets, self.companions, Reads.PAIRS)
+            fresh = tables(self, self.foreseen.subsets, self.companions, Reads.PAIRS)
             table = Table(fresh) if table is None else table.renewed(fresh, table.inexact)
             self._on_subsets = table
         return table.values[..., : self.m, : self.m]
@@ -105,16 +105,12 @@ class Points:
     def scaled(self, factors: Float[Tensor, "*batch m"]) -> Points:
         """Return the points multiplied each by its factor; the missing share is the origin's."""
         mix = torch.diag_embed(factors) if self.mix is None else factors[..., None] * self.mix
-        if self.known is Reads.NOTHING or Pivot.ORIGIN not in self.companions:
+        if self._table is None or Pivot.ORIGIN not in self.companions:
             return self._successor(mix)
-        if self.known is Reads.PAIRS:
-            return self._folded(torch.diag_embed(factors), mix)
-        assert self._table is not None
-        norms = torch.full_like(self._table.values, torch.nan)
         origin = self.m + self.companions.index(Pivot.ORIGIN)
-        norms[..., : self.m, origin] = factors.square() * self._table.values[..., : self.m, origin]
-        norms[..., origin, : self.m] = norms[..., : self.m, origin]
-        return self._successor(mix, self._table.with_values(norms), Reads.NORMS)
+        whole = torch.cat([factors, factors.new_ones(*factors.shape[:-1], len(self.companions))], dim=-1)
+        on_subsets = self._on_subsets and self._on_subsets.scaled(whole[..., None, :], origin)
+        return self._successor(mix, self._table.scaled(whole, origin), self.known, on_subsets)
 
     def drawn(self, centre: Int[Tensor, "*batch"], factors: Float[Tensor, "*batch m"]) -> Points:
         """Return the points drawn to one of them: c + factor (x - c)."""
@@ -163,7 +159,7 @@ class Points:
             self.companions,
             rows=rows,
             mix=self.mix,
-            subsets=self.subsets,
+            foreseen=self.foreseen,
             columns=self.columns,
             program=self.program,
             firsts=self.firsts,
@@ -231,7 +227,7 @@ class Points:
             mix=mix,
             table=table,
             known=known,
-            subsets=self.subsets,
+            foreseen=self.foreseen,
             on_subsets=on_subsets,
         )
 
@@ -251,7 +247,8 @@ class Points:
 
     def _measured(self, level: Reads) -> Table:
         """Return the table as one read makes it; those on the subsets are measured beside all pairs."""
-        beside = self.subsets if level is Reads.PAIRS and self.subsets is not None else ()
+        subsets = self.foreseen.subsets
+        beside = subsets if level is Reads.PAIRS and subsets is not None else ()
         every = tables(self, [None, *beside], self.companions, level)
         fresh, on_subsets = every[..., 0, :, :], every[..., 1:, :, :]
         old, known, self.known = self._table, self.known, level

@@ -150,8 +150,8 @@ def _planned(
     admit(stage, rows.n)
     call = Call(_parties(stage, rows, *claims), stream)
     companions = [*extras, *(pivot for pivot in wanted if pivot is Pivot.ORIGIN)]
-    subsets = stage.foreseen(rows.d, call)
-    return rows, stage.advance(Points(rows.n, companions, rows=rows, subsets=subsets), call)
+    foreseen = stage.foreseen(rows.d, call)
+    return rows, stage.advance(Points(rows.n, companions, rows=rows, foreseen=foreseen), call)
 
 
 @lanes_instead_of_threads()

@@ -13,7 +13,7 @@ from torch import Tensor
 from varangian.core.checks import check_count, check_flags
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
-from varangian.core.needs import Pivot, Reads
+from varangian.core.needs import Foreseen, Pivot, Reads
 from varangian.core.parties import Parties
 from varangian.core.points import Points
 from varangian.core.randomness import Stream
@@ -85,9 +85,9 @@ class Stage(Value, ABC):
         """Return how many vectors come out of n."""
         return 1
 
-    def foreseen(self, d: int, call: Call) -> Int[Tensor, "s c"] | None:
-        """Return the subsets of the coordinates, in order, that the stage plans on; known before any read."""
-        return None
+    def foreseen(self, d: int, call: Call) -> Foreseen:
+        """Return what the stage will ask for."""
+        return Foreseen(self.reads)
 
     @abstractmethod
     def advance(self, points: Points, call: Call) -> Points:
@@ -226,9 +226,9 @@ class SubsampledRule(GeometricRule):
     def subsets(self, d: int, stream: Stream) -> Int[Tensor, "s c"]:
         """Return the coordinates of each table, in order: as few numbers as are drawn, however large d is."""
 
-    def foreseen(self, d: int, call: Call) -> Int[Tensor, "s c"]:
+    def foreseen(self, d: int, call: Call) -> Foreseen:
         """Return the subsets, as this call draws them."""
-        return self.subsets(d, call.stream)
+        return Foreseen(subsets=self.subsets(d, call.stream))
 
     def advance(self, points: Points, call: Call) -> Points:
         """Return the one combined point."""
@@ -288,10 +288,10 @@ class Composite(Stage):
             n = stage.outputs(n)
         return n
 
-    def foreseen(self, d: int, call: Call) -> Int[Tensor, "s c"] | None:
-        """Return what the last stage foresees, the only one that may be a rule."""
-        *mixers, last = self.stages()
-        return last.foreseen(d, call.at(len(mixers)))
+    def foreseen(self, d: int, call: Call) -> Foreseen:
+        """Return what all stages foresee; only the last may be a rule, and plan on subsets."""
+        every = [stage.foreseen(d, call.at(place)) for place, stage in enumerate(self.stages())]
+        return Foreseen(max(one.level for one in every), every[-1].subsets)
 
     def advance(self, points: Points, call: Call) -> Points:
         """Return the points after all stages."""

@@ -1,12 +1,14 @@
 """Tables of squared distances, folded through a mixer without another look at the vectors.
 
-For weights c that sum to zero, |sum c_k x_k|^2 = -1/2 c'Dc. Where a row's weight is tiny and its distance
-huge, large terms cancel: the entry is then inexact, and the table says so.
+For weights c that sum to zero, |sum c_k x_k|^2 = -1/2 c'Dc; for two scaled points that is
+|s x - t y|^2 = st |x - y|^2 + (s - t)(s |x|^2 - t |y|^2). Where a row's weight is tiny and its distance huge,
+large terms cancel: the entry is then inexact, and the table says so.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -58,27 +60,27 @@ class Table:
 
     def folded(self, weights: Float[Tensor, "*#batch q k"]) -> Table:
         """Return the tables of the combinations with these weights, each row of which sums to one."""
-        return Folded(self, weights)
+        return Folded(self, partial(fold, weights=weights))
+
+    def scaled(self, factors: Float[Tensor, "*#batch k"], origin: int) -> Table:
+        """Return the tables of the points multiplied by factors, of which the origin is one."""
+        return Folded(self, partial(scale, factors=factors, origin=origin))
 
     def renewed(self, fresh: Float[Tensor, "*batch k k"], stale: Bool[Tensor, "*#batch"]) -> Table:
         """Return the tables, of which the stale are as freshly measured, the others the same to the bit."""
         values = torch.where(stale[..., None, None], fresh, self.values)
         return Table(values, stale | ~self.inexact, self.cancellation)
 
-    def with_values(self, values: Float[Tensor, "*batch k k"]) -> Table:
-        """Return a table of other values, as exact as this."""
-        return Table(values, self.exact, self.cancellation)
-
 
 class Folded(Table):
     """Tables of combinations, made when a stage asks for them: a rule on coordinates asks for none."""
 
-    def __init__(self, before: Table, weights: Float[Tensor, "*#batch q k"]) -> None:
-        self.before, self.weights, self.cancellation = before, weights, before.cancellation
+    def __init__(self, before: Table, folding: Callable[..., tuple[Tensor, Tensor]]) -> None:
+        self.before, self.folding, self.cancellation = before, folding, before.cancellation
 
     @cached_property
     def _known(self) -> tuple[Tensor, Tensor | None]:  # type: ignore[override]
-        values, exact = fold(self.before.values, self.weights, self.cancellation)
+        values, exact = self.folding(self.before.values, cancellation=self.cancellation)
         return values, exact if self.before.exact is None else exact & self.before.exact
 
 
@@ -102,6 +104,30 @@ def fold(
         folded[..., i, i + 1 :] = value.clamp(min=0.0)
         folded[..., i + 1 :, i] = folded[..., i, i + 1 :]
     return _alike(folded, weights), exact
+
+
+@lanes_instead_of_threads()
+def scale(
+    table: Float[Tensor, "*#batch k k"],
+    factors: Float[Tensor, "*#batch k"],
+    origin: int,
+    cancellation: float = FINE,
+) -> tuple[Float[Tensor, "*#batch k k"], Bool[Tensor, "*#batch"]]:
+    """Return the distances between points multiplied by factors, and whether cancellation left them exact.
+
+    The origin is one of the points. What is not known, NaN, stays so. A distance is told by those of the two
+    points alone, so that equal points stay equal to the bit.
+    """
+    norms, one, other = table[..., origin], factors[..., :, None], factors[..., None, :]
+    scaled = factors * norms
+    kept, apart = one * other * table, one - other
+    values = kept + apart * (scaled[..., :, None] - scaled[..., None, :])
+    terms = kept + apart.abs() * (scaled[..., :, None] + scaled[..., None, :])
+    exact = (values >= cancellation * terms) | table.isnan()
+    for values_of, exact_of in ((values, exact), (values.mT, exact.mT)):
+        values_of[..., origin] = factors * scaled
+        exact_of[..., origin] = True
+    return values.clamp(min=0.0), exact.all(-1).all(-1)
 
 
 def _alike(folded: Tensor, weights: Tensor) -> Tensor:

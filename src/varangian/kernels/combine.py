@@ -71,9 +71,9 @@ class Shares:
         return cls(np.concatenate([order, idle]), len(order), weights[:, order])
 
     @property
-    def alone(self) -> bool:
-        """Tell whether nothing is only looked at, and something is taken."""
-        return self.weighing == len(self.rows) and int(self.rows[0]) >= 0
+    def real(self) -> bool:
+        """Tell whether something is taken that is no origin."""
+        return int(self.rows[0]) >= 0
 
     @cached_property
     def single(self) -> NDArray[np.float64]:
@@ -88,7 +88,8 @@ class Shares:
     @property
     def ranges(self) -> Ranges | None:
         """Return how the sums are put together of ranges of rows, if every row of a sum weighs the same."""
-        return None if self.weights is None or not self.alone else Ranges.of(self.weights)
+        alone = self.real and self.weighing == len(self.rows)
+        return None if self.weights is None or not alone else Ranges.of(self.weights)
 
     @property
     def room(self) -> int:
@@ -222,7 +223,7 @@ def _go_over(
     def work(part: Stretch) -> NDArray[np.int64] | None:
         share, start = shares[part.run], part.start
         kind = kinds[part.segment]
-        if targets is not None and single and kind == "float" and share.alone:
+        if targets is not None and single and kind == "float" and share.real:
             start = _sum(places, part, share, int(targets[part.segment][part.run, 0]))
         elif kind == "float" and (of_ranges := ranges[part.run]) is not None:
             start = _sum_ranges(places, part, share, of_ranges, finish, more)
@@ -268,7 +269,7 @@ def _sum(places: Places, part: Stretch, share: Shares, out: int) -> int:
     stop = part.start + (part.stop - part.start) // sum_columns() * sum_columns()
     where, weights = places.of(part, share.rows), share.single
     call = _direct(places.element(part))
-    given = (where.ctypes.data, weights.ctypes.data, len(where))
+    given = (where.ctypes.data, weights.ctypes.data, share.weighing, len(where))
     return part.start if stop > part.start and call(*given, part.start, stop, out) else stop
 
 
@@ -276,6 +277,6 @@ _direct = Compiler(
     sum_code,
     ctypes.c_int32,
     *[ctypes.c_void_p] * 2,
-    *[ctypes.c_int64] * 3,
+    *[ctypes.c_int64] * 4,
     ctypes.c_void_p,
 )

@@ -17,11 +17,12 @@ def sum_columns() -> int:
 
 
 def sum_code(element: str) -> str:
-    """Return ``i32 kernel(ptr rows, ptr weights, i64 n, i64 first, i64 last, ptr out)`` in LLVM's language.
+    """Return ``i32 kernel(ptr rows, ptr weights, i64 n, i64 all, i64 first, i64 last, ptr out)`` for LLVM.
 
-    It sums columns ``first`` to ``last``, whose number is a multiple of ``sum_columns``, in float64, as the
-    step ``combine`` does. It returns 1 if it met a value that is not finite: then what it wrote is worth
-    nothing. Not for float64, where a value may also be too large.
+    Of n rows it sums columns ``first`` to ``last``, whose number is a multiple of ``sum_columns``, in
+    float64, as the step ``combine`` does; at the rows after them, up to ``all``, it only looks. It returns 1
+    if it met a value that is not finite: then what it wrote is worth nothing. Not for float64, where a value
+    may also be too large.
     """
     at, chip, stored = Assembly(), processor(), ELEMENTS[element]
     lanes = chip.lanes(8)
@@ -33,9 +34,10 @@ def sum_code(element: str) -> str:
     watch = _strips(at, on, stored, "wide", ("%first", whole), width, "zeroinitializer")
     watch = _strips(at, on, stored, "small", (whole, "%last"), lanes, watch)
     at.do(f"ret i32 {at.get(f'zext i1 {on.is_nan_anywhere(watch)} to i32')}")
+    given = "ptr %rows, ptr %weights, i64 %n, i64 %all, i64 %first, i64 %last, ptr %out"
     return "\n".join(
         [
-            "define i32 @kernel(ptr %rows, ptr %weights, i64 %n, i64 %first, i64 %last, ptr %out) #0 {",
+            f"define i32 @kernel({given}) #0 {{",
             *at.lines,
             "}",
             ASKS,
@@ -51,21 +53,32 @@ def _strips(
     """Sum strips of so many columns; return what was watched before, NaN wherever a sum is not finite."""
     places, chip = range(0, width, on.lanes), processor()
     first, last = ends
+
+    def loaded(row: str, column: str) -> list[str]:
+        start = at.get(f"load ptr, ptr {at.index('%rows', row, 'ptr')}")
+        begin = at.index(start, column, stored.memory)
+        for ahead in range(0, width * stored.bytes, LINE):
+            later = chip.ahead(width * stored.bytes) + ahead
+            at.ask(at.index(begin, str(later), "i8"), chip.asked)
+        return [
+            on.widened(stored.load(at, at.index(begin, str(place), stored.memory), on.lanes))
+            for place in places
+        ]
+
     with at.counted(name, last, start=first, step=width, carried=[(on.vector, watch)]) as strip:
         # Minus zero is what leaves a row as it is that is added to it.
         nothing = [(on.vector, on.splat(-0.0))] * len(places)
         with at.counted(f"{name}.row", "%n", carried=nothing) as row:
-            start = at.get(f"load ptr, ptr {at.index('%rows', row.counter, 'ptr')}")
-            begin = at.index(start, strip.counter, stored.memory)
-            for ahead in range(0, width * stored.bytes, LINE):
-                later = chip.ahead(width * stored.bytes) + ahead
-                at.ask(at.index(begin, str(later), "i8"), chip.asked)
             weight = on.spread(at.get(f"load double, ptr {at.index('%weights', row.counter, 'double')}"))
-            for k, place in enumerate(places):
-                value = on.widened(stored.load(at, at.index(begin, str(place), stored.memory), on.lanes))
+            for k, value in enumerate(loaded(row.counter, strip.counter)):
                 row.values[k] = on.fused(weight, value, row.values[k])
         target = at.index("%out", strip.counter, stored.memory)
         for place, total in zip(places, row.values, strict=True):
             strip.values[0] = on.watched(total, strip.values[0])
             stored.store(at, on.narrowed(total), at.index(target, str(place), stored.memory), on.lanes)
+        with at.counted(f"{name}.idle", "%all", start="%n", carried=nothing) as row:
+            values = loaded(row.counter, strip.counter)
+            row.values = [on.watched(value, seen) for value, seen in zip(values, row.values, strict=True)]
+        for seen in row.values:
+            strip.values[0] = on.watched(seen, strip.values[0])
     return strip.values[0]
