@@ -32,6 +32,6 @@ def test_methods_of_classes_and_properties_are_found() -> None:
     """What is not found would be checked for ever: slowly, but not wrongly."""
     weights = torch.eye(3).double().numpy()
     for _ in range(typechecker.FIRST + 1):
-        assert Shares.of(weights, 3, all_rows=False).alone
+        assert Shares.of(weights, 3, all_rows=False).real
     resting = {function.__qualname__ for function in typechecker.resting()}
-    assert {"Shares.of", "Shares.alone"} <= resting
+    assert {"Shares.of", "Shares.real"} <= resting

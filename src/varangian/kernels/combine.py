@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.columns import Kernel, network_of
-from varangian.kernels.compiled.combine import TOGETHER, columns, combine, scaled
+from varangian.kernels.compiled.combine import columns
 from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.jit import Compiler
 from varangian.kernels.compiled.sums import sum_code, sum_columns
 from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
-from varangian.kernels.compiled.tiles import BYTES, PITCH, TILE, Step, address_of, give, run
+from varangian.kernels.compiled.tiles import TILE, Step, address_of, give, run
 from varangian.kernels.cuda import combinations as on_cuda
 from varangian.kernels.cuda.tables import readable as on_a_card
 from varangian.kernels.cuda.written import serves
@@ -32,6 +30,7 @@ from varangian.kernels.places import Places, readable
 from varangian.kernels.programs import Program, headroom
 from varangian.kernels.ranges import Ranges
 from varangian.kernels.rows import FEW, Rows
+from varangian.kernels.shares import ROW, Shares
 
 WORKING = {"float": "float32", "double": "float64"}
 """Kinds of numbers in a tile, by the names of dtypes."""
@@ -39,81 +38,8 @@ WORKING = {"float": "float32", "double": "float64"}
 FEW_STRETCHES = 4
 """Stretches of long rows for a lane, each of which takes a while to prepare."""
 
-ROW = 8 * PITCH
-"""Bytes that a row of a tile may take."""
-
-Finish = Callable[[Stretch, int, int], Sequence[Step]]
-"""What is done with a tile of sums, given the stretch, where they are, and where memory is free."""
-
-
-@dataclass(frozen=True)
-class Shares:
-    """What is taken of the rows of one run: those that weigh, then those that are only looked at.
-
-    ``weights`` are those of the sums ``(m, rows)``, or None if the rows themselves are what is wanted.
-    """
-
-    rows: NDArray[np.intp]
-    weighing: int
-    weights: NDArray[np.float64] | None
-
-    @classmethod
-    def of(cls, weights: NDArray[np.float64], n: int, *, all_rows: bool) -> Shares:
-        """Return the shares for weights ``(m, k)``; if ``all_rows``, each of the n rows is taken once."""
-        some = weights != 0
-        if not all_rows and (some.sum(1) == 1).all() and (weights.max(1) == 1).all():
-            return cls(weights.argmax(1), len(weights), None)
-        weigh = some.any(0)
-        order = weigh.nonzero()[0]
-        if not len(order):
-            order = np.array([-1])  # the origin, which weighs nothing
-        idle = (~weigh[:n]).nonzero()[0] if all_rows else order[:0]
-        return cls(np.concatenate([order, idle]), len(order), weights[:, order])
-
-    @property
-    def real(self) -> bool:
-        """Tell whether something is taken that is no origin."""
-        return int(self.rows[0]) >= 0
-
-    @cached_property
-    def single(self) -> NDArray[np.float64]:
-        """Return the weights of the only sum, row after row."""
-        return np.ones(1) if self.weights is None else np.ascontiguousarray(self.weights[0])
-
-    @cached_property
-    def together(self) -> NDArray[np.float64]:
-        """Return the weights as compiled code reads them, if there are sums."""
-        return np.empty(0) if self.weights is None else grouped(self.weights)
-
-    @property
-    def ranges(self) -> Ranges | None:
-        """Return how the sums are put together of ranges of rows, if every row of a sum weighs the same."""
-        alone = self.real and self.weighing == len(self.rows)
-        return None if self.weights is None or not alone else Ranges.of(self.weights)
-
-    @property
-    def room(self) -> int:
-        """Return how many bytes the tiles take."""
-        return ROW * (len(self.rows) + TOGETHER * len(self.together))
-
-    def steps(self, kind: str, tile: int) -> tuple[list[Step], int, int]:
-        """Return the steps that make the sums, where these will be, and what is free after them."""
-        free = tile + ROW * len(self.rows)
-        if self.weights is None:
-            return [], tile, free
-        groups, some = len(self.together), self.weights != 0
-        if (some.sum(1) == 1).all():
-            where = tile + BYTES[kind] * PITCH * some.argmax(1).astype(np.uint64)
-            step = Step.of(scaled(kind), where, self.weights[some], len(where), free)
-        else:
-            step = Step.of(combine(kind), self.together, groups, self.weighing, tile, free)
-        return [step], free, free + ROW * TOGETHER * groups
-
-
-def grouped(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return weights ``(m, k)`` as compiled code reads them: so many sums together, row after row."""
-    whole = np.pad(weights, ((0, -len(weights) % TOGETHER), (0, 0)))
-    return np.ascontiguousarray(whole.reshape(-1, TOGETHER, weights.shape[1]).swapaxes(1, 2))
+Finish = Callable[[Stretch, NDArray[np.uint64], int], Sequence[Step]]
+"""What is done with sums in a tile, given the stretch, where they are, and where memory is free."""
 
 
 def shares_of(rows: Rows, weights: Float[Tensor, "*batch m k"]) -> list[Shares]:
@@ -142,12 +68,11 @@ def combined(rows: Rows, weights: Float[Tensor, "*batch m k"], outputs: Sequence
     if serves(rows.device):
         on_cuda.combine(weights, rows, outputs)
         return
-    m = weights.shape[-2]
     targets = [addresses(output) for output in outputs]
     kinds = [_kind(segment.sample.dtype) for segment in rows.segments]
 
-    def finish(part: Stretch, made: int, _: int) -> list[Step]:
-        return [_give(rows, part, kinds, targets[part.segment], m, made)]
+    def finish(part: Stretch, points: NDArray[np.uint64], _: int) -> list[Step]:
+        return [_give(rows, part, kinds, targets[part.segment], points)]
 
     _go_over(rows, weights, kinds, finish, 0, targets)
 
@@ -164,20 +89,14 @@ def reduced_mix(
     kernels = [network_of(program, m, WORKING[kind]) for kind in kinds]
     targets = [addresses(output[..., None, :]) for output in outputs]
 
-    def finish(part: Stretch, made: int, free: int) -> list[Step]:
-        kind = kinds[part.segment]
+    def finish(part: Stretch, points: NDArray[np.uint64], free: int) -> list[Step]:
+        result = np.array([free], dtype=np.uint64)
         return [
-            column_step(kernels[part.segment], kind, lines(kind, m, made), free, free + ROW),
-            _give(rows, part, kinds, targets[part.segment], 1, free),
+            column_step(kernels[part.segment], kinds[part.segment], points, free, free + ROW),
+            _give(rows, part, kinds, targets[part.segment], result),
         ]
 
     _go_over(rows, weights, kinds, finish, ROW + max(column_room(kernel, m) for kernel in kernels))
-
-
-def lines(kind: str, m: int, tile: int) -> NDArray[np.uint64]:
-    """Return where the m rows of a tile are."""
-    size = BYTES[kind] * PITCH
-    return np.arange(tile, tile + m * size, size, dtype=np.uint64)
 
 
 def column_step(kernel: Kernel, kind: str, points: NDArray[np.uint64], out: int, free: int) -> Step:
@@ -197,10 +116,14 @@ def _kind(dtype: torch.dtype) -> str:
 
 
 def _give(
-    rows: Rows, part: Stretch, kinds: Sequence[str], targets: NDArray[np.uint64], m: int, tile: int
+    rows: Rows,
+    part: Stretch,
+    kinds: Sequence[str],
+    targets: NDArray[np.uint64],
+    points: NDArray[np.uint64],
 ) -> Step:
     element = name_of(rows.segments[part.segment].sample.dtype)
-    return Step.of(give(element, kinds[part.segment]), targets[part.run], m, tile)
+    return Step.of(give(element, kinds[part.segment]), targets[part.run], points, len(points))
 
 
 def _go_over(
@@ -232,7 +155,7 @@ def _go_over(
         tile = scratch(share.room + more)
         load, counts = places.load(part, share.rows, kind, tile)
         sums, made, free = share.steps(kind, tile)
-        run([load, *sums, *finish(part, made, free)], start, part.stop)
+        run([load, *sums, *finish(part, share.points(kind, made), free)], start, part.stop)
         return places.found(share.rows, counts)
 
     parts = list(stretches(rows, [TILE] * len(rows.segments), each=FEW_STRETCHES))
@@ -253,7 +176,7 @@ def _sum_ranges(
     free = scratch(ranges.room + ROW * len(ranges.scales) + more)
     made, lost = free + ranges.room, np.zeros(1, np.int64)
     sums = ranges.step(places.element(part), places.of(part, share.rows), made, free, lost)
-    steps = [sums, *finish(part, made, made + ROW * len(ranges.scales))]
+    steps = [sums, *finish(part, share.points("float", made), made + ROW * len(ranges.scales))]
     whole = part.start + (part.stop - part.start) // TILE * TILE
     run(steps, part.start, whole)
     if whole < part.stop:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from varangian.kernels.columns import network_of
-from varangian.kernels.combine import FEW_STRETCHES, ROW, column_room, column_step, grouped
+from varangian.kernels.combine import FEW_STRETCHES, column_room, column_step
 from varangian.kernels.compiled.combine import TOGETHER, combine, shifted
 from varangian.kernels.compiled.distances import PANEL, pairs
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
@@ -24,6 +24,7 @@ from varangian.kernels.places import Places
 from varangian.kernels.plans import Plan
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows
+from varangian.kernels.shares import ROW, grouped, told_apart
 
 MOST_SUMS = 128
 """Sums that are in a tile at once, half a mebibyte of them, unless a single mixture is made of more."""
@@ -55,7 +56,7 @@ class Mixtures(NamedTuple):
         """
         fixed, k = tables[..., :-1].copy(), tables.shape[-1] - 1
         fixed[..., line] = 0
-        distinct, which = _told_apart(fixed.reshape(-1, k))
+        distinct, which = told_apart(fixed.reshape(-1, k))
         some = distinct != 0
         nothing, plain = ~some.any(1), (some.sum(1) == 1) & (distinct.max(1) == 1)
         sums = ~(nothing | plain)
@@ -73,7 +74,7 @@ class Mixtures(NamedTuple):
         for table, sources in zip(tables, places[which.reshape(tables.shape[:2])], strict=True):
             asked = np.column_stack([sources, table[:, [line, -1]]])
             moved = (asked[:, 1:] != 0).any(1)
-            shifts, of_point = _told_apart(asked[moved])
+            shifts, of_point = told_apart(asked[moved])
             points = sources.copy()
             points[moved] = after + of_point
             parts.append(Mixture(shifts[:, 0].astype(np.intp), np.ascontiguousarray(shifts[:, 1:]), points))
@@ -135,10 +136,3 @@ def deviations(
 def _lines(tile: int, places: NDArray[np.intp]) -> NDArray[np.uint64]:
     """Return where rows of a tile are."""
     return (tile + ROW * places).astype(np.uint64)
-
-
-def _told_apart(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Return the rows without their repetitions, and which of these each row is."""
-    first: dict[bytes, int] = {}  # of many small tables; NumPy's unique rows take longer than all the rest
-    which = np.array([first.setdefault(row.tobytes(), len(first)) for row in rows], dtype=np.intp)
-    return rows[np.unique(which, return_index=True)[1]], which

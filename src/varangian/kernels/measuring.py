@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.columns import network_of
-from varangian.kernels.combine import FEW_STRETCHES, ROW, WORKING, column_room, column_step, lines, shares_of
-from varangian.kernels.compiled.combine import TOGETHER
+from varangian.kernels.combine import FEW_STRETCHES, WORKING, column_room, column_step, shares_of
 from varangian.kernels.compiled.distances import PANEL, Ahead, pairs
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
 from varangian.kernels.compiled.tiles import BYTES, PITCH, TILE, Step, run
@@ -30,6 +29,7 @@ from varangian.kernels.places import Places, readable
 from varangian.kernels.plans import Pairs, Plan
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import FEW, Rows
+from varangian.kernels.shares import ROW
 
 TOO_SMALL = 1e-30
 """Per column: a smaller squared distance in float32 may have lost digits to what counted as zero."""
@@ -164,26 +164,24 @@ class _Look:
         kind = "double" if self.double(part.segment, careful=careful) else "float"
         tables = np.zeros((-(-(part.stop - part.start) // PANEL), *plan.shape))
         start = self._where_they_lie(plan, part, tables) if kind == "float" else part.start
-        size = PITCH * BYTES[kind]
         kernels = [(place, network_of(program, self.m, WORKING[kind])) for place, program in self.programs]
         share = None if self.shares is None else self.shares[part.run]
-        room = ROW * (self.m + len(self.below) + TOGETHER) + (share.room if share else 0)
+        room = ROW * (self.m + len(self.below)) + (share.room if share else 0)
         tile = scratch(room + max((column_room(kernel, self.m) for _, kernel in kernels), default=0))
         if share is None:
-            chosen, points = self._chosen(plan), tile
+            chosen = self._chosen(plan)
             load, counts = self.places.load(part, chosen, kind, tile, asks=False)
-            steps = [load]
+            steps, points = [load], _lines(kind, len(chosen), tile)
         else:
             chosen = share.rows
             load, counts = self.places.load(part, chosen, kind, tile)
-            sums, points, _ = share.steps(kind, tile)
-            besides, _ = self.places.load(part, self.below, kind, points + self.m * size)
+            sums, made, free = share.steps(kind, tile)
+            besides, _ = self.places.load(part, self.below, kind, free)
             steps = [load, *sums, besides]
+            points = np.append(share.points(kind, made), _lines(kind, len(self.below), free))
         for place, kernel in kernels:
-            out = points + place * size
-            rows = lines(kind, self.m, points)
-            steps.append(column_step(kernel, kind, rows, out, tile + room))
-        steps.append(self._pairs(plan, part, kind, tables, lines(kind, len(plan.rows), points)))
+            steps.append(column_step(kernel, kind, points[: self.m], int(points[place]), tile + room))
+        steps.append(self._pairs(plan, part, kind, tables, points))
         run(steps, start, part.stop)
         return tables, self.places.found(chosen, counts)
 
@@ -227,6 +225,11 @@ class _Look:
     def _chosen(self, plan: Plan) -> NDArray[np.intp]:
         """Return which rows, extras, and origins a plan takes."""
         return np.append(np.arange(self.m), self.below)[plan.rows]
+
+
+def _lines(kind: str, count: int, tile: int) -> NDArray[np.uint64]:
+    """Return where so many rows of a tile are."""
+    return (tile + BYTES[kind] * PITCH * np.arange(count)).astype(np.uint64)
 
 
 def _crowded(where: NDArray[np.uint64]) -> bool:

@@ -73,7 +73,7 @@ def take(element: str, kind: str, *, sanitise: bool, asks: bool = True) -> int:
 
 
 def give(element: str, kind: str) -> int:
-    """Return the step that gives rows of a tile back; it is given where they go, how many, and the tile."""
+    """Return the step that gives rows of a tile back; it is given where they go, where they are, how many."""
     return address_of(_give(element, kind))
 
 
@@ -186,11 +186,11 @@ class _Loader:
 def give_code(element: str, kind: str) -> str:
     """Return the step ``give`` in LLVM's language."""
     at, lanes, into = Assembly(), processor().lanes(8), ELEMENTS[element]
-    targets, n, tile = arguments(at, "ptr", "i64", "ptr")
+    targets, rows, n = arguments(at, "ptr", "ptr", "i64")
     whole = at.get(f"and i64 %width, {-lanes}")
     with at.counted("row", n) as row:
         target = at.get(f"load ptr, ptr {at.index(targets, row.counter, 'ptr')}")
-        source = at.index(tile, row.counter, f"[{PITCH} x {kind}]")
+        source = at.get(f"load ptr, ptr {at.index(rows, row.counter, 'ptr')}")
         begin = at.index(target, "%start", into.memory)
         for name, start, stop, count in (("many", "0", whole, lanes), ("few", whole, "%width", 1)):
             on = Registers(at, kind, count, into.working)
