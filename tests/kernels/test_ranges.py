@@ -9,7 +9,7 @@ from kernels.examples import normal
 
 from varangian.kernels.combine import combined, reduced_mix
 from varangian.kernels.compiled.tiles import TILE
-from varangian.kernels.programs import Trimmed
+from varangian.kernels.programs import Middle, Program, Trimmed
 from varangian.kernels.ranges import Ranges
 from varangian.kernels.rows import FEW, Rows, Segment
 
@@ -105,3 +105,49 @@ def test_a_row_leaves_no_trace_in_sums_without_it(compiled: None) -> None:
     for values, out in zip((x, huge), outs, strict=True):
         combined(second_read(values), weights, [out])
     assert torch.equal(outs[0][4], outs[1][4])
+
+
+def reduced_by(program: Program, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    out = torch.empty(x.shape[1], dtype=x.dtype)
+    reduced_mix(program, second_read(x), weights, [out])
+    return out
+
+
+def with_a_common_row(m: int, n: int, *, factors: bool) -> torch.Tensor:
+    weights = chosen(m, n, 0.7, seed=m)
+    weights[:, n // 2] = weights.max(1)
+    weights /= weights.sum(1, keepdims=True)
+    if factors:
+        weights = (weights != 0) * np.random.default_rng(m).uniform(0.1, 1, n) / n
+    return torch.from_numpy(weights)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0, 1e4])
+@pytest.mark.parametrize("factors", [False, True])
+@pytest.mark.parametrize(("m", "n"), [(5, 7), (25, 25), (51, 51)])
+def test_what_is_reduced_is_as_exact_as_rows_are_spread(
+    m: int, n: int, factors: bool, offset: float, compiled: None
+) -> None:
+    x, weights = normal(n, FEW + TILE + 77) + offset, with_a_common_row(m, n, factors=factors)
+    exact = (weights @ x.double()).sort(0).values[1 : m - 1].mean(0)
+    spread = (x.amax(0) - x.amin(0)).double()
+    bound = torch.finfo(torch.float32).eps * (2 * exact.abs() + 4 * spread)
+    assert ((reduced_by(Trimmed(1), x, weights).double() - exact).abs() <= bound).all()
+
+
+def test_rows_that_agree_are_reduced_to_the_bit(compiled: None) -> None:
+    x = normal(1, FEW + 77).expand(9, -1).contiguous()
+    assert torch.equal(reduced_by(Middle(), x, with_a_common_row(9, 9, factors=False)), x[0])
+
+
+def test_an_outlier_leaves_no_trace_where_sums_without_it_decide(compiled: None) -> None:
+    """Of three sums one takes it, and lies above the others."""
+    x = normal(9, FEW)
+    weights = torch.from_numpy((1 - np.eye(9)[[2, 3, 4]]) / 8)
+    weights[:2, 7] = 0
+    found = []
+    for outlier in (1e5, 1e30):
+        x[7] = outlier
+        found.append(reduced_by(Middle(), x, weights))
+    assert torch.equal(*found)
+    assert found[0].abs().max() < 100

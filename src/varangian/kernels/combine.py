@@ -1,7 +1,8 @@
 """Weighted sums of rows that lie in memory, by compiled code: no row is gathered or copied whole.
 
-Sums are taken in float64, tile by tile. A row that weighs nothing is not read, unless it is the first time
-that rows are: then what is not finite has to be counted. A row that alone weighs one comes out to the bit.
+Sums are taken in float64, tile by tile; those that only a column program sees may be taken in float32, about
+a row that all of them take. A row that weighs nothing is not read, unless it is the first time that rows are:
+then what is not finite has to be counted. A row that alone weighs one comes out to the bit.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def _go_over(
         if targets is not None and single and kind == "float" and share.real:
             start = _sum(places, part, share, int(targets[part.segment][part.run, 0]))
         elif kind == "float" and (of_ranges := ranges[part.run]) is not None:
-            start = _sum_ranges(places, part, share, of_ranges, finish, more)
+            start = _sum_ranges(places, part, share, of_ranges, finish, more, exact=targets is not None)
         if start == part.stop:
             return None
         tile = scratch(share.room + more)
@@ -165,7 +166,7 @@ def _go_over(
 
 
 def _sum_ranges(
-    places: Places, part: Stretch, share: Shares, ranges: Ranges, finish: Finish, more: int
+    places: Places, part: Stretch, share: Shares, ranges: Ranges, finish: Finish, more: int, *, exact: bool
 ) -> int:
     """Make sums from the rows where they lie, and let them be finished; a few twice to fill the last tile.
 
@@ -175,7 +176,7 @@ def _sum_ranges(
         return part.start
     free = scratch(ranges.room + ROW * len(ranges.scales) + more)
     made, lost = free + ranges.room, np.zeros(1, np.int64)
-    sums = ranges.step(places.element(part), places.of(part, share.rows), made, free, lost)
+    sums = ranges.step(places.element(part), places.of(part, share.rows), made, free, lost, exact=exact)
     steps = [sums, *finish(part, share.points("float", made), made + ROW * len(ranges.scales))]
     whole = part.start + (part.stop - part.start) // TILE * TILE
     run(steps, part.start, whole)

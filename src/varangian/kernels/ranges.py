@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from varangian.kernels.compiled.ranges import chosen_sums, strip_columns
+from varangian.kernels.compiled.ranges import STRIP, chosen_sums
 from varangian.kernels.compiled.tiles import Step
 
 Taken = NDArray[np.bool_]
@@ -22,7 +22,8 @@ class Ranges:
 
     ``order`` has the rows that all take first, so many as ``common`` says, then those that most take. The
     lists of the ranges' parts, and then of the sums', stand one after the other in ``listed``, and end at
-    ``ends``. Sums are multiplied by ``scales``, and rows, if that is needed, by ``factors``, in order.
+    ``ends``. Sums are multiplied by ``scales``, and rows, if that is needed, by ``factors``, in order; in
+    ``totals`` is what the rows of a sum then weigh together.
     """
 
     order: NDArray[np.intp]
@@ -30,6 +31,7 @@ class Ranges:
     listed: NDArray[np.int64]
     ends: NDArray[np.int64]
     scales: NDArray[np.float64]
+    totals: NDArray[np.float64]
     factors: NDArray[np.float64] | None = None
 
     @classmethod
@@ -58,31 +60,43 @@ class Ranges:
         listed = np.concatenate([*of_ranges, of_sums.nonzero()[1]])
         lengths = [*map(len, of_ranges), *of_sums.sum(1)]
         in_order = None if factors is None else factors[order]
-        return cls(order, common, listed, np.cumsum(lengths), scales, in_order)
+        return cls(order, common, listed, np.cumsum(lengths), scales, weights.sum(1), in_order)
 
     @property
     def room(self) -> int:
         """Return how many bytes all parts of a strip of columns take."""
-        return self._strip * (1 + len(self.order) - self.common + self._count)
+        return STRIP * (1 + len(self.order) - self.common + self._count)
 
     def step(
-        self, element: str, rows: NDArray[np.uint64], tile: int, room: int, lost: NDArray[np.int64]
+        self,
+        element: str,
+        rows: NDArray[np.uint64],
+        tile: int,
+        room: int,
+        lost: NDArray[np.int64],
+        *,
+        exact: bool,
     ) -> Step:
-        """Return the step that sums rows, given where they are, into a tile."""
+        """Return the step that sums rows, given where they are, into a tile.
+
+        If ``exact``, or if there is no row that all take, the sums are rounded once, from float64.
+        """
+        exact = exact or not self.common
+        kind, dtype = ("double", np.float64) if exact else ("float", np.float32)
         return Step.of(
-            chosen_sums(element, self.factors is not None),
+            chosen_sums(element, kind, self.factors is not None),
             rows[self.order],
             self.common,
             len(self.order),
             self.ends,
             self._places,
             self._count,
-            self.scales,
+            np.column_stack([self.scales, self.totals]).astype(dtype),
             len(self.scales),
             tile,
             room,
             lost,
-            *([] if self.factors is None else [self.factors]),
+            *([] if self.factors is None else [self.factors.astype(dtype)]),
         )
 
     @property
@@ -90,13 +104,9 @@ class Ranges:
         """Return how many ranges there are."""
         return len(self.ends) - len(self.scales)
 
-    @property
-    def _strip(self) -> int:
-        return 8 * strip_columns()
-
     @cached_property
     def _places(self) -> NDArray[np.int64]:
-        return self.listed * self._strip
+        return self.listed * STRIP
 
 
 def _ranges(taken: Taken) -> list[Taken]:
