@@ -44,8 +44,8 @@ class Shape(NamedTuple):
 
 
 def side() -> int:
-    """Return how many rows a block has: all sums of a pair, and the rows themselves, fit into registers."""
-    return 4 if processor().registers >= 32 else 3
+    """Return how many rows a block has: all sums of a pair, a block, and one more row fit into registers."""
+    return 5 if processor().registers >= 32 else 3
 
 
 def shapes(last: int) -> list[Shape]:
@@ -137,9 +137,11 @@ def _compared(
             where = at.index(start, column.counter, kind)
             return at.get(f"load {on.vector}, ptr {where}, align {size}")
 
-        one, other = (list(map(numbers, rows)) for rows in starts)
-        other = other or one
+        one: dict[int, str] = {}  # loaded when they are needed, or registers would not suffice
+        other = list(map(numbers, starts[1] or starts[0]))
         for place, (i, j) in enumerate(shape.pairs):
+            if i not in one:
+                one[i] = numbers(starts[0][i]) if shape.others else other[i]
             gap = on.sub(one[i], other[j])
             column.values[place] = on.fused(gap, gap, column.values[place])
     return column.values
