@@ -18,7 +18,7 @@ from torch import Tensor
 
 from varangian.kernels.columns import network_of
 from varangian.kernels.combine import FEW_STRETCHES, WORKING, column_room, column_step, shares_of
-from varangian.kernels.compiled.distances import PANEL, Ahead, pairs
+from varangian.kernels.compiled.distances import LONG, PANEL, Ahead, pairs
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
 from varangian.kernels.compiled.tiles import BYTES, PITCH, TILE, Step, run
 from varangian.kernels.cuda.distances import distances
@@ -199,7 +199,7 @@ class _Look:
         rows = self.places.of(part, self._chosen(plan))
         if stop == part.start or len(rows) < 2 or not rows.all() or _crowded(rows):
             return part.start
-        run([self._pairs(plan, part, "float", tables)], part.start, stop)
+        run([self._pairs(plan, part, "float", tables)], part.start, stop, LONG)
         if np.isfinite(tables).all():
             return stop
         tables[:], self.spoilt = 0, True

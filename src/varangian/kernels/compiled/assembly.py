@@ -60,7 +60,13 @@ class Assembly:
 
     @contextmanager
     def counted(
-        self, name: str, end: str, *, start: str = "0", step: int = 1, carried: Sequence[tuple[str, str]] = ()
+        self,
+        name: str,
+        end: str,
+        *,
+        start: str = "0",
+        step: int | str = 1,
+        carried: Sequence[tuple[str, str]] = (),
     ) -> Iterator[Loop]:
         """Write a loop around what is written meanwhile, round and round while the counter is below the end.
 

@@ -15,6 +15,9 @@ from varangian.kernels.compiled.processor import processor
 from varangian.kernels.compiled.registers import Registers
 from varangian.kernels.compiled.tiles import BYTES, STEP, TILE, address_of, arguments, step_compiler
 
+LONG = 4 * TILE
+"""Columns that a pair of blocks is compared on at a time where they lie: memory is read in long runs."""
+
 PANEL = 32 * TILE
 """Columns whose tables are added up where they are made; panels are added up in order afterwards."""
 
@@ -62,9 +65,9 @@ def pairs(kind: str, last: int, ahead: Ahead | None = None) -> int:
 
     It is given where the pairs are (twice the number of a block), in the order of their ``shapes``; how many
     there are of each; where the rows are, and 0 if that is in the tile, 1 if where they lie, from their first
-    column on; where the tables of float64 are (panels, pairs, side, side), and the first column of the first
-    panel; with ``ahead`` also where the rows lie, and how many. Float32 that are too small for their exponent
-    count as zero, where they would take a hundred times as long.
+    column on, ``LONG`` columns at a time; where the tables of float64 are (panels, pairs, side, side), and
+    the first column of the first panel; with ``ahead`` also where the rows lie, and how many. Float32 that
+    are too small for their exponent count as zero, where they would take a hundred times as long.
     """
     return address_of(_pairs(kind, last, ahead))
 
@@ -76,6 +79,8 @@ def pairs_code(kind: str, last: int, ahead: Ahead | None) -> str:
         at, "ptr", "ptr", "ptr", "i64", "ptr", "i64", *(("ptr", "i64") if ahead else ())
     )
     begin = at.get(f"mul i64 %start, {moves}")
+    columns = at.get(f"add i64 {TILE}, {at.get(f'mul i64 {moves}, {LONG - TILE}')}")
+    soon = at.get(f"add i64 %start, {columns}")
     flush = kind == "float" and platform.machine().lower() in ("x86_64", "amd64")
     if flush:
         _flush(at)
@@ -98,9 +103,13 @@ def pairs_code(kind: str, last: int, ahead: Ahead | None) -> str:
                     for block, count in zip(blocks, shape, strict=True)
                     for places in [at.index(rows, block, f"[{side()} x ptr]")]
                 ]
-                later = _later(at, ahead, pair.counter, *more) if ahead else []
-                sums = _compared(at, f"column{place}", kind, shape, starts, later)
-                _add(at, kind, shape, sums, at.index(here, pair.counter, _table_of()))
+                later = _later(at, ahead, pair.counter, soon, *more) if ahead else []
+                table_of_pair = at.index(here, pair.counter, _table_of())
+                with at.counted(f"tile{place}", "%width", step=TILE) as tile:
+                    begins = [[at.index(row, tile.counter, kind) for row in rows] for rows in starts]
+                    asked = [(at.index(row, tile.counter, element), element) for row, element in later]
+                    sums = _compared(at, f"column{place}", kind, shape, begins, asked)
+                    _add(at, kind, shape, sums, table_of_pair)
     if flush:
         at.do("call void @llvm.x86.sse.ldmxcsr(ptr %before)")
     at.do("ret void")
@@ -147,14 +156,16 @@ def _compared(
     return column.values
 
 
-def _later(at: Assembly, ahead: Ahead, pair: str, rows: str, count: str) -> list[tuple[str, str]]:
-    """Return where the next tile begins in the rows that are asked for meanwhile, and their element."""
+def _later(
+    at: Assembly, ahead: Ahead, pair: str, column: str, rows: str, count: str
+) -> list[tuple[str, str]]:
+    """Return where the next columns begin in the rows that are asked for meanwhile, and their element."""
     last, memory, places = at.get(f"sub i64 {count}, 1"), ELEMENTS[ahead.element].memory, []
     for turn in range(ahead.together):
         row = at.get(f"add i64 {at.get(f'mul i64 {pair}, {ahead.together}')}, {turn}")
         row = at.get(f"call i64 @llvm.umin.i64(i64 {row}, i64 {last})")
         start = at.get(f"load ptr, ptr {at.index(rows, row, 'ptr')}")
-        places.append((at.index(at.index(start, "%start", memory), str(TILE), memory), memory))
+        places.append((at.index(start, column, memory), memory))
     return places
 
 

@@ -49,10 +49,10 @@ class Step(NamedTuple):
         return cls(code, np.array(given, dtype=np.uint64), arguments)
 
 
-def run(steps: Sequence[Step], first: int, last: int) -> None:
-    """Take all steps over the columns from ``first`` to ``last``, tile by tile; the GIL is released."""
+def run(steps: Sequence[Step], first: int, last: int, columns: int = TILE) -> None:
+    """Take all steps over the columns from ``first`` to ``last``, so many at a time; the GIL is released."""
     table = np.array([(step.code, step.arguments.ctypes.data) for step in steps], dtype=np.uint64)
-    _driver()(table.ctypes.data, len(steps), first, last)
+    _driver()(table.ctypes.data, len(steps), first, last, columns)
 
 
 def arguments(at: Assembly, *kinds: str) -> list[str]:
@@ -88,19 +88,19 @@ def address_of(function: Any) -> int:
 
 
 def driver_code() -> str:
-    """Return ``void kernel(ptr steps, i64 count, i64 first, i64 last)`` in LLVM's language."""
+    """Return ``void kernel(ptr steps, i64 count, i64 first, i64 last, i64 columns)`` in LLVM's language."""
     at = Assembly()
     at.enter("entry")
-    with at.counted("start", "%last", start="%first", step=TILE) as tile:
+    with at.counted("start", "%last", start="%first", step="%columns") as tile:
         left = at.get(f"sub i64 %last, {tile.counter}")
-        width = at.get(f"call i64 @llvm.umin.i64(i64 {left}, i64 {TILE})")
+        width = at.get(f"call i64 @llvm.umin.i64(i64 {left}, i64 %columns)")
         with at.counted("step", "%count") as step:
             code = at.index("%steps", step.counter, "{ ptr, ptr }")
             arguments = at.index(code, "1", "ptr")
             function, given = at.get(f"load ptr, ptr {code}"), at.get(f"load ptr, ptr {arguments}")
             at.do(f"call void {function}(ptr {given}, i64 {tile.counter}, i64 {width})")
     at.do("ret void")
-    head = "define void @kernel(ptr %steps, i64 %count, i64 %first, i64 %last) {"
+    head = "define void @kernel(ptr %steps, i64 %count, i64 %first, i64 %last, i64 %columns) {"
     return "\n".join([head, *at.lines, "}", "declare i64 @llvm.umin.i64(i64, i64)"])
 
 
@@ -208,4 +208,4 @@ _give = step_compiler(give_code)
 
 @cache
 def _driver() -> Any:
-    return Compiler(driver_code, None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)()
+    return Compiler(driver_code, None, ctypes.c_void_p, *[ctypes.c_int64] * 4)()
