@@ -36,7 +36,7 @@ from varangian.kernels.shares import ROW, Shares
 WORKING = {"float": "float32", "double": "float64"}
 """Kinds of numbers in a tile, by the names of dtypes."""
 
-FEW_STRETCHES = 4
+FEW_STRETCHES = 2
 """Stretches of long rows for a lane, each of which takes a while to prepare."""
 
 Finish = Callable[[Stretch, NDArray[np.uint64], int], Sequence[Step]]
@@ -186,13 +186,14 @@ def _sum_ranges(
 
 
 def _sum(places: Places, part: Stretch, share: Shares, out: int) -> int:
-    """Make the one sum where it goes, as far as whole registers of columns reach; return how far that is.
+    """Make the one sum where it goes, as far as whole lines of memory reach; return how far that is.
 
     That is nowhere if a value is not finite.
     """
-    stop = part.start + (part.stop - part.start) // sum_columns() * sum_columns()
+    element = places.element(part)
+    stop = part.stop - (part.stop - part.start) % sum_columns(element)
     where, weights = places.of(part, share.rows), share.single
-    call = _direct(places.element(part))
+    call = _direct(element)
     given = (where.ctypes.data, weights.ctypes.data, share.weighing, len(where))
     return part.start if stop > part.start and call(*given, part.start, stop, out) else stop
 

@@ -164,6 +164,8 @@ class _Look:
         kind = "double" if self.double(part.segment, careful=careful) else "float"
         tables = np.zeros((-(-(part.stop - part.start) // PANEL), *plan.shape))
         start = self._where_they_lie(plan, part, tables) if kind == "float" else part.start
+        if start == part.stop:
+            return tables, np.zeros(self.rows.n, dtype=np.int64)
         kernels = [(place, network_of(program, self.m, WORKING[kind])) for place, program in self.programs]
         share = None if self.shares is None else self.shares[part.run]
         room = ROW * (self.m + len(self.below)) + (share.room if share else 0)
