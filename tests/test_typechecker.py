@@ -7,8 +7,8 @@ import torch
 import typechecker
 from jaxtyping import TypeCheckError
 
-from varangian.kernels.combine import Shares
 from varangian.kernels.distances import pairwise, to_each
+from varangian.kernels.shares import Shares
 
 FLAT = torch.zeros(3)
 

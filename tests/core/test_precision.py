@@ -137,6 +137,25 @@ def test_a_scaling_that_leaves_nothing_of_a_distance_says_so(angle: float) -> No
     assert scale(pairwise(x), factors, 8)[1].tolist() == [True, False]
 
 
+def test_what_lies_at_the_origin_stays_there_and_loses_nothing() -> None:
+    x, factors = scalings(0)
+    x[:, 4], factors[:, 5] = 0, 1e-3
+    found, exact = scale(pairwise(x), factors, 8)
+    assert exact.all()
+    torch.testing.assert_close(found, pairwise(factors[..., None] * x), rtol=1e-11, atol=0.0)
+
+
+def test_huge_points_may_become_tiny() -> None:
+    x, factors = scalings(0)
+    x[:, :8] *= 1e138
+    factors[:, :8] = 1e-163 / factors[:, :8]
+    found, exact = scale(pairwise(x), factors, 8)
+    wanted = pairwise(factors[..., None] * x)
+    assert (wanted[:, :8, :8] > 0).sum() == 2 * 8 * 7
+    assert exact.all()
+    torch.testing.assert_close(found, wanted, rtol=1e-11, atol=0.0)
+
+
 def test_what_is_not_known_stays_unknown_when_it_is_scaled() -> None:
     x, factors = scalings(0)
     table = pairwise(x)
@@ -146,6 +165,18 @@ def test_what_is_not_known_stays_unknown_when_it_is_scaled() -> None:
     assert exact.all()
     assert found[:, :8, :8].isnan().all()
     assert torch.equal(found[:, 8], known[:, 8])
+
+
+@pytest.mark.parametrize("rule", [vg.Median(f=2), vg.TrimmedMean(f=2), vg.MeanAroundMedian(f=2)], ids=repr)
+@pytest.mark.parametrize("size", [1e2, 1e8, 1e20])
+def test_a_liar_in_front_who_is_scaled_down_costs_no_digit(rule: Stage, size: float) -> None:
+    """It goes the way of all, and so is everybody's neighbour once it is clipped."""
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.randn(9_000, generator=generator) / 10
+    x = mean + 0.01 * torch.randn(9, 9_000, generator=generator)
+    x[0] = size * mean
+    chain = vg.chain(vg.Clipping(radius=10.5, f=2), vg.NearestNeighborMixing(f=2), rule)
+    torch.testing.assert_close(chain(x).double(), chain(x.double()), rtol=1e-5, atol=1e-7)
 
 
 # Huge outliers, in every chain

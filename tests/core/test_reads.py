@@ -246,8 +246,8 @@ def test_long_chains_cost_no_more(rule: Stage, loaded: Counter) -> None:
     assert measured(vg.chain(*SCALING, nnm, rule), loaded) <= 2
 
 
-def test_trust_reads_twice(loaded: Counter) -> None:
-    assert measured(vg.FLTrust(f=F), loaded) == 2
+def test_trust_reads_three_times(loaded: Counter) -> None:
+    assert measured(vg.FLTrust(f=F), loaded) == 3
 
 
 @pytest.mark.parametrize("rule", [vg.GeometricMedian(f=F), vg.CenteredClipping(f=F, radius=5.0)], ids=name)

@@ -129,10 +129,31 @@ def test_what_is_reduced_is_as_exact_as_rows_are_spread(
     m: int, n: int, factors: bool, offset: float, compiled: None
 ) -> None:
     x, weights = normal(n, FEW + TILE + 77) + offset, with_a_common_row(m, n, factors=factors)
-    exact = (weights @ x.double()).sort(0).values[1 : m - 1].mean(0)
-    spread = (x.amax(0) - x.amin(0)).double()
+    check_exactness(x, weights)
+
+
+def check_exactness(x: torch.Tensor, weights: torch.Tensor) -> None:
+    """Compare a trimmed mean of sums with that in float64: rows count as they are multiplied."""
+    exact = (weights @ x.double()).sort(0).values[1:-1].mean(0)
+    taken = weights.amax(0)[:, None] * x
+    spread = (taken.amax(0) - taken.amin(0)) * (weights > 0).sum(1).max()
     bound = torch.finfo(torch.float32).eps * (2 * exact.abs() + 4 * spread)
     assert ((reduced_by(Trimmed(1), x, weights).double() - exact).abs() <= bound).all()
+
+
+@pytest.mark.parametrize("size", [1e4, 1e8, 1e20, 1e37])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_huge_row_that_is_scaled_down_costs_no_digit(
+    size: float, dtype: torch.dtype, compiled: None
+) -> None:
+    """It comes first of those that all sums take, so that the others are told by how they differ from it."""
+    x, weights = normal(9, FEW + 77), with_a_common_row(9, 9, factors=True)
+    weights[:, 0] = 0.1 / size
+    x[0] *= size
+    check_exactness(x.to(dtype).float(), weights)
+    if dtype is torch.bfloat16:
+        found = reduced_by(Trimmed(1), x.to(dtype), weights)
+        torch.testing.assert_close(found, reduced_by(Trimmed(1), x.to(dtype).float(), weights).to(dtype))
 
 
 def test_rows_that_agree_are_reduced_to_the_bit(compiled: None) -> None:

@@ -123,6 +123,7 @@ def _balanced(points: Numbers, shares: Numbers, z: Numbers, steps: int, toleranc
     done = np.zeros(len(z), dtype=np.bool_)
     every = np.arange(len(z))
     nothing = NOTHING * _middle(_length(points), shares)
+    before = np.zeros(len(z))
     for _ in range(steps):
         if done.all():
             break
@@ -135,7 +136,11 @@ def _balanced(points: Numbers, shares: Numbers, z: Numbers, steps: int, toleranc
         move = moves[every, which] * FRACTIONS[fraction, None]
         done |= (left <= REST) | (change[every, best] >= 0)
         z = np.where(done[:, None], z, z + move)
-        done |= _length(move) <= np.fmax(tolerance * near, nothing)
+        # Newton's steps shrink ever faster: the next is at most as much shorter as this one was.
+        length, newton = _length(move), best == 0
+        after = np.where(newton & (length < before), length * length / before, length)
+        before = np.where(newton, length, 0.0)
+        done |= after <= np.fmax(tolerance * near, nothing)
     pull = shares / np.maximum(_length(points - z[:, None, :]), np.finfo(np.float64).tiny)
     weights: Numbers = pull / pull.sum(-1, keepdims=True)
     return weights

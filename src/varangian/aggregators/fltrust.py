@@ -22,6 +22,9 @@ REFERENCE = Reference(
     "https://arxiv.org/abs/2012.13995",
 )
 
+ROUNDING = 1e-12
+"""A cosine of this size tells nothing."""
+
 
 @dataclass(frozen=True)
 class NormMatching(ScalingMixer):
@@ -29,7 +32,7 @@ class NormMatching(ScalingMixer):
 
     Shape       (*batch, n, d) -> (*batch, n, d)
     Condition   n >= 1
-    Cost        one read
+    Cost        one read; the scaled vectors are measured again
     Reference   Cao et al., NDSS 2021
     """
 
@@ -37,6 +40,7 @@ class NormMatching(ScalingMixer):
 
     reads = Reads.PIVOTS
     pivots = (Pivot.GIVEN, Pivot.ORIGIN)
+    folds = False
     cost: ClassVar[str] = "one read"
     reference: ClassVar[Reference] = REFERENCE
 
@@ -54,6 +58,8 @@ class NormMatching(ScalingMixer):
 @dataclass(frozen=True)
 class CosineTrust(GeometricRule):
     """Return the mean weighted by max(0, cosine with the trusted vector); zero where nobody is trusted.
+
+    A cosine that may be rounding is none.
 
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 1
@@ -77,7 +83,7 @@ class CosineTrust(GeometricRule):
         squares, trusted = distances[..., :-2, -1], distances[..., -2, -1, None]
         scale = 2 * (squares * trusted).sqrt()
         cosines = (squares + trusted - distances[..., :-2, -2]) / torch.where(scale > 0, scale, torch.inf)
-        trust = cosines.clamp(min=0.0)
+        trust = torch.where(cosines > ROUNDING, cosines, 0.0)
         total = trust.sum(-1, keepdim=True)
         return trust / torch.where(total > 0, total, 1.0)
 
@@ -92,7 +98,7 @@ class FLTrust(Composite):
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 1, and a pivot
     Guarantee   the norm never exceeds the pivot's; no kappa proven
-    Cost        two reads
+    Cost        three reads
     Reference   Cao et al., NDSS 2021
 
     >>> FLTrust()(torch.tensor([[2.0], [-9e9], [4.0]]), pivot=torch.tensor([1.0]))
@@ -102,7 +108,7 @@ class FLTrust(Composite):
     f: int | None = None
 
     guarantee: ClassVar[str] = "norm at most the trusted vector's"
-    cost: ClassVar[str] = "two reads"
+    cost: ClassVar[str] = "three reads"
     reference: ClassVar[Reference] = REFERENCE
 
     def condition(self) -> Condition:

@@ -25,11 +25,11 @@ ROUNDING = 4 * torch.finfo(torch.float64).eps
 class GeometricMedian(IterativeRule):
     """Return the point whose sum of (weighted) distances to the vectors is least.
 
-    With ``nu`` = 0 the exact minimiser: a vector if one is optimal, else Newton's iteration until a step is
-    within ``tolerance``, in at most ``steps`` steps. Where all vectors lie on a line and a whole stretch of
-    it is optimal, its midpoint. With ``nu`` > 0 the smoothed iteration of the paper: from the mean, ``steps``
-    of Weiszfeld's steps, no distance counted below nu; fewer if one changes no weight, relatively, by more
-    than rounding does. A huge outlier may not have lost its pull by the last of them.
+    With ``nu`` = 0 the exact minimiser: a vector if one is optimal, else Newton's iteration until the next
+    step is within ``tolerance``, in at most ``steps`` steps. Where all vectors lie on a line and a whole
+    stretch of it is optimal, its midpoint. With ``nu`` > 0 the smoothed iteration of the paper: from the
+    mean, ``steps`` of Weiszfeld's steps, no distance counted below nu; fewer if one changes no weight,
+    relatively, by more than rounding does. A huge outlier may not have lost its pull by the last of them.
 
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1 (with weights: liars hold less than half)

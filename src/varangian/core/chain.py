@@ -29,7 +29,7 @@ class Chain(Composite):
 
     guarantee: ClassVar[str] = "the mixers' coefficient in front of the rule's, where a paper gives it"
     cost: ClassVar[str] = (
-        "two reads; three for Aksel, or if folding loses digits; one if only coordinate stages"
+        "two reads; a further one for Aksel, or where folding loses digits; one if only coordinate stages"
     )
     reference: ClassVar[Reference] = FIXING
 

@@ -102,10 +102,13 @@ class Points:
         mix = weights if self.mix is None else weights @ self.mix
         return self._folded(weights, mix) if self.known is Reads.PAIRS else self._successor(mix)
 
-    def scaled(self, factors: Float[Tensor, "*batch m"]) -> Points:
-        """Return the points multiplied each by its factor; the missing share is the origin's."""
+    def scaled(self, factors: Float[Tensor, "*batch m"], *, folds: bool = True) -> Points:
+        """Return the points multiplied each by its factor; the missing share is the origin's.
+
+        Unless what is known of them ``folds``, they are measured again.
+        """
         mix = torch.diag_embed(factors) if self.mix is None else factors[..., None] * self.mix
-        if self._table is None or Pivot.ORIGIN not in self.companions:
+        if not folds or self._table is None or Pivot.ORIGIN not in self.companions:
             return self._successor(mix)
         origin = self.m + self.companions.index(Pivot.ORIGIN)
         whole = torch.cat([factors, factors.new_ones(*factors.shape[:-1], len(self.companions))], dim=-1)

@@ -158,10 +158,14 @@ class Mixer(Stage):
 
 
 class ScalingMixer(Mixer):
-    """Multiplies every vector by a factor planned on the norms, the last column of its table."""
+    """Multiplies every vector by a factor planned on the norms, the last column of its table.
+
+    Where it ``folds``, what comes after may be told the distances by algebra, in which a few digits are lost.
+    """
 
     reads: ClassVar[Reads] = Reads.NORMS
     pivots: ClassVar[tuple[Pivot, ...]] = (Pivot.ORIGIN,)
+    folds: ClassVar[bool] = True
 
     @abstractmethod
     def weights(self, distances: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch n"]:
@@ -169,7 +173,7 @@ class ScalingMixer(Mixer):
 
     def advance(self, points: Points, call: Call) -> Points:
         """Return the scaled points."""
-        return points.scaled(planned(self, points, call))
+        return points.scaled(planned(self, points, call), folds=self.folds)
 
 
 class GeometricRule(Stage):

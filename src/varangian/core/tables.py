@@ -120,13 +120,14 @@ def scale(
     """
     norms, one, other = table[..., origin], factors[..., :, None], factors[..., None, :]
     scaled = factors * norms
-    kept, apart = one * other * table, one - other
+    kept, apart = torch.minimum(one, other) * table * torch.maximum(one, other), one - other
     values = kept + apart * (scaled[..., :, None] - scaled[..., None, :])
     terms = kept + apart.abs() * (scaled[..., :, None] + scaled[..., None, :])
     exact = (values >= cancellation * terms) | table.isnan()
-    for values_of, exact_of in ((values, exact), (values.mT, exact.mT)):
-        values_of[..., origin] = factors * scaled
-        exact_of[..., origin] = True
+    nothing, alone = norms == 0, factors * scaled  # the origin is one
+    values = torch.where(nothing[..., None, :], alone[..., :, None], values)
+    values = torch.where(nothing[..., :, None], alone[..., None, :], values)
+    exact = exact | nothing[..., None, :] | nothing[..., :, None]
     return values.clamp(min=0.0), exact.all(-1).all(-1)
 
 

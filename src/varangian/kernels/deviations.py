@@ -24,7 +24,7 @@ from varangian.kernels.places import Places
 from varangian.kernels.plans import Plan
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows
-from varangian.kernels.shares import ROW, grouped, told_apart
+from varangian.kernels.shares import ROW, grouped, lines, told_apart
 
 MOST_SUMS = 128
 """Sums that are in a tile at once, half a mebibyte of them, unless a single mixture is made of more."""
@@ -103,7 +103,7 @@ def deviations(
         tile = scratch(ROW * (k + TOGETHER + most + m) + column_room(kernel, m))
         block, free = tile + ROW * k, tile + ROW * (k + TOGETHER + most + m)
         load, _ = places.load(part, np.arange(k), "double", tile)
-        measures, both = pairs("double", two.last), _lines(block, np.arange(2))
+        measures, both = pairs("double", two.last), lines("double", block, np.arange(2))
         centre = grouped(mean)
         steps = [load, Step.of(combine("double"), centre, len(centre), k, tile, block)]
         gaps = np.zeros((count, -(-(part.stop - part.start) // PANEL), *two.shape))
@@ -114,11 +114,11 @@ def deviations(
             made = block + ROW * (TOGETHER + TOGETHER * len(weights))
             for place, mixture in enumerate(parts, first):
                 if len(mixture.sources):
-                    where = _lines(tile, mixture.sources)
+                    where = lines("double", tile, mixture.sources)
                     told = (where, mixture.shares, len(where), tile + ROW * h, block + ROW)
                     steps.append(Step.of(shifted(), *told, made))
                 steps += [
-                    column_step(kernel, "double", _lines(tile, mixture.points), block, free),
+                    column_step(kernel, "double", lines("double", tile, mixture.points), block, free),
                     Step.of(measures, two.pairs, two.counts, both, 0, gaps[place], part.start),
                 ]
         run(steps, part.start, part.stop)
@@ -131,8 +131,3 @@ def deviations(
         for gap in gaps.T:
             total[:, part.run] += gap
     return torch.from_numpy(total).view(count, *rows.batch)
-
-
-def _lines(tile: int, places: NDArray[np.intp]) -> NDArray[np.uint64]:
-    """Return where rows of a tile are."""
-    return (tile + ROW * places).astype(np.uint64)

@@ -20,7 +20,7 @@ from varangian.kernels.columns import network_of
 from varangian.kernels.combine import FEW_STRETCHES, WORKING, column_room, column_step, shares_of
 from varangian.kernels.compiled.distances import LONG, PANEL, Ahead, pairs
 from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
-from varangian.kernels.compiled.tiles import BYTES, PITCH, TILE, Step, run
+from varangian.kernels.compiled.tiles import BYTES, TILE, Step, run
 from varangian.kernels.cuda.distances import distances
 from varangian.kernels.cuda.tables import readable as on_a_card
 from varangian.kernels.cuda.written import serves
@@ -29,7 +29,7 @@ from varangian.kernels.places import Places, readable
 from varangian.kernels.plans import Pairs, Plan
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import FEW, Rows
-from varangian.kernels.shares import ROW
+from varangian.kernels.shares import ROW, lines
 
 TOO_SMALL = 1e-30
 """Per column: a smaller squared distance in float32 may have lost digits to what counted as zero."""
@@ -173,14 +173,14 @@ class _Look:
         if share is None:
             chosen = self._chosen(plan)
             load, counts = self.places.load(part, chosen, kind, tile, asks=False)
-            steps, points = [load], _lines(kind, len(chosen), tile)
+            steps, points = [load], lines(kind, tile, np.arange(len(chosen)))
         else:
             chosen = share.rows
             load, counts = self.places.load(part, chosen, kind, tile)
             sums, made, free = share.steps(kind, tile)
             besides, _ = self.places.load(part, self.below, kind, free)
             steps = [load, *sums, besides]
-            points = np.append(share.points(kind, made), _lines(kind, len(self.below), free))
+            points = np.append(share.points(kind, made), lines(kind, free, np.arange(len(self.below))))
         for place, kernel in kernels:
             steps.append(column_step(kernel, kind, points[: self.m], int(points[place]), tile + room))
         steps.append(self._pairs(plan, part, kind, tables, points))
@@ -227,11 +227,6 @@ class _Look:
     def _chosen(self, plan: Plan) -> NDArray[np.intp]:
         """Return which rows, extras, and origins a plan takes."""
         return np.append(np.arange(self.m), self.below)[plan.rows]
-
-
-def _lines(kind: str, count: int, tile: int) -> NDArray[np.uint64]:
-    """Return where so many rows of a tile are."""
-    return (tile + BYTES[kind] * PITCH * np.arange(count)).astype(np.uint64)
 
 
 def _crowded(where: NDArray[np.uint64]) -> bool:

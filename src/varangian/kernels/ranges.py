@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from varangian.kernels.compiled.ranges import STRIP, chosen_sums
 from varangian.kernels.compiled.tiles import Step
 
+SMALL = 1e-30
+"""What rows are multiplied by in float32 is no smaller."""
+
 Taken = NDArray[np.bool_]
 """Which sums take which rows, ``(m, k)``; or all of which ranges."""
 
@@ -22,8 +25,8 @@ class Ranges:
 
     ``order`` has the rows that all take first, so many as ``common`` says, then those that most take. The
     lists of the ranges' parts, and then of the sums', stand one after the other in ``listed``, and end at
-    ``ends``. Sums are multiplied by ``scales``, and rows, if that is needed, by ``factors``, in order; in
-    ``totals`` is what the rows of a sum then weigh together.
+    ``ends``. Sums are multiplied by ``scales``, and rows, if that is needed, by ``factors``, in order.
+    ``totals`` are those scales times the number of rows.
     """
 
     order: NDArray[np.intp]
@@ -60,7 +63,7 @@ class Ranges:
         listed = np.concatenate([*of_ranges, of_sums.nonzero()[1]])
         lengths = [*map(len, of_ranges), *of_sums.sum(1)]
         in_order = None if factors is None else factors[order]
-        return cls(order, common, listed, np.cumsum(lengths), scales, weights.sum(1), in_order)
+        return cls(order, common, listed, np.cumsum(lengths), scales, scales * taken.sum(1), in_order)
 
     @property
     def room(self) -> int:
@@ -79,9 +82,11 @@ class Ranges:
     ) -> Step:
         """Return the step that sums rows, given where they are, into a tile.
 
-        If ``exact``, or if there is no row that all take, the sums are rounded once, from float64.
+        If ``exact``, or if there is no row that all take, or a number too small for float32, the sums are
+        rounded once, from float64.
         """
-        exact = exact or not self.common
+        least = min(np.abs(some).min() for some in (self.scales, self.factors) if some is not None)
+        exact = exact or not self.common or bool(least < SMALL)
         kind, dtype = ("double", np.float64) if exact else ("float", np.float32)
         return Step.of(
             chosen_sums(element, kind, self.factors is not None),

@@ -71,7 +71,7 @@ class Shares:
 
     def points(self, kind: str, tile: int) -> NDArray[np.uint64]:
         """Return where each of the m is, given the tile in which the sums are."""
-        return (tile + BYTES[kind] * PITCH * self.which).astype(np.uint64)
+        return lines(kind, tile, self.which)
 
     def steps(self, kind: str, tile: int) -> tuple[list[Step], int, int]:
         """Return the steps that make the sums, the tile in which these will be, and what is free after it."""
@@ -85,6 +85,11 @@ class Shares:
         else:
             step = Step.of(combine(kind), self.together, groups, self.weighing, tile, free)
         return [step], free, free + ROW * TOGETHER * groups
+
+
+def lines(kind: str, tile: int, places: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """Return where rows of a tile are, given their places in it."""
+    return (tile + BYTES[kind] * PITCH * places).astype(np.uint64)
 
 
 def grouped(weights: NDArray[np.float64]) -> NDArray[np.float64]:

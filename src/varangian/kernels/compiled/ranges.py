@@ -5,7 +5,8 @@ once, and what a sum takes is put together from a few of those. Nothing is subtr
 so that a row leaves no trace there.
 
 Everything is added up in float64, or else in float32 as differences from a row that all sums take: that is
-exact where the rows agree, and otherwise as exact as they are spread, in half the time.
+exact where the rows, as they are multiplied, agree, and otherwise as exact as they are spread, in half the
+time.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ def chosen_sums(element: str, kind: str, factors: bool) -> int:
 
     It is given where the rows are, how many of them, at first, all sums take (one at least, if in float32),
     and how many there are; lists of parts, one after the other, of ranges and then of sums: where each ends,
-    and all of them; how many ranges; what each sum is multiplied by and what all its rows then weigh, and how
-    many sums; their tile, in float32; room for all parts of a strip of columns; and a number that becomes 1
-    if a sum is not finite: then what was made is worth nothing. A part is told by its place in that room, in
-    bytes: first what all take, then the other rows, and then the ranges. With ``factors`` it is last given
+    and all of them; how many ranges; what each sum is multiplied by, and that times the number of its rows;
+    how many sums; their tile, in float32; room for all parts of a strip of columns; and a number that becomes
+    1 if a sum is not finite: then what was made is worth nothing. A part is told by its place in that room,
+    in bytes: first what all take, then the other rows, and then the ranges. With ``factors`` it is last given
     what each row is multiplied by.
     """
     return address_of(_chosen_sums(element, kind, factors))
@@ -64,7 +65,7 @@ def chosen_sums_code(element: str, kind: str, factors: bool) -> str:
 
     def keep(values: list[str], place: str) -> None:
         for value, where in zip(values, vectors(place), strict=True):
-            at.do(f"store {on.vector} {value}, ptr {where}, align 64")
+            at.do(f"store {on.vector} {value}, ptr {where}, align {chip.register_bytes}")
 
     def number(table: str, place: str) -> str:
         return on.spread(at.get(f"load {kind}, ptr {at.index(table, place, kind)}"))
@@ -78,11 +79,10 @@ def chosen_sums_code(element: str, kind: str, factors: bool) -> str:
 
     def loaded(row: str, column: str, start: list[str]) -> list[str]:
         values = values_of(row, column)
-        values = [on.sub(value, x) for value, x in zip(values, start, strict=True)] if start else values
         for share in shares:
             factor = number(share, row)
             values = [on.times(factor, value) for value in values]
-        return values
+        return [on.sub(value, x) for value, x in zip(values, start, strict=True)] if start else values
 
     def added(name: str, start: str, place: str) -> tuple[list[str], str]:
         """Add up a list that begins there; return the sum, and where the list ends."""
@@ -90,7 +90,7 @@ def chosen_sums_code(element: str, kind: str, factors: bool) -> str:
         with at.counted(name, end, start=start, carried=nothing) as part:
             where = at.get(f"load i64, ptr {at.index(listed, part.counter, 'i64')}")
             for k, x in enumerate(vectors(at.index(room, where, "i8"))):
-                value = at.get(f"load {on.vector}, ptr {x}, align 64")
+                value = at.get(f"load {on.vector}, ptr {x}, align {chip.register_bytes}")
                 part.values[k] = on.add(part.values[k], value)
         return part.values, end
 
@@ -108,7 +108,7 @@ def chosen_sums_code(element: str, kind: str, factors: bool) -> str:
     each = at.get(f"udiv i64 {turns}, {sums}")
     with at.counted("strip", str(TILE), step=strip, carried=[(on.vector, "zeroinitializer")]) as columns:
         column = at.get(f"add i64 %start, {columns.counter}")
-        start = values_of("0", column) if about else []
+        start = loaded("0", column, []) if about else []
         with at.counted("common", common, carried=nothing) as row:
             for k, value in enumerate(loaded(row.counter, column, start)):
                 row.values[k] = on.add(row.values[k], value)

@@ -38,6 +38,7 @@ class _Writer:
 
     def __init__(self, element: str) -> None:
         self.at, self.chip, self.stored = Assembly(), processor(), ELEMENTS[element]
+        self.aligned = f", align {self.chip.register_bytes}"
         self.line, self.lanes = sum_columns(element), self.chip.lanes(8)
         self.on = Registers(self.at, "double", self.lanes, self.stored.working)
 
@@ -55,7 +56,7 @@ class _Writer:
             self.end = at.get(f"call i64 @llvm.umin.i64(i64 {after}, i64 %last)")
             with at.counted("zero", self.end, start=self.begin, step=self.lanes) as column:
                 # Minus zero is what leaves a row as it is that is added to it.
-                at.do(f"store {on.vector} {on.splat(-0.0)}, ptr {self._sum_of(column.counter)}, align 64")
+                at.do(f"store {on.vector} {on.splat(-0.0)}, ptr {self._sum_of(column.counter)}{self.aligned}")
             with at.counted("some", whole, step=TOGETHER) as row:
                 self._add("some", row.counter, TOGETHER)
             with at.counted("one", "%n", start=whole) as row:
@@ -83,17 +84,17 @@ class _Writer:
             lines = [at.index(begins, column.counter, self.stored.memory) for begins in rows]
             for ahead in range(0, self.line, self.lanes):
                 where = at.index(sums, str(ahead), "double")
-                total = at.get(f"load {on.vector}, ptr {where}, align 64")
+                total = at.get(f"load {on.vector}, ptr {where}{self.aligned}")
                 for line, factor in zip(lines, factors, strict=True):
                     total = on.fused(factor, self._value(line, str(ahead)), total)
-                at.do(f"store {on.vector} {total}, ptr {where}, align 64")
+                at.do(f"store {on.vector} {total}, ptr {where}{self.aligned}")
 
     def _given_back(self, watch: str) -> str:
         """Write the sums of a run where they go; return what was watched before, NaN if one is not finite."""
         at, on = self.at, self.on
         watched = [(on.vector, watch)]
         with at.counted("give", self.end, start=self.begin, step=self.lanes, carried=watched) as column:
-            total = at.get(f"load {on.vector}, ptr {self._sum_of(column.counter)}, align 64")
+            total = at.get(f"load {on.vector}, ptr {self._sum_of(column.counter)}{self.aligned}")
             column.values[0] = on.watched(total, column.values[0])
             target = at.index("%out", column.counter, self.stored.memory)
             self.stored.store(at, on.narrowed(total), target, self.lanes)
