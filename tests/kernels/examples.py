@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import accumulate
 
 import torch
 
@@ -58,7 +59,7 @@ def right(program: Program, values: torch.Tensor, got: torch.Tensor) -> bool:
             abs(Fraction(number) - mean)
             - Fraction(working.eps) * (abs(mean) + (Fraction(math.log2(k)) + 4) * spread)
             - Fraction(last.eps) * abs(mean) * (last.bits < working.bits)
-            for mean, spread, k in _answers(program, sorted(map(Fraction, column)), working.eps)
+            for mean, spread, k in _answers(program, list(map(Fraction, sorted(column))), working.eps)
         )
         if error > Fraction(last.smallest_normal) * Fraction(last.eps):
             return False
@@ -81,9 +82,11 @@ def _answers(
             ((centre, apart, _),) = _answers(around, ordered, eps)
             keep = n - drop
             error = Fraction(eps) * (Fraction(math.log2(n)) + 4)
+            gaps = [abs(value - centre) for value in ordered]
+            before, after = list(accumulate(gaps, min)), list(accumulate(reversed(gaps), min))
             for low, high in ((low, low + keep) for low in range(drop + 1)):
                 far = max(centre - ordered[low], ordered[high - 1] - centre)
-                near = min((abs(value - centre) for value in (*ordered[:low], *ordered[high:])), default=far)
+                near = min([*before[:low][-1:], *after[: n - high][-1:]], default=far)
                 if far <= near + error * (far + near + apart):
                     ends = (ordered[low], ordered[high - 1], centre)
                     spread = max(ends) - min(ends) + apart
