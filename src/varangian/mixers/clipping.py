@@ -40,7 +40,7 @@ class Clipping(ScalingMixer):
     Shape       (*batch, n, d) -> (*batch, n, d)
     Condition   n >= f + 1
     Guarantee   no output is longer than the radius
-    Cost        one read, for the norms and all that follows
+    Cost        one read, for the norms and what follows; another where that would lose digits
     Units       radius in those of the vectors
     Reference   Allouah et al., ICLR 2025
 
@@ -83,7 +83,7 @@ class AdaptiveClipping(ScalingMixer):
     Shape       (*batch, n, d) -> (*batch, n, d)
     Condition   n >= 2f + 1
     Guarantee   keeps a rule's robustness, and bounds what is left of a liar by an honest norm
-    Cost        one read, for the norms and all that follows
+    Cost        one read, for the norms and what follows; another where that would lose digits
     Reference   Allouah et al., ICLR 2025
 
     >>> AdaptiveClipping(f=1)(torch.tensor([[1.0], [2.0], [9.0]]))
