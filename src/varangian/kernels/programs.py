@@ -9,11 +9,14 @@ they lie apart, not to their size, and values that are all equal are their mean 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
+
+Ranks = tuple[int, ...]
 
 
 class Arithmetic(ABC, Generic[V]):
@@ -40,12 +43,28 @@ class Arithmetic(ABC, Generic[V]):
         """Return ``then`` where x < y, ``other`` elsewhere."""
 
     def sum(self, values: Iterable[V]) -> V:
-        """Return the sum, added up two by two."""
-        left = list(values)
-        while len(left) > 1:
-            pairs = [self.add(x, y) for x, y in zip(left[::2], left[1::2], strict=False)]
-            left = pairs + left[len(left) - len(left) % 2 :]
-        return left[0]
+        """Return the sum, added up two by two; few values wait at a time, if they come one by one."""
+        waiting: list[tuple[V, int]] = []
+        for value in values:
+            total, count = value, 1
+            while waiting and waiting[-1][1] == count:
+                total, count = self.add(waiting.pop()[0], total), 2 * count
+            waiting.append((total, count))
+        total, _ = waiting.pop()
+        while waiting:
+            total = self.add(waiting.pop()[0], total)
+        return total
+
+
+class Lazily(dict[int, V]):
+    """Values that are made when they are first asked for."""
+
+    def __init__(self, make: Callable[[int], V]) -> None:
+        self.make = make
+
+    def __missing__(self, place: int) -> V:
+        self[place] = self.make(place)
+        return self[place]
 
 
 class Program(ABC):
@@ -69,6 +88,11 @@ def headroom(n: int) -> float:
     return 2.0 ** (n.bit_length() + 1)
 
 
+def _but(reference: int, ranks: range) -> Ranks:
+    """Return all these but the reference, which lies nowhere above itself; it stands for none."""
+    return tuple(rank for rank in ranks if rank != reference) or (reference,)
+
+
 @dataclass(frozen=True)
 class Middle(Program):
     """The median: of an even number the mean of the two middle values, or the lower of them."""
@@ -89,9 +113,9 @@ class Middle(Program):
         """Return the rank of the lower of what is in the middle."""
         return (n - 1) // 2
 
-    def twice_above(self, gaps: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
-        """Return twice how far the middle lies above the reference, given how far each rank does."""
-        return gaps[max(self._places(n))]
+    def twice_above(self, total: Callable[[Ranks], V], n: int, on: Arithmetic[V]) -> V:
+        """Return twice how far the middle lies above the reference, given how far ranks do in all."""
+        return total((max(self._places(n)),))
 
     def _places(self, n: int) -> set[int]:
         return {(n - 1) // 2, (n - 1) // 2 if self.lower else n // 2}
@@ -110,21 +134,22 @@ class Trimmed(Program):
     def value(self, ranks: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
         """Return the mean of what is kept, about one of it."""
         first = ranks[self.trim]
-        gaps = {rank: on.sub(ranks[rank], first) for rank in range(self.trim, n - self.trim)}
-        return on.add(first, self._above(gaps, n, on))
+        return on.add(
+            first, self._above(lambda kept: on.sum(on.sub(ranks[rank], first) for rank in kept), n, on)
+        )
 
     def reference(self, n: int) -> int:
         """Return a rank that is kept."""
         return self.trim
 
-    def twice_above(self, gaps: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
-        """Return twice how far the mean lies above the reference, given how far each rank does."""
-        above = self._above(gaps, n, on)
+    def twice_above(self, total: Callable[[Ranks], V], n: int, on: Arithmetic[V]) -> V:
+        """Return twice how far the mean lies above the reference, given how far ranks do in all."""
+        above = self._above(total, n, on)
         return on.add(above, above)
 
-    def _above(self, gaps: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
-        others = range(self.trim + 1, n - self.trim) or [self.trim]
-        return on.divided(on.sum(gaps[rank] for rank in others), n - 2 * self.trim)
+    def _above(self, total: Callable[[Ranks], V], n: int, on: Arithmetic[V]) -> V:
+        kept = _but(self.trim, range(self.trim, n - self.trim))
+        return on.divided(total(kept), n - 2 * self.trim)
 
 
 @dataclass(frozen=True)
@@ -134,7 +159,8 @@ class Nearest(Program):
     Kept values are neighbours in sorted columns: start from the lowest, and let the window slide up while the
     value that enters is strictly nearer than the one that leaves: where their gaps from a reference add up to
     less than twice that of the centre, which is never rounded to a number itself. So the two middle values of
-    an even number are as near, and copies of them. No running sum: a huge value that has left must leave no
+    an even number are as near, and copies of them. What every window holds is added up once, with the centre's
+    own sum where that is the same; but there is no running sum: a huge value that has left must leave no
     rounding behind.
     """
 
@@ -150,15 +176,18 @@ class Nearest(Program):
     def value(self, ranks: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
         """Return the mean of the window, NaN if the values lie too far apart for their gaps to be added."""
         keep = n - self.drop
-        reference = ranks[self.centre.reference(n)]
-        gaps = {rank: on.sub(ranks[rank], reference) for rank in range(n)}
-        centre = self.centre.twice_above(gaps, n, on)
-        window = [gaps[rank] for rank in range(keep)]
+        middle = self.centre.reference(n)
+        reference = ranks[middle]
+        gaps = Lazily[V](lambda rank: on.sub(ranks[rank], reference))
+        total = cache(lambda some: on.sum(gaps[rank] for rank in some))
+        inner = total(_but(middle, range(self.drop, keep)))
+        centre = self.centre.twice_above(total, n, on)
+        window = [gaps[rank] for rank in range(min(self.drop, keep))]
         for low in range(self.drop):
             high = low + keep
             both = on.add(gaps[low], gaps[high])
             window[low % keep] = on.if_less(both, centre, gaps[high], window[low % keep])
-        mean = on.add(reference, on.divided(on.sum(window), keep))
+        mean = on.add(reference, on.divided(on.sum([inner, *window]), keep))
         if not self.drop:
             return mean
         span = on.sub(gaps[n - 1], gaps[0])

@@ -7,7 +7,7 @@ holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from varangian.kernels.compiled.assembly import ASKS, Assembly
@@ -17,7 +17,7 @@ from varangian.kernels.compiled.orders import order_of
 from varangian.kernels.compiled.processor import Processor, processor
 from varangian.kernels.compiled.registers import Registers
 from varangian.kernels.networks import selection_network
-from varangian.kernels.programs import Program
+from varangian.kernels.programs import Lazily, Program
 
 SPARE = 4
 """Registers that a block leaves to what is loaded, compared with, and counted."""
@@ -181,7 +181,7 @@ class _Writer:
             at.next_of(f"%k{place}", self.lanes, str(shape.width), f"block{place}", before)
         place = len(blocks)
         column = self._loop(f"block{place}", before)
-        values = _Lazily(lambda wire: self._wire(wire, column, f"%k{place}"))
+        values = Lazily(lambda wire: self._wire(wire, column, f"%k{place}"))
         for wire in set(range(shape.n)) - self.stored:
             values[wire]
         self._watch()
@@ -242,7 +242,7 @@ class _Writer:
         """Return what a vector of columns comes to, part by part; what is not finite leaves its mark."""
         n, on = self.shape.n, self.on
         results = [
-            self.shape.program.value(_Lazily(partial(self._number, values, part)), n, on)
+            self.shape.program.value(Lazily(partial(self._number, values, part)), n, on)
             for part in self.order.parts
         ]
         made = self.at.get(f"load {on.vector}, ptr %made, align 64")
@@ -256,14 +256,3 @@ class _Writer:
 
     def _store(self, results: list[str], column: str, *, past: bool = False) -> None:
         self.order.give(results, self.at.index("%out", column, self.shape.element.memory), past=past)
-
-
-class _Lazily(dict[int, str]):
-    """Values that are loaded when they are first asked for."""
-
-    def __init__(self, load: Callable[[int], str]) -> None:
-        self.load = load
-
-    def __missing__(self, wire: int) -> str:
-        self[wire] = self.load(wire)
-        return self[wire]
