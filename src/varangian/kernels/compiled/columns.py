@@ -25,8 +25,11 @@ BLOCK = 24
 """Registers of a block at most: with more, there is more to sort out than loads and stores that are saved."""
 SMALL, VECTORS_SMALL, VECTORS_LARGE = 64, 2, 4
 """Up to so many rows are few, and a tile has so many vectors; above, so many."""
-AHEAD = 256
-"""Bytes ahead that memory is asked for, row by row: the first cache holds what has been asked for of many."""
+AHEAD, AHEAD_OF_TILES = 256, 512
+"""Bytes ahead that memory is asked for, row by row: the first cache holds what has been asked for of many.
+
+Of tiles, the second cache holds two more.
+"""
 
 
 def tile_columns(n: int, element: str) -> int:
@@ -213,7 +216,9 @@ class _Writer:
 
     def _ask(self, row: int, column: str) -> None:
         """Ask memory for what comes later."""
-        self.at.ask(self.at.index(self._address(row, column), str(AHEAD), "i8"), self.shape.chip.asked)
+        chip = self.shape.chip
+        ahead = chip.ahead(AHEAD, AHEAD if self.shape.straight else AHEAD_OF_TILES)
+        self.at.ask(self.at.index(self._address(row, column), str(ahead), "i8"), chip.asked)
 
     def _address(self, row: int, column: str) -> str:
         """Return where columns of a row are; many rows' starts are looked up anew, few stay in registers."""

@@ -38,9 +38,9 @@ class Processor:
         """Return how many numbers a register holds."""
         return self.register_bytes // number_bytes
 
-    def ahead(self, near: int) -> int:
+    def ahead(self, near: int, far: int = FAR) -> int:
         """Return how many bytes ahead memory is asked for: so near, if the first cache is to hold it."""
-        return near if self.asked == 3 else max(near, FAR)
+        return near if self.asked == 3 else max(near, far)
 
     @property
     def attributes(self) -> str:
