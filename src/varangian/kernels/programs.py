@@ -159,8 +159,8 @@ class Nearest(Program):
     Kept values are neighbours in sorted columns: start from the lowest, and let the window slide up while the
     value that enters is strictly nearer than the one that leaves: where their gaps from a reference add up to
     less than twice that of the centre, which is never rounded to a number itself. So the two middle values of
-    an even number are as near, and copies of them. What every window holds is added up once, with the centre's
-    own sum where that is the same; but there is no running sum: a huge value that has left must leave no
+    an even number are as near, and copies of them. What every window holds is added up once, for the centre,
+    too, where its ranks are the same; but there is no running sum: a huge value that has left must leave no
     rounding behind.
     """
 
