@@ -71,6 +71,27 @@ def test_weights_and_memory_are_the_same_on_a_card(stage: Stage, monkeypatch: py
 
 @pytest.mark.triton
 @pytest.mark.parametrize(
+    "rule",
+    [vg.Krum(f=2), vg.chain(vg.NearestNeighborMixing(f=2), vg.TrimmedMean(f=2)), vg.Median(f=2)],
+    ids=str,
+)
+@pytest.mark.parametrize("attack", [vg.Optimal(candidates=3, rounds=1), vg.HiddenVulnerability()], ids=str)
+def test_searches_do_as_much_harm_on_a_card(
+    attack: vg.Attack, rule: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = INPUTS["gradients"]()[2:]
+    harm = list[torch.Tensor]()
+    for switch, x in ("0", honest), ("0" if CARD else "1", there(honest)):
+        monkeypatch.setenv(INTERPRETER, switch)
+        forged = attack(x, b=2, rule=rule)
+        assert forged.device == x.device
+        harm.append((rule(torch.cat([x, forged])) - x.mean(0)).norm().cpu())
+    assert float(harm[0]) > 0
+    torch.testing.assert_close(*harm, rtol=1e-3, atol=0.0)
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize(
     ("rule", "kernels"),
     [
         (vg.Median(f=2), 2),

@@ -1,0 +1,80 @@
+"""Nothing mixes what lies on a card with what does not: on a pretended one, all give what they give here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from everything import INPUTS, STAGES, F, aggregated, gradients
+from pretended import CARD, MixedError, OnCard, Pretended
+
+import varangian as vg
+from varangian.core.stages import Stage
+from varangian.kernels.cuda import written
+
+ATTACKS: list[vg.Attack] = [
+    vg.Optimal(),
+    vg.Optimal(vg.MinMax(), candidates=4, rounds=1),
+    vg.HiddenVulnerability(),
+    vg.HiddenVulnerability(coordinate=None),
+    vg.MinSum(),
+    vg.InnerProductManipulation(),
+    vg.Mimic(),
+]
+UNDER_ATTACK: list[Stage] = [
+    vg.Average(),
+    vg.Median(f=F),
+    vg.Krum(f=F),
+    vg.Bulyan(f=F),
+    vg.GeometricMedian(f=F),
+    vg.DnC(f=F, coordinates=5),
+    vg.chain(vg.NearestNeighborMixing(f=F), vg.TrimmedMean(f=F)),
+    vg.chain(vg.AdaptiveClipping(f=F), vg.MultiKrum(f=F)),
+]
+
+
+@pytest.fixture(autouse=True)
+def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Launch nothing: there is no such card."""
+    monkeypatch.setattr(written, "_installed", lambda: False)
+    with Pretended():
+        yield
+
+
+def there(x: Any) -> Any:
+    return [part.to(CARD) for part in x] if isinstance(x, list) else x.to(CARD)
+
+
+def test_what_is_mixed_is_noticed() -> None:
+    x, y = torch.ones(3), torch.ones(3, device=CARD)
+    assert (x + y.cpu()).device == x.device
+    assert (x.to(y) + y).device == y.device == torch.zeros_like(y).device == CARD
+    for mixed in (lambda: x + y, lambda: torch.cat([x, y]), y.numpy, y.new_zeros(3).data_ptr):
+        with pytest.raises(MixedError):
+            mixed()
+
+
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("stage", STAGES, ids=repr)
+def test_stages_stay_on_a_card(stage: Stage, name: str) -> None:
+    want, got = aggregated(stage, INPUTS[name]()), aggregated(stage, there(INPUTS[name]()))
+    tolerance = {"rtol": 2e-3, "atol": 1e-3} if name == "halves" else {"rtol": 1e-5, "atol": 1e-5}
+    for one, other in zip(*(v[0] if isinstance(v[0], list) else [v[0]] for v in (got, want)), strict=True):
+        assert isinstance(one, OnCard)
+        torch.testing.assert_close(one.held, other, equal_nan=True, **tolerance)
+
+
+@pytest.mark.parametrize("rule", UNDER_ATTACK, ids=str)
+@pytest.mark.parametrize("attack", ATTACKS, ids=str)
+def test_attacks_stay_on_a_card(attack: vg.Attack, rule: Stage) -> None:
+    x = gradients()[F:]
+    options = {"stream": vg.Stream(1)}
+    harm = []
+    for honest in (x, x.to(CARD)):
+        forged = attack(honest, b=F, rule=rule, options=options)
+        assert forged.device == honest.device
+        moved = rule(torch.cat([honest, forged]), **options) - honest.mean(0)
+        harm.append(float(moved.norm()))
+    assert harm[1] == pytest.approx(harm[0], rel=1e-3, abs=1e-5)
