@@ -14,8 +14,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 CARD = torch.device("cuda:0")
-SAME = ("copy_", "_to_copy")
+MOVES = ("copy_", "_to_copy")
 """Operations that take from one place to another."""
+
+STRICT = ("cat", "stack")
+"""Operations that take not even a single number from elsewhere."""
 
 
 class MixedError(Exception):
@@ -27,6 +30,7 @@ class OnCard(Tensor):
 
     device = property(lambda self: CARD)
     is_cuda = property(lambda self: True)
+    is_cpu = property(lambda self: False)
 
     @staticmethod
     def __new__(cls: type[OnCard], held: Tensor) -> OnCard:
@@ -40,11 +44,13 @@ class OnCard(Tensor):
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
+        whole = name in STRICT
         tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
-        if name in ("index", "index_put", "index_put_"):  # places may lie anywhere
+        if name in ("index", "index_put", "index_put_") and isinstance(args[0], cls):
+            # Places of what lies on the card may themselves lie anywhere.
             tensors = [one for one in (args[0], *args[2:]) if isinstance(one, Tensor)]
-        others = [tuple(one.shape) for one in tensors if not isinstance(one, cls) and one.ndim]
-        if others and name not in SAME and any(isinstance(one, cls) for one in tensors):
+        others = [tuple(one.shape) for one in tensors if not isinstance(one, cls) and (one.ndim or whole)]
+        if others and name not in MOVES and any(isinstance(one, cls) for one in tensors):
             raise MixedError(f"{func} of tensors on a card, and of some that are not: {others}")
         result = func(*tree_map(_held, args), **tree_map(_held, kwargs or {}))
         if name.endswith("_") and not name.endswith("__"):
@@ -59,16 +65,17 @@ class Pretended(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, name = dict(kwargs or {}), getattr(func, "__name__", "")
-        first = args[0] if args else None
+        first, place = args[0] if args else None, kwargs.get("device")
         if isinstance(first, OnCard) and name in ("numpy", "data_ptr", "__array__"):
             raise MixedError(f"{name} of a tensor on a card")
-        if isinstance(first, OnCard) and name == "new_tensor":
-            return OnCard(first.held.new_tensor(*args[1:], **kwargs))
-        if isinstance(first, Tensor) and name in ("to", "cpu"):
-            return _moved(first, args[1:] if name == "to" else ("cpu",), kwargs)
-        if _is_card(kwargs.get("device")):
-            made = func(*args, **kwargs | {"device": "cpu"})
-            return OnCard(made) if isinstance(made, Tensor) and not isinstance(made, OnCard) else made
+        if isinstance(first, Tensor) and name in ("to", "cpu", "type_as"):
+            return _moved(first, ("cpu",) if name == "cpu" else args[1:], kwargs)
+        goes = isinstance(first, OnCard) if place is None else _is_card(place)
+        if goes and getattr(kwargs.get("generator"), "device", CARD) != CARD:
+            raise MixedError(f"{name} on a card, by a generator that is not")
+        if place is not None or name == "new_tensor":
+            made = func(*map(_held, args), **kwargs | {"device": "cpu"})
+            return OnCard(made) if goes and isinstance(made, Tensor) else made
         return func(*args, **kwargs)
 
 
@@ -81,12 +88,11 @@ def _moved(x: Tensor, args: Any, kwargs: dict[str, Any]) -> Tensor:
     rest += [one.dtype for one in like]
     held = _held(x)
     made = held.to(*rest, **kwargs) if rest or kwargs else held
-    goes, stays = _is_card(place), _is_card(place) == isinstance(x, OnCard)
     if made is held:
-        if stays:
+        if _is_card(place) == isinstance(x, OnCard):
             return x
         made = held.clone()
-    return OnCard(made) if goes else made
+    return OnCard(made) if _is_card(place) else made
 
 
 def _is_card(place: Any) -> bool:

@@ -155,7 +155,8 @@ def test_there_is_an_end_beside_near_copies(seed: int, monkeypatch: pytest.Monke
     points[0, 3:] -= points[0, 3:].mean(0)
     points[0, :3] = 1e-31 * rng.standard_normal((3, 6))
     points[0, 0] = 0
-    balance._balanced(points, np.full((1, 20), 1 / 20), np.full((1, 6), 0.2), 3000, 1e-15)
+    with np.errstate(all="ignore"):
+        balance._balanced(points, np.full((1, 20), 1 / 20), np.full((1, 6), 0.2), 3000, 1e-15)
     assert len(steps) < 100
 
 

@@ -48,10 +48,22 @@ def there(x: Any) -> Any:
 
 
 def test_what_is_mixed_is_noticed() -> None:
-    x, y = torch.ones(3), torch.ones(3, device=CARD)
-    assert (x + y.cpu()).device == x.device
-    assert (x.to(y) + y).device == y.device == torch.zeros_like(y).device == CARD
-    for mixed in (lambda: x + y, lambda: torch.cat([x, y]), y.numpy, y.new_zeros(3).data_ptr):
+    x, y, some = torch.ones(3), torch.ones(3, device=CARD), torch.tensor([0, 2])
+    for here in (x + y.cpu(), torch.zeros_like(y, device="cpu"), y.new_tensor([1.0], device="cpu"), x[some]):
+        assert here.device == x.device
+    for card in (x.to(y) + y, x.type_as(y), torch.zeros_like(y), y.new_tensor([1.0]), y[some], y + x[0]):
+        assert card.device == CARD
+    generator = torch.Generator()
+    for mixed in (
+        lambda: x + y,
+        lambda: torch.cat([x, y]),
+        lambda: torch.stack([x[0], y[0]]),
+        lambda: x[some.to(CARD)],
+        lambda: torch.randn(3, generator=generator, device=CARD),
+        lambda: y.normal_(generator=generator),
+        y.numpy,
+        y.data_ptr,
+    ):
         with pytest.raises(MixedError):
             mixed()
 
@@ -59,11 +71,13 @@ def test_what_is_mixed_is_noticed() -> None:
 @pytest.mark.parametrize("name", INPUTS)
 @pytest.mark.parametrize("stage", STAGES, ids=repr)
 def test_stages_stay_on_a_card(stage: Stage, name: str) -> None:
-    want, got = aggregated(stage, INPUTS[name]()), aggregated(stage, there(INPUTS[name]()))
+    (want, lost), (got, lost_there) = (aggregated(stage, x) for x in (INPUTS[name](), there(INPUTS[name]())))
     tolerance = {"rtol": 2e-3, "atol": 1e-3} if name == "halves" else {"rtol": 1e-5, "atol": 1e-5}
-    for one, other in zip(*(v[0] if isinstance(v[0], list) else [v[0]] for v in (got, want)), strict=True):
+    for one, other in zip(*(v if isinstance(v, list) else [v] for v in (got, want)), strict=True):
         assert isinstance(one, OnCard)
         torch.testing.assert_close(one.held, other, equal_nan=True, **tolerance)
+    assert isinstance(lost_there, OnCard)
+    assert torch.equal(lost_there.held, lost)
 
 
 @pytest.mark.parametrize("rule", UNDER_ATTACK, ids=str)
@@ -77,4 +91,5 @@ def test_attacks_stay_on_a_card(attack: vg.Attack, rule: Stage) -> None:
         assert forged.device == honest.device
         moved = rule(torch.cat([honest, forged]), **options) - honest.mean(0)
         harm.append(float(moved.norm()))
+    assert harm[0] > 0
     assert harm[1] == pytest.approx(harm[0], rel=1e-3, abs=1e-5)

@@ -144,6 +144,22 @@ def test_the_largest_numbers_have_a_finite_mean(n: int, dtype: torch.dtype, comp
             assert (got[::5] == most).all()
 
 
+@pytest.mark.parametrize(
+    ("program", "column", "want"),
+    [
+        (Nearest(5, Trimmed(0)), [1e-30, *[1e20] * 3, *[1.7e38] * 3], 1e20),
+        (Nearest(7, Trimmed(1)), [0.0, 0.0, 1e-30, 1e20, *[1e38] * 3, *[1.7e38] * 2], 1e38),
+    ],
+    ids=str,
+)
+def test_a_centre_whose_sum_is_too_large_is_found_nevertheless(
+    program: Program, column: list[float], want: float, compiled: None
+) -> None:
+    values = torch.tensor(column)[:, None].repeat(1, 33)
+    assert torch.equal(eager.reduced(program, values).float(), torch.full((33,), want))
+    same(program, values)
+
+
 @pytest.mark.parametrize("n", [3, 25, 29])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_the_smallest_numbers_are_no_zeros(n: int, dtype: torch.dtype, compiled: None) -> None:

@@ -91,7 +91,8 @@ class Descent:
         count = self.shape[:-1].numel()
         self.points = points.cpu().numpy().reshape(count, *points.shape[-2:])
         self.shares = shares.cpu().numpy().reshape(count, self.shape[-1])
-        self.starts, below = _starts(self.points, self.shares)
+        with np.errstate(all="ignore"):
+            self.starts, below = _starts(self.points, self.shares)
         self.below = torch.from_numpy(below).view(self.shape[:-1]).to(self.device)
 
     def balanced(self, steps: int, tolerance: float) -> Float[Tensor, "*batch n"]:
@@ -100,11 +101,11 @@ class Descent:
         The first step goes below the best vector, and every other one further down: no vector is met again,
         and only there has the sum of distances a kink.
         """
-        weights = _balanced(self.points, self.shares, self.starts, steps, tolerance)
+        with np.errstate(all="ignore"):  # what is not finite is tried, and not taken
+            weights = _balanced(self.points, self.shares, self.starts, steps, tolerance)
         return torch.from_numpy(weights).view(self.shape).to(self.device)
 
 
-@np.errstate(all="ignore")
 def _starts(points: Numbers, shares: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
     """Return where to begin, and where that is clearly below the best vector."""
     lengths = _length(points)
@@ -118,7 +119,6 @@ def _starts(points: Numbers, shares: Numbers) -> tuple[Numbers, NDArray[np.bool_
     return np.where(below[:, None], mean, 0.0), below
 
 
-@np.errstate(all="ignore")  # what is not finite is tried, and not taken
 def _balanced(points: Numbers, shares: Numbers, z: Numbers, steps: int, tolerance: float) -> Numbers:
     done = np.zeros(len(z), dtype=np.bool_)
     every = np.arange(len(z))

@@ -89,7 +89,7 @@ def headroom(n: int) -> float:
 
 
 def _but(reference: int, ranks: range) -> Ranks:
-    """Return all these but the reference, which lies nowhere above itself; it stands for none."""
+    """Return all these but the reference, whose gap is zero; if none are left, the reference."""
     return tuple(rank for rank in ranks if rank != reference) or (reference,)
 
 
@@ -191,8 +191,8 @@ class Nearest(Program):
         if not self.drop:
             return mean
         span = on.sub(gaps[n - 1], gaps[0])
-        twice = on.add(span, span)
-        return on.add(mean, on.sub(twice, twice))
+        far = on.add(on.add(span, span), centre)
+        return on.add(mean, on.sub(far, far))
 
 
 @dataclass(frozen=True)
@@ -205,4 +205,4 @@ class SignSum(Program):
 
     def value(self, ranks: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
         """Return the majority."""
-        return on.sign(on.sum([on.sign(ranks[rank]) for rank in range(n)]))
+        return on.sign(on.sum(on.sign(ranks[rank]) for rank in range(n)))

@@ -28,7 +28,7 @@ SMALL, VECTORS_SMALL, VECTORS_LARGE = 64, 2, 4
 AHEAD, AHEAD_OF_TILES = 256, 512
 """Bytes ahead that memory is asked for, row by row: the first cache holds what has been asked for of many.
 
-Of tiles, the second cache holds two more.
+Where it is the second that is asked, it holds two large tiles.
 """
 
 
