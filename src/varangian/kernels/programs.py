@@ -134,9 +134,11 @@ class Trimmed(Program):
     def value(self, ranks: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
         """Return the mean of what is kept, about one of it."""
         first = ranks[self.trim]
-        return on.add(
-            first, self._above(lambda kept: on.sum(on.sub(ranks[rank], first) for rank in kept), n, on)
-        )
+
+        def total(kept: Ranks) -> V:
+            return on.sum(on.sub(ranks[rank], first) for rank in kept)
+
+        return on.add(first, self._above(total, n, on))
 
     def reference(self, n: int) -> int:
         """Return a rank that is kept."""

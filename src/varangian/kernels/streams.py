@@ -85,8 +85,8 @@ def of_file(vectors: Segment, origins: Sequence[Any]) -> Source | None:
         for start in range(0, vectors.width, step):
             stop = min(start + step, vectors.width)
             yield vectors.part(start, stop)
-            for line in mapped:
-                _let_go(line[start:stop])
+            for line in mapped:  # the system also maps what lies around, some of the piece before
+                _let_go(line[max(0, start - step) : stop])
 
     return blocks
 

@@ -39,7 +39,7 @@ class Processor:
         return self.register_bytes // number_bytes
 
     def ahead(self, near: int, far: int = FAR) -> int:
-        """Return how many bytes ahead memory is asked for: so near, if the first cache is to hold it."""
+        """Return how many bytes ahead memory is asked for: near for the first cache, far for the second."""
         return near if self.asked == 3 else max(near, far)
 
     @property
