@@ -141,7 +141,7 @@ def _read_matrix(x: Any) -> Vectors:
 
     segment = Segment(tensor)
     source = of_file(segment, [x] * len(tensor)) if tensor.ndim == AXES_OF_VECTORS else None
-    return Vectors((segment,), back, back, one, source, numpy=isinstance(x, np.ndarray))
+    return Vectors((segment,), back, back, one, source)
 
 
 def _read_blocks(x: InBlocks) -> Vectors:
@@ -220,8 +220,7 @@ def _read_sequence(x: Sequence[Any]) -> Vectors:
         return leaves
 
     source = of_file(segments[0], x) if keys == [None] else None
-    numpy = isinstance(_get(first, keys[0]), np.ndarray)
-    return Vectors(segments, pack, pack_many, one, source, numpy=numpy)
+    return Vectors(segments, pack, pack_many, one, source)
 
 
 def _get(entry: Any, key: Any) -> Any:

@@ -23,6 +23,7 @@ from varangian.kernels.columns import reduce, reducible
 from varangian.kernels.combine import combinable, combined, reduced_mix, reducible_mix
 from varangian.kernels.firsts import put_firsts
 from varangian.kernels.lanes import lanes_instead_of_threads
+from varangian.kernels.memory import fresh
 from varangian.kernels.rows import Block, Rows
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def aggregate(
     wanted = _wanted(stage)
     rows, points = _planned(stage, vectors, wanted, state, (weights, cap, mass), pivot, stream)
     many = stage.stages()[-1].mixes
-    outputs = _room(points, vectors, many) if out is None else _room_in(out, vectors, rows, many)
+    outputs = _room(points, many) if out is None else _room_in(out, vectors, rows, many)
     _write(points, outputs, many)
     value = out
     if value is None:
@@ -216,10 +217,10 @@ def _parties(stage: Stage, rows: Rows, weights: Any, cap: float | None, mass: fl
     return weigh(weights, rows.n, stage.f or 0, cap=cap, mass=mass)
 
 
-def _room(points: Points, vectors: Vectors, many: bool) -> list[Tensor]:
+def _room(points: Points, many: bool) -> list[Tensor]:
     assert points.rows is not None
     lead = (*points.rows.batch, points.m) if many else points.rows.batch
-    return [vectors.empty(segment.sample, *lead, segment.width) for segment in points.rows.segments]
+    return [fresh(segment.sample, *lead, segment.width) for segment in points.rows.segments]
 
 
 def _room_in(out: Any, vectors: Vectors, rows: Rows, many: bool) -> list[Tensor]:

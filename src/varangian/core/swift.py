@@ -22,6 +22,7 @@ from varangian.core.run import Aggregation, Call
 from varangian.kernels.columns import Network, is_large, kernel_of, reduce_one, repaired
 from varangian.kernels.compiled.jit import available
 from varangian.kernels.compiled.tasks import name_of
+from varangian.kernels.memory import fresh
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import AXES_OF_ONE, WORKING_DTYPES, Segment
 
@@ -58,7 +59,7 @@ def at_once(stage: Stage, x: Any) -> Aggregation | None:
     if plan is None or d < plan[1].tile:
         return None
     program, kernel = plan
-    out = first.new_empty(d)
+    out = fresh(first, d)
     lost = reduce_one(kernel, x, out)
     if lost is None:
         return None

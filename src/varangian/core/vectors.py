@@ -6,15 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from varangian.kernels.rows import Rows, Segment
 from varangian.kernels.streams import Source, Streamed
-
-USUAL = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
-"""What PyTorch and NumPy both know."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +20,6 @@ class Vectors:
     ``restore_many`` takes ``(*batch, m, d)`` and gives m vectors back. Where there is a ``source``, the rows
     are read from it, part by part; ``outlined`` says that the segments then have but the right shape.
     ``pivoted`` says that a pivot comes with them. ``summed`` adds up what all holders of shards measured.
-    ``numpy`` says that the caller holds arrays of NumPy.
     """
 
     segments: tuple[Segment, ...]
@@ -36,13 +30,6 @@ class Vectors:
     outlined: bool = False
     pivoted: bool = False
     summed: Callable[[Tensor], Tensor] | None = None
-    numpy: bool = False
-
-    def empty(self, like: Tensor, *shape: int) -> Tensor:
-        """Return memory for a result: NumPy's for its users, which asks for large pages for what is large."""
-        if self.numpy and like.dtype in USUAL:
-            return torch.from_numpy(np.empty(shape, USUAL[like.dtype]))
-        return like.new_empty(shape)
 
     def rows(self, extras: Sequence[Sequence[Tensor]], *, sanitise: bool) -> Rows:
         """Return the rows, to be read."""

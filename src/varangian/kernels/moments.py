@@ -13,6 +13,7 @@ from varangian.kernels.compiled.jit import Compiler, available
 from varangian.kernels.compiled.moments import gather_code, moments_code
 from varangian.kernels.compiled.tasks import addresses, name_of
 from varangian.kernels.lanes import each
+from varangian.kernels.memory import fresh
 
 PART = 2**20
 """Numbers that are worth a lane."""
@@ -33,8 +34,8 @@ def moments(
         return _eager(vectors.double() if wide else vectors, summed=summed)
     *batch, k, d = vectors.shape
     dtype = torch.float64 if wide else vectors.dtype
-    mean = vectors.new_empty(*batch, d, dtype=dtype)
-    squares = vectors.new_empty(*batch, 1 if summed else d, dtype=dtype)
+    mean = fresh(vectors, *batch, d, dtype=dtype)
+    squares = fresh(vectors, *batch, 1 if summed else d, dtype=dtype)
     kernel = _moments(name_of(vectors.dtype), summed, wide)
     means, spreads, tables = mean.view(-1, d), squares.view(-1, squares.shape[-1]), addresses(vectors)
     parts = [(run, *part) for run in range(len(tables)) for part in _parts(k, d)]

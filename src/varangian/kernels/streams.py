@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from varangian.errors import InputError, ShapeError
+from varangian.kernels.memory import let_go
 from varangian.kernels.rows import Rows, Segment
 
 PIECE = 2**26
@@ -86,7 +84,7 @@ def of_file(vectors: Segment, origins: Sequence[Any]) -> Source | None:
             stop = min(start + step, vectors.width)
             yield vectors.part(start, stop)
             for line in mapped:  # the system also maps what lies around, some of the piece before
-                _let_go(line[max(0, start - step) : stop])
+                let_go(line[max(0, start - step) : stop])
 
     return blocks
 
@@ -101,22 +99,3 @@ def is_mapped(origin: Any, line: Tensor) -> bool:
         return False
     far = sum((size - 1) * stride for size, stride in zip(origin.shape, origin.strides, strict=True))
     return bool(0 <= line.data_ptr() - origin.ctypes.data < far + origin.itemsize)
-
-
-def _let_go(part: Tensor) -> None:
-    """Tell the system that these pages are not needed; should they be, they are read from the file again."""
-    if _advise() is None or part.numel() == 0:
-        return
-    begin = part.data_ptr() // mmap.PAGESIZE * mmap.PAGESIZE
-    end = part.data_ptr() + part.numel() * part.element_size()
-    _advise()(begin, end - begin, mmap.MADV_DONTNEED)
-
-
-@cache
-def _advise() -> Any:
-    """Return the system's madvise, or None where there is none."""
-    if not hasattr(mmap, "MADV_DONTNEED"):
-        return None
-    advise = ctypes.CDLL(None).madvise
-    advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    return advise
