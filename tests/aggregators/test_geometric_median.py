@@ -156,7 +156,7 @@ def test_there_is_an_end_beside_near_copies(seed: int, monkeypatch: pytest.Monke
     points[0, :3] = 1e-31 * rng.standard_normal((3, 6))
     points[0, 0] = 0
     with np.errstate(all="ignore"):
-        balance._balanced(points, np.full((1, 20), 1 / 20), np.full((1, 6), 0.2), 3000, 1e-15)
+        balance._balanced(points, np.full(20, 1 / 20), np.full((1, 6), 0.2), np.full(1, 1e-18), 3000, 1e-15)
     assert len(steps) < 100
 
 
@@ -167,7 +167,7 @@ def test_smoothed_steps_end_when_nothing_moves(monkeypatch: pytest.MonkeyPatch) 
     rule, taken = vg.GeometricMedian(f=3, nu=0.1, steps=3000), 0
     squared_distances = Span.squared_distances
 
-    def counted(span: Span, weights: torch.Tensor) -> torch.Tensor:
+    def counted(span: Span, weights: np.ndarray) -> np.ndarray:
         nonlocal taken
         taken += 1
         return squared_distances(span, weights)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 from varangian.core.checks import check_count, check_number
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.needs import Pivot
-from varangian.core.parties import Parties
 from varangian.core.spans import Span
 from varangian.core.stages import IterativeRule
 
@@ -60,17 +58,13 @@ class CenteredClipping(IterativeRule):
         """Return n >= 2f + 1."""
         return Condition(2 * self.f + 1, "n >= 2f + 1")
 
-    def solve(self, span: Span, parties: Parties | None = None) -> Float[Tensor, "*batch k"]:
+    def solve(self, span: Span, shares: Float[np.ndarray, " n"]) -> Float[np.ndarray, "runs k"]:
         """Return the weights of the vectors, and last that of the carried output."""
-        n = span.stretch.shape[-1] - 1
-        shares = torch.full_like(span.stretch[..., :n], 1 / n)
-        if parties is not None:
-            shares = parties.shares.expand_as(shares)
-        weights = torch.zeros_like(span.stretch)
-        weights[..., -1] = 1.0
+        weights = np.zeros_like(span.stretch)
+        weights[:, -1] = 1.0
         for _ in range(self.steps):
-            distance = span.squared_distances(weights)[..., :n].sqrt()
-            pull = shares * torch.where(distance > self.radius, self.radius / distance, 1.0)
-            weights = weights * (1 - pull.sum(-1, keepdim=True))
-            weights[..., :n] += pull
+            distance = np.sqrt(span.squared_distances(weights)[:, :-1])
+            pull = shares * (self.radius / np.maximum(distance, self.radius))
+            weights *= 1 - pull.sum(-1, keepdims=True)
+            weights[:, :-1] += pull
         return weights

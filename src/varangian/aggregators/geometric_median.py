@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
+import numpy as np
 from jaxtyping import Bool, Float
-from torch import Tensor
+from numpy.typing import NDArray
 
 from varangian.aggregators.balance import Descent, optimal_vectors, rise
 from varangian.core.checks import check_count, check_number
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
-from varangian.core.parties import Parties
-from varangian.core.spans import Span
+from varangian.core.spans import Numbers, Span
 from varangian.core.stages import IterativeRule
 
-ROUNDING = 4 * torch.finfo(torch.float64).eps
+ROUNDING = 4 * np.finfo(np.float64).eps
 """A relative change of a weight that is none. Relative, for a tiny weight may hold a huge vector."""
 
 
@@ -73,42 +72,39 @@ class GeometricMedian(IterativeRule):
         """Return 4 (1 + f / (n - 2f))^2 for the exact minimiser."""
         return None if self.nu else 4 * (1 + self.f / (n - 2 * self.f)) ** 2
 
-    def solve(self, span: Span, parties: Parties | None = None) -> Float[Tensor, "*batch n"]:
+    @np.errstate(all="ignore")  # what is not finite is tried, and not taken
+    def solve(self, span: Span, shares: Float[np.ndarray, " n"]) -> Float[np.ndarray, "runs n"]:
         """Return the weights of the minimiser."""
-        shares = torch.full_like(span.stretch, 1 / span.stretch.shape[-1])
-        if parties is not None:
-            shares = parties.shares.expand_as(shares)
         if self.nu:
             return self._smoothed(span, shares)
         rises = rise(span, shares)
-        descent = Descent(span.coordinates(rises.argmin(-1)), shares)
-        if bool(descent.below.all()):
+        descent = Descent(span, rises.argmin(-1), shares)
+        if descent.below.all():
             return descent.balanced(self.steps, self.tolerance)
-        optimal = optimal_vectors(span, shares, rises) & ~descent.below[..., None]
-        found, weights = optimal.any(-1, keepdim=True), _midpoint(span, optimal)
-        if bool(found.all()):
-            return weights
-        return torch.where(found, weights, descent.balanced(self.steps, self.tolerance))
+        optimal = optimal_vectors(span, shares, rises) & ~descent.below[:, None]
+        found, weights = optimal.any(-1), _midpoint(span, optimal)
+        if not found.all():
+            weights[~found] = descent.balanced(self.steps, self.tolerance)[~found]
+        return weights
 
-    def _smoothed(self, span: Span, shares: Tensor) -> Tensor:
-        weights, rests = shares, torch.zeros_like(shares[..., :1], dtype=torch.bool)
+    def _smoothed(self, span: Span, shares: Numbers) -> Numbers:
+        weights = np.broadcast_to(shares, span.stretch.shape)
+        rests: NDArray[np.bool_] = np.zeros((len(weights), 1), dtype=np.bool_)
         for _ in range(self.steps):
-            pull = shares / span.squared_distances(weights).sqrt().clamp(min=self.nu)
-            moved = torch.where(rests, weights, pull / pull.sum(-1, keepdim=True))
-            rests = ((moved - weights).abs() <= ROUNDING * weights).all(-1, keepdim=True)
+            pull = shares / np.maximum(np.sqrt(span.squared_distances(weights)), self.nu)
+            moved = np.where(rests, weights, pull / pull.sum(-1, keepdims=True))
+            rests = np.all(np.abs(moved - weights) <= ROUNDING * weights, axis=-1, keepdims=True)
             weights = moved
-            if bool(rests.all()):
+            if rests.all():
                 break
         return weights
 
 
-def _midpoint(span: Span, optimal: Bool[Tensor, "*batch n"]) -> Float[Tensor, "*batch n"]:
+def _midpoint(span: Span, optimal: Bool[np.ndarray, "runs n"]) -> Float[np.ndarray, "runs n"]:
     """Return equal weights for the two optimal vectors farthest apart, mostly one and the same."""
-    n = optimal.shape[-1]
-    place = optimal.double().argmax(-1)
-    weights = torch.zeros_like(span.stretch)
+    runs, place = np.arange(len(optimal)), optimal.argmax(-1)
+    weights = np.zeros_like(span.stretch)
     for _ in range(2):
-        apart = torch.gather(span.table, -2, place[..., None, None].expand(*place.shape, 1, n))[..., 0, :]
-        place = torch.where(optimal, apart, -1.0).argmax(-1)
-        weights = weights + 0.5 * torch.nn.functional.one_hot(place, n)
+        place = np.where(optimal, span.table[runs, place], -1.0).argmax(-1)
+        weights[runs, place] += 0.5
     return weights

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import MISSING, replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,7 +19,7 @@ from varangian.core.parties import Parties
 from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation, Call, aggregate
-from varangian.core.spans import Drawing, Span
+from varangian.core.spans import Drawing, Span, one_by_one
 from varangian.core.swift import at_once
 from varangian.core.values import Value
 from varangian.errors import WeightsError
@@ -196,29 +197,33 @@ class IterativeRule(GeometricRule):
     """
 
     @abstractmethod
-    def solve(self, span: Span, parties: Parties | None = None) -> Float[Tensor, "*batch w"]:
-        """Return the weights, given the span of the points and the pivots after them."""
+    def solve(self, span: Span, shares: Float[np.ndarray, " n"]) -> Float[np.ndarray, "runs w"]:
+        """Return the weights, given the span of the points, then of the pivots, and the points' shares."""
 
     def weights(
         self, distances: Float[Tensor, "*batch k k"], parties: Parties | None = None
     ) -> Float[Tensor, "*batch w"]:
         """Return the weights planned on a table that does not span too much."""
-        shares = None if parties is None else parties.shares
-        drawing = Drawing.of(distances, distances.shape[-1] - len(self.pivots), shares)
-        return self.solve(
-            Span.of(distances, replace(drawing, factors=torch.ones_like(drawing.factors))), parties
-        )
+        table, shares = one_by_one(distances), self._shares(distances.shape[-1] - len(self.pivots), parties)
+        drawing = Drawing.of(table, shares)
+        span = Span.of(table, replace(drawing, factors=np.ones_like(drawing.factors)))
+        weights = torch.from_numpy(self.solve(span, shares))
+        return weights.view(distances.shape[:-1]).to(distances.device)
 
     def advance(self, points: Points, call: Call) -> Points:
         """Return the one combined point."""
         table = points.table(self.reads, self.pivots)
-        parties = call.parties if self.weighted else None
-        drawing = Drawing.of(table, points.m, None if parties is None else parties.shares)
+        shares = self._shares(points.m, call.parties)
+        drawing = Drawing.of(one_by_one(table), shares)
         if drawing.needed:
-            drawn = points.drawn(drawing.centre, drawing.factors[..., : points.m])
-            table = drawn.table(self.reads, self.pivots)
-        weights = self.solve(Span.of(table, drawing), **call.options(self))
-        return points.combined(weights, self.pivots)
+            factors = torch.from_numpy(drawing.factors).view(table.shape[:-1])
+            centre = torch.from_numpy(drawing.centre).view(table.shape[:-2])
+            table = points.drawn(centre, factors[..., : points.m]).table(self.reads, self.pivots)
+        weights = torch.from_numpy(self.solve(Span.of(one_by_one(table), drawing), shares))
+        return points.combined(weights.view(table.shape[:-1]), self.pivots)
+
+    def _shares(self, m: int, parties: Parties | None) -> Float[np.ndarray, " m"]:
+        return np.full(m, 1 / m) if parties is None or not self.weighted else parties.shares.numpy()
 
 
 class SubsampledRule(GeometricRule):
