@@ -57,7 +57,8 @@ class _Measures:
     def nothing(self, points: Points) -> Float[Tensor, "*batch 1 k k"]:
         """Return what the tables of no columns add up to."""
         assert points.rows is not None
-        return torch.zeros_like(unknown(points, len(self.pivots), points.rows.device))[..., None, :, :]
+        size = points.m + len(self.pivots)
+        return torch.zeros(*points.batch, 1, size, size, dtype=torch.float64, device=points.rows.device)
 
     def piece(self, points: Points) -> Float[Tensor, "*batch v k k"]:
         """Measure, in whichever way is the fastest."""

@@ -73,6 +73,8 @@ def of_file(vectors: Segment, origins: Sequence[Any]) -> Source | None:
 
     None if none of them is.
     """
+    if not any(isinstance(origin, np.memmap) for origin in origins):
+        return None
     lines = list(vectors.vectors)
     mapped = [line for line, origin in zip(lines, origins, strict=True) if is_mapped(origin, line)]
     if not mapped:
