@@ -1,6 +1,5 @@
 """What the system is told about large vectors, and what it makes of it."""
 
-import mmap
 import re
 import resource
 import sys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -156,14 +157,25 @@ def test_what_tries_all_subsets_is_left_out_beyond_a_few() -> None:
         maker(ours.MinimumDiameterAveraging(f=4), 25)
 
 
-def test_a_library_that_cannot_be_used_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "half_a_kit.py").write_text("import the_other_half")
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("import the_other_half", "No module named 'the_other_half'"),
+        ("raise RuntimeError('an operator\\nis missing')", "an operator"),
+        ("raise ValueError", "ValueError"),
+    ],
+)
+def test_a_library_that_cannot_be_used_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, why: str
+) -> None:
+    (tmp_path / "half_a_kit.py").write_text(text)
+    monkeypatch.delitem(sys.modules, "half_a_kit", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     kits = {"half_a_kit": lambda: import_module("half_a_kit"), "no_kit": lambda: import_module("no_kit")}
     monkeypatch.setattr("varangian.experiments.bench.peers.LIBRARIES", kits)
     ((nobody, told),) = installed()
     assert nobody is None
-    assert told == "half_a_kit is installed, and cannot be used: No module named 'the_other_half'"
+    assert told == f"half_a_kit is installed, and cannot be used: {why}"
 
 
 AGREE = ("median", "trmean", "krum", "mean", "geomed")

@@ -73,8 +73,9 @@ def installed() -> Iterator[tuple[Peer | None, str]]:
             continue
         try:
             yield load(), f"{package} {_version(package)}"
-        except (ImportError, AttributeError) as error:  # not there, or not where it was
-            yield None, f"{package} is installed, and cannot be used: {error}"
+        except Exception as error:  # not there, or not where it was, or whatever else breaks as it is loaded
+            why = str(error).split("\n")[0] or type(error).__name__
+            yield None, f"{package} is installed, and cannot be used: {why}"
 
 
 @cache
