@@ -112,6 +112,17 @@ def test_liars_cost_no_digit(scale: float) -> None:
         assert np.linalg.norm(found(x) - want) <= 1e-11 * np.linalg.norm(want)
 
 
+@pytest.mark.parametrize(("scale", "far"), [(1.0, 1e300), (1e-24, 1e300), (1e-100, 1e100)])
+def test_nor_where_a_ratio_of_squares_is_no_number(scale: float, far: float) -> None:
+    rng = np.random.default_rng(0)
+    x = scale * rng.standard_normal((5, 7))
+    x[4] = far * np.sign(rng.standard_normal(7))  # as it is when it was cut to the largest that is read
+    nearer = x.copy()
+    nearer[4] *= 1e20 * scale / np.abs(x[4]).max()
+    for rule in (vg.GeometricMedian(f=1), vg.CenteredClipping(f=1, radius=scale)):
+        np.testing.assert_allclose(rule(x), rule(nearer), rtol=1e-9)
+
+
 @pytest.mark.parametrize("scale", [1e3, 1e8, 1e20])
 def test_few_heavy_parties_outweigh_many_light_ones_far_away(scale: float) -> None:
     """The least point lies where the weight is, not where most vectors are."""

@@ -46,9 +46,9 @@ def rise(span: Span, shares: Float[np.ndarray, " n"]) -> Float[np.ndarray, "runs
     """
     stretch, square, kept = span.stretch[:, None, :], span.squares, span.stretch == 1
     change = square[:, :, None] - 2 * span.products * stretch
-    own = stretch * stretch * square[:, None, :]
-    apart = np.where(kept[:, None, :], span.table, np.maximum(change + own, 0.0))
-    rises: Numbers = (shares * change / np.maximum(np.sqrt(apart) + np.sqrt(own), TINY)).sum(-1)
+    own = stretch * np.sqrt(square)[:, None, :]
+    apart = np.where(kept[:, None, :], span.table, np.maximum(change + own * own, 0.0))
+    rises: Numbers = (shares * change / np.maximum(np.sqrt(apart) + own, TINY)).sum(-1)
     return np.where(kept, rises, np.inf)
 
 
@@ -150,7 +150,7 @@ def _moves(gaps: Numbers, lengths: Numbers, shares: Numbers) -> tuple[Numbers, N
     """
     inverse = 1 / np.where(lengths > 0, lengths, np.inf)
     pull = shares * inverse
-    total = pull.sum(-1, keepdims=True)
+    total = np.maximum(pull.sum(-1, keepdims=True), TINY)
     mean = (pull[:, None, :] @ gaps)[:, 0] / total  # Weiszfeld's move
     bent = gaps * (inverse * np.sqrt(pull / total))[:, :, None]
     hessian = (1 + SOFTER) * np.eye(mean.shape[-1]) - bent.swapaxes(1, 2) @ bent
@@ -170,4 +170,4 @@ def _change(gaps: Numbers, lengths: Numbers, shares: Numbers, moves: Numbers) ->
     difference = (moves * moves).sum(-1)[:, :, None] - 2 * (moves @ gaps.swapaxes(1, 2))
     total = before + np.sqrt(np.maximum(before * before + difference, 0.0))
     change: Numbers = (shares * difference / np.maximum(total, TINY)).sum(-1)
-    return np.fmin(change, np.inf)
+    return np.where(np.isfinite(change), change, np.inf)

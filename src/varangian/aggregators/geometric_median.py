@@ -72,7 +72,6 @@ class GeometricMedian(IterativeRule):
         """Return 4 (1 + f / (n - 2f))^2 for the exact minimiser."""
         return None if self.nu else 4 * (1 + self.f / (n - 2 * self.f)) ** 2
 
-    @np.errstate(all="ignore")  # what is not finite is tried, and not taken
     def solve(self, span: Span, shares: Float[np.ndarray, " n"]) -> Float[np.ndarray, "runs n"]:
         """Return the weights of the minimiser."""
         if self.nu:

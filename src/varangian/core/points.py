@@ -75,8 +75,7 @@ class Points:
     def table(self, level: Reads, pivots: Sequence[Pivot] = ()) -> Float[Tensor, "*batch k k"]:
         """Return the squared distances between the points, then the ``pivots`` asked for, in order.
 
-        Entries above ``level`` may be NaN. Reads the rows only if what is known does not suffice. Not to be
-        written: they may be what the points know.
+        Entries above ``level`` may be NaN. Reads the rows only if what is known does not suffice.
         """
         if Pivot.MEDIAN in pivots:
             return tables(self, [None], pivots, level)[..., 0, :, :]
@@ -85,7 +84,7 @@ class Points:
         if self._table is None or level > self.known or not self._table.trusted:
             self._table = self._measured(max(level, self.foreseen.level))
         if tuple(pivots) == self.companions:
-            return self._table.values
+            return self._table.values.clone()
         chosen = [*range(self.m), *(self.m + self.companions.index(pivot) for pivot in pivots)]
         return self._table.values[..., chosen, :][..., chosen]
 

@@ -28,7 +28,7 @@ Numbers = NDArray[np.float64]
 
 def one_by_one(tables: Float[Tensor, "*batch k k"]) -> Float[np.ndarray, "runs k k"]:
     """Return the tables of all runs in a row."""
-    return tables.cpu().reshape(tables.shape[:-2].numel(), *tables.shape[-2:]).numpy()
+    return tables.detach().cpu().reshape(tables.shape[:-2].numel(), *tables.shape[-2:]).numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,9 @@ class Drawing:
         near = np.maximum(near, distance[:, m:].max(-1, initial=0.0))[:, None]
         far = distance > WIDEST * near
         far[:, m:] = False
-        nearer = np.where(far, near / np.where(far, distance, 1.0), 1.0)
-        return cls(centre, np.sqrt(typical), np.sqrt(nearer))
+        # Roots are divided, not squares: their ratio may be too small for a number.
+        nearer = np.where(far, np.sqrt(near) / np.sqrt(np.where(far, distance, 1.0)), 1.0)
+        return cls(centre, np.sqrt(typical), nearer)
 
     @property
     def needed(self) -> bool:
@@ -101,7 +102,7 @@ class Span:
         # By no library of matrices, which may add up a batch in another order than one.
         along = (self.products * a[:, None, :]).sum(-1)
         square = (a * along).sum(-1, keepdims=True)
-        between: Numbers = self.stretch**2 * self.squares - 2 * self.stretch * along + square
+        between: Numbers = (self.stretch * np.sqrt(self.squares)) ** 2 - 2 * self.stretch * along + square
         return np.maximum(between, 0.0)
 
     def around(self, origin: Int[np.ndarray, " runs"]) -> Float[np.ndarray, "runs k k"]:

@@ -19,7 +19,7 @@ from varangian.core.parties import Parties
 from varangian.core.points import Points
 from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation, Call, aggregate
-from varangian.core.spans import Drawing, Span, one_by_one
+from varangian.core.spans import Drawing, Numbers, Span, one_by_one
 from varangian.core.swift import at_once
 from varangian.core.values import Value
 from varangian.errors import WeightsError
@@ -204,11 +204,9 @@ class IterativeRule(GeometricRule):
         self, distances: Float[Tensor, "*batch k k"], parties: Parties | None = None
     ) -> Float[Tensor, "*batch w"]:
         """Return the weights planned on a table that does not span too much."""
-        table, shares = one_by_one(distances), self._shares(distances.shape[-1] - len(self.pivots), parties)
-        drawing = Drawing.of(table, shares)
-        span = Span.of(table, replace(drawing, factors=np.ones_like(drawing.factors)))
-        weights = torch.from_numpy(self.solve(span, shares))
-        return weights.view(distances.shape[:-1]).to(distances.device)
+        shares = self._shares(distances.shape[-1] - len(self.pivots), parties)
+        drawing = Drawing.of(one_by_one(distances), shares)
+        return self._solved(distances, replace(drawing, factors=np.ones_like(drawing.factors)), shares)
 
     def advance(self, points: Points, call: Call) -> Points:
         """Return the one combined point."""
@@ -219,10 +217,15 @@ class IterativeRule(GeometricRule):
             factors = torch.from_numpy(drawing.factors).view(table.shape[:-1])
             centre = torch.from_numpy(drawing.centre).view(table.shape[:-2])
             table = points.drawn(centre, factors[..., : points.m]).table(self.reads, self.pivots)
-        weights = torch.from_numpy(self.solve(Span.of(one_by_one(table), drawing), shares))
-        return points.combined(weights.view(table.shape[:-1]), self.pivots)
+        return points.combined(self._solved(table, drawing, shares), self.pivots)
 
-    def _shares(self, m: int, parties: Parties | None) -> Float[np.ndarray, " m"]:
+    def _solved(self, table: Float[Tensor, "*batch k k"], drawing: Drawing, shares: Numbers) -> Tensor:
+        """Return the weights, given the table of the points as they were drawn."""
+        with np.errstate(all="ignore"):  # what is not finite is tried, and not taken
+            weights = torch.from_numpy(self.solve(Span.of(one_by_one(table), drawing), shares))
+        return weights.view(*table.shape[:-2], weights.shape[-1]).to(table.device)
+
+    def _shares(self, m: int, parties: Parties | None) -> Numbers:
         return np.full(m, 1 / m) if parties is None or not self.weighted else parties.shares.numpy()
 
 
