@@ -28,6 +28,7 @@ class CenteredClipping(IterativeRule):
     Units       radius in those of the vectors
     Reference   Karimireddy et al., ICML 2021
 
+    >>> import torch
     >>> CenteredClipping(f=1, radius=1.0)(torch.tensor([[0.5], [0.7], [9e9]]))
     tensor([0.7333])
     """

@@ -37,6 +37,7 @@ class GeometricMedian(IterativeRule):
     Units       nu in those of the vectors; tolerance relative to the harmonic mean distance
     Reference   Pillutla et al., IEEE TSP 2022
 
+    >>> import torch
     >>> GeometricMedian(f=1)(torch.tensor([[0.0, 0.0], [0.0, 0.0], [9e9, 1.0]]))
     tensor([0., 0.])
     """
