@@ -11,9 +11,10 @@ from torch import Tensor
 
 import varangian as vg
 from varangian.core.conditions import Condition
+from varangian.core.iterative import IterativeRule
 from varangian.core.needs import Pivot
 from varangian.core.spans import Span
-from varangian.core.stages import IterativeRule, Mixer
+from varangian.core.stages import Mixer
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from varangian.core.checks import check_count, check_number
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.iterative import IterativeRule
 from varangian.core.needs import Pivot
 from varangian.core.spans import Span
-from varangian.core.stages import IterativeRule
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from varangian.aggregators.balance import Descent, optimal_vectors, rise
 from varangian.core.checks import check_count, check_number
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
+from varangian.core.iterative import IterativeRule
 from varangian.core.spans import Numbers, Span
-from varangian.core.stages import IterativeRule
 
 ROUNDING = 4 * np.finfo(np.float64).eps
 """A relative change of a weight that is none. Relative, for a tiny weight may hold a huge vector."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from varangian.audit.ground import Ground
-from varangian.core.stages import CoordinateRule, IterativeRule
+from varangian.core.iterative import IterativeRule
+from varangian.core.stages import CoordinateRule
 
 
 @dataclass(frozen=True)
