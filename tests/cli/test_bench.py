@@ -50,10 +50,18 @@ def test_a_table_a_file_and_a_picture(run: Run, elsewhere: Path) -> None:
         assert {row["who"] for row in csv.DictReader(file)} >= {OURS, FLOOR, "torch.median", "torch.cdist"}
 
 
-def test_threads_are_asked_for_and_given_back(run: Run) -> None:
+def test_threads_are_asked_for_and_given_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varangian.cli.bench.usable_cores", lambda: 3)
     before = torch.get_num_threads()
     assert "threads: 3" in run("bench", *SMALL, "--threads", "3").out.splitlines()
     assert torch.get_num_threads() == before
+
+
+def test_more_threads_than_cores_are_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varangian.cli.bench.usable_cores", lambda: 3)
+    done = run("bench", *SMALL, "--threads", "4")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: --threads 4: pass at most 3, the number of cores that this process may use.\n"
 
 
 def test_what_was_measured_outlives_ctrl_c(

@@ -138,6 +138,12 @@ WEIGHTS: list[tuple[str, Callable[[], Any], list[str]]] = [
     ("no numbers", weighing(["a"] * 7), ["number"]),
     ("None among them", weighing([None] * 7), ["number"]),
     ("one number", weighing(3.0), ["number"]),
+    ("one number of NumPy", weighing(np.float64(3)), ["number"]),
+    ("too large for float64", weighing([10**400, *ONES[1:]]), ["Weight 0", "float64", "finite"]),
+    ("numbers as texts", weighing(["1"] * 7), ["number"]),
+    ("a text", weighing("1111111"), ["number"]),
+    ("masked", weighing(np.ma.array(np.ones(7), mask=[1] + [0] * 6)), ["masked", "weights.filled(0)"]),
+    ("masked among them", weighing([np.ma.masked, *ONES[1:]]), ["number"]),
     ("complex", weighing(np.ones(7, dtype=complex)), ["complex128"]),
     ("cap below 1/n", weighing(ONES, cap=0.1), ["cap = 0.1", "0.1429"]),
     ("cap above one", weighing(ONES, cap=1.5), ["cap = 1.5", "1"]),
@@ -239,6 +245,20 @@ TYPES: list[tuple[str, str, list[str]]] = [
     ("vg.Bucketing(f=1, s=2.0)", "ParameterError", ["s=2.0", "integer"]),
     ("vg.Clipping(radius='1')", "ParameterError", ["radius='1'", "finite number"]),
     ("vg.Clipping(radius=True)", "ParameterError", ["radius=True", "finite number"]),
+    *(
+        (f"vg.TrimmedMean(f=1)(X, weights=[1] * 7, {bound})", "WeightsError", [bound[:3], "and 1"])
+        for bound in (
+            *("cap='0.5'", "cap=[]", "cap=torch.tensor([.5, .5])", "cap=1j", "cap=10**400"),
+            *("mass='0.2'", "mass=b'0.2'", "mass=np.array('0.2')", "mass=np.ma.masked"),
+        )
+    ),
+    ("vg.TrimmedMean(f=1)(X, weights=[1] * 7, cap=torch.tensor(.5), mass=np.float32(.2))", "", []),
+    *(
+        (f"vg.Stream({seed})", "ParameterError", ["Stream(seed=", "at least 0"])
+        for seed in ("'a'", "'1'", "None", "1.0", "True", "-1")
+    ),
+    *((f"vg.Median(f=0)(X, stream={seed})", "InputError", ["Stream(seed)"]) for seed in ("0", "3", "False")),
+    ("json.dumps(vg.Stream(np.int64(3)).seed)", "", []),
     ("vg.chain(vg.NearestNeighborMixing(f=1), 'median')", "ChainError", ["'median'", "str"]),
     ("vg.chain(vg.NearestNeighborMixing(f=1), vg.Median)", "ChainError", ["Median", "mixers and rules"]),
 ]

@@ -84,3 +84,22 @@ def test_a_leaf_that_is_not_in_one_piece_is_refused() -> None:
 def test_a_mixer_has_no_one_result() -> None:
     with pytest.raises(InputError, match="several"):
         vg.NearestNeighborMixing(f=1)(X[0], out=torch.empty(40))
+
+
+def test_nothing_is_written_over_that_is_still_to_be_read() -> None:
+    x, room = X[0].clone(), torch.empty(60)
+    leaves = [{"a": row[:12], "b": row[12:]} for row in x]
+    for out in (
+        {"a": x[0, 28:], "b": torch.empty(28)},  # what another leaf is made of
+        {"a": room[:12], "b": room[10:38]},  # itself
+    ):
+        with pytest.raises(InputError, match="shares memory"):
+            vg.Median(f=1)(leaves, out=out)
+    assert torch.equal(x, X[0])
+    rule, before = vg.CenteredClipping(f=1, radius=1.0), X[0, 0].clone()
+    state = torch.cat([before, before])
+    with pytest.raises(InputError, match="shares memory"):
+        rule(x, state=state[:40], out=state[7:47])
+    want = rule(x, state=before)
+    assert torch.equal(rule(x, state=state[:40], out=state[:40]), want)
+    assert torch.equal(state[:40], want)

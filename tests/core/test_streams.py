@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from torch import Tensor
 
 import varangian as vg
 from varangian.core.run import aggregate_blocks
+from varangian.core.shards import InShards
 from varangian.core.stages import Stage
 from varangian.errors import InputError, ShapeError
 from varangian.kernels import streams
@@ -102,6 +105,51 @@ def test_what_has_to_be_copied_from_a_file_is_no_file(
     assert np.array_equal(got, vg.Median(f=1)(np.ascontiguousarray(held, np.float32)))
 
 
+def swapped(x: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    """Return vectors from a file in the other order of bytes."""
+    np.save(path, x.astype(x.dtype.newbyteorder()))
+    mapped: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    return mapped
+
+
+def test_bytes_in_another_order_are_put_right_piece_by_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "PIECE", 2**14)
+    x = np.random.default_rng(0).standard_normal((25, 50_000)).astype(np.float32)
+    mapped, rule = swapped(x, tmp_path / "x.npy"), vg.Krum(f=1)
+    rule(mapped[:, :100])
+    tracemalloc.start()
+    got = rule(mapped)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert got.dtype == mapped.dtype
+    assert np.array_equal(got, rule(x))
+    assert peak < x.nbytes / 4
+
+
+def test_bytes_in_another_order_can_be_attacked(x: NDArray[np.float32], tmp_path: Path) -> None:
+    got, want = (vg.SignFlip()(vectors, b=2) for vectors in (swapped(x, tmp_path / "x.npy"), x))
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_shards_may_come_in_blocks(rule: Stage, x: NDArray[np.float32]) -> None:
+    held = vg.InBlocks(lambda: blocks(x), shape=x.shape)
+    got, want = (rule.aggregate(InShards(vectors, lambda here: here)) for vectors in (held, x))
+    np.testing.assert_allclose(got.value, want.value, rtol=1e-6, atol=1e-7)
+
+
+def test_shards_in_blocks_are_summed() -> None:
+    x = torch.randn(7, 90, generator=torch.Generator().manual_seed(0))
+    here, there = x[:, :60], 10 * x[:, 60:].flip(0)
+    known = (there[:, None].double() - there.double()).square().sum(-1)
+    rule, asked = vg.Krum(f=1), vg.InBlocks(lambda: here.split(7, dim=1), (7, 60))
+    got = rule(InShards(asked, lambda table: table + known))
+    assert torch.equal(got, rule(torch.cat([here, there], dim=1))[:60])
+    assert not torch.equal(got, rule(here))
+
+
 def test_torch_blocks_give_torch() -> None:
     x = torch.randn(5, 30)
     assert torch.equal(vg.Median(f=1)(vg.InBlocks(lambda: x.split(7, dim=1), (5, 30))), vg.Median(f=1)(x))
@@ -112,10 +160,13 @@ def wrong() -> dict[str, tuple[Any, type[Exception], str]]:
     return {
         "too few": (vg.InBlocks(lambda: [x[:, :20]], (5, 30)), ShapeError, "ended after 20 of 30"),
         "too many": (vg.InBlocks(lambda: [x, x], (5, 30)), ShapeError, "go on after 30"),
-        "none": (vg.InBlocks(lambda: [], (5, 30)), InputError, "first block is a NoneType"),
+        "none": (vg.InBlocks(lambda: [], (5, 30)), InputError, "no blocks.* begin anew"),
+        "nothing": (vg.InBlocks(lambda: None, (5, 30)), InputError, "a NoneType; .* a list"),
+        "but once": (vg.InBlocks(partial(iter, iter([x])), (5, 30)), InputError, "the same .* begin anew"),
+        "no second array": (vg.InBlocks(lambda: [x[:, :9], "x"], (5, 30)), InputError, "A block is a str"),
         "another n": (vg.InBlocks(lambda: [x[:, :9], x[:4, 9:]], (5, 30)), ShapeError, r"\(4, 21\)"),
         "another dtype": (vg.InBlocks(lambda: [x[:, :9], x[:, 9:].double()], (5, 30)), ShapeError, "float64"),
-        "no array": (vg.InBlocks(lambda: ["x"], (5, 30)), InputError, "first block is a str"),
+        "no array": (vg.InBlocks(lambda: ["x"], (5, 30)), InputError, "A block is a str"),
         "no shape": (vg.InBlocks(lambda: [x], (5,)), ShapeError, "two whole numbers"),
         "no vectors": (vg.InBlocks(lambda: [x], (0, 30)), ShapeError, "two whole numbers"),
     }

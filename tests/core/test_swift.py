@@ -81,6 +81,10 @@ def test_what_is_not_as_usual_goes_the_long_way() -> None:
         [x[0], x[1, :-1]],
         x[:0],
         {"a": x},
+        torch._neg_view(x),
+        [*x[1:], torch._neg_view(x[0])],
+        torch.nested.nested_tensor(list(x)),
+        [torch.nested.nested_tensor([row]) for row in x],
         np.asfortranarray(x.numpy()),
         x.numpy().astype(np.dtype(np.float32).newbyteorder()),
     ]

@@ -79,6 +79,16 @@ def test_gathering(
         torch.testing.assert_close(got, deviations if got.ndim else deviations.sum(), **close)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 0), (3, 0), (0, 3, 4)])
+@pytest.mark.parametrize("summed", [False, True])
+def test_without_a_number_there_is_nothing_to_add(shape: tuple[int, ...], summed: bool) -> None:
+    mean, squares = moments(torch.zeros(shape), summed=summed, wide=True)
+    assert mean.shape == (*shape[:-2], shape[-1])
+    assert torch.equal(squares, torch.zeros(*shape[:-2], 1 if summed else shape[-1]).double())
+    if len(shape) == 2:
+        assert gather(torch.zeros(shape), None, torch.zeros(shape), (0.9, 1.0), torch.zeros(3, 0)) == 0
+
+
 def test_what_was_not_finite_before_does_not_matter_without_momentum() -> None:
     rows, room = torch.ones(3, 50), torch.full((3, 50), torch.nan)
     gather(rows, None, room, None, torch.empty(3, 50))

@@ -12,6 +12,7 @@ from torch import Tensor
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.stages import GeometricRule
+from varangian.kernels.products import product, top_of
 
 ROUNDING = 1e-12
 """Vectors that project as far as the furthest, up to rounding, leave with it."""
@@ -73,7 +74,7 @@ class CAF(GeometricRule):
 
 def _top_direction(distances: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     """Return the weighted covariance's top eigenvalue ``(*batch, 1)``, and all squared projections on it."""
-    along = (distances @ shares[..., None])[..., 0]
+    along = product(distances, shares[..., None])[..., 0]
     mean = (shares * along).sum(-1)[..., None, None]
     products = 0.5 * (along[..., :, None] + along[..., None, :] - mean - distances)
     alive = shares > 0
@@ -81,7 +82,7 @@ def _top_direction(distances: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     scale = products.abs().amax((-2, -1), keepdim=True)
     products = products / torch.where(scale > 0, scale, 1.0)
     root = shares.sqrt()
-    values, vectors = torch.linalg.eigh(root[..., :, None] * products * root[..., None, :])
-    top, direction = values[..., -1:], vectors[..., -1]
-    projections = (products @ (root * direction)[..., None])[..., 0].square()
+    top, direction = top_of(root[..., :, None] * products * root[..., None, :])
+    top = top[..., None]
+    projections = product(products, (root * direction)[..., None])[..., 0].square()
     return top.clamp(min=0.0) * scale[..., 0], torch.where(top > 0, projections, 0.0)

@@ -17,6 +17,7 @@ from varangian.core.papers import MANIPULATING
 from varangian.core.randomness import Stream
 from varangian.core.selection import lowest, mean_over
 from varangian.core.stages import SubsampledRule
+from varangian.kernels.products import product, top_of
 
 ROUNDING = 1e-12
 """Parts of the largest by which two projections may differ and count as one: those of copies do."""
@@ -76,8 +77,8 @@ class DnC(SubsampledRule):
         centred = 0.5 * (rows[..., :, None] + rows[..., None, :] - rows.mean(-1)[..., None, None] - distances)
         scale = centred.abs().amax((-2, -1), keepdim=True)
         centred = centred / torch.where(scale > 0, scale, 1.0)
-        top = torch.linalg.eigh(centred).eigenvectors[..., -1:]
-        projections = _without_rounding((centred @ top)[..., 0].square())
+        _, top = top_of(centred)
+        projections = _without_rounding(product(centred, top[..., None])[..., 0].square())
         kept = lowest(projections, n - int(self.c * self.f)).sum(-2)
         return mean_over(kept == kept.amax(-1, keepdim=True))
 

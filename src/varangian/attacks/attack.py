@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,14 +13,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from varangian.attacks.options import read_options
 from varangian.core.checks import check_count, check_flags
 from varangian.core.citations import Reference
 from varangian.core.inputs import read
 from varangian.core.moments import Moments
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.core.stages import Stage
 from varangian.core.values import Value
 from varangian.errors import InputError, ParameterError
+from varangian.kernels.rows import LARGEST
 
 
 class Sight(IntEnum):
@@ -70,11 +72,28 @@ class Scene:
         """Return their standard deviation per coordinate (h - 1 in the denominator), in float64."""
         return self.spread.deviation.double()
 
+    def bounded(self) -> Scene:
+        """Return the scene with the honest vectors as rules clamp them, so that no square overflows."""
+        if self.honest.dtype != torch.float64:
+            return self
+        known = self.spread
+        norms = known.squares.sum() + known.count * known.mean.square().sum()
+        if bool(norms <= LARGEST**2):  # so is every number in them
+            return self
+        return replace(self, honest=self.honest.clamp(-LARGEST, LARGEST), moments=None)
+
     def target(self, attack: object) -> Stage:
-        """Return the rule under attack. Raises ParameterError where none was given."""
-        if self.rule is None:
+        """Return the rule under attack. Raises ParameterError where there is none that ends in one vector."""
+        rule: Any = self.rule
+        if rule is None:
             raise ParameterError(f"{attack!r} works on the rule it attacks; pass rule=...")
-        return self.rule
+        if not isinstance(rule, Stage):
+            raise ParameterError(f"{attack!r} received rule={rule!r}; pass a rule, Median(f=1) for instance.")
+        if rule.stages()[-1].mixes:
+            raise ParameterError(
+                f"{rule!r} returns many vectors; end it with a rule, Average() for instance."
+            )
+        return rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,9 +140,11 @@ class Attack(Value, ABC):
         Shape       (*batch, h, d) -> (*batch, b, d); a list of h vectors -> a list of b
         State       the ``state`` of the last call's Forgery; None at first
         Randomness  from ``stream`` alone
-        Raises      ParameterError for an impossible b, or a missing rule; InputError for bad vectors
+        Raises      ParameterError for an impossible b, or a rule that is none; InputError for bad vectors,
+                    options or streams
         """
         check_count(self, "b", b, least=0)
+        known, stream = read_options(options), as_stream(stream)
         vectors = read(honest)
         if vectors.outlined:
             raise InputError("Vectors in blocks can be aggregated, not attacked; pass them as one array.")
@@ -132,11 +153,10 @@ class Attack(Value, ABC):
         if b == 0:
             forged, after = matrix[..., :0, :], state
         else:
-            known = dict(options or {})
             for name in ("state", "pivot"):
                 if known.get(name) is not None:
                     known[name] = torch.cat(vectors.flatten_one(known[name]), dim=-1)
-            forged, after = self.vectors(Scene(matrix, b, rule, stream or Stream(), state, known))
+            forged, after = self.vectors(Scene(matrix, b, rule, stream, state, known))
         pieces = forged.split([segment.width for segment in vectors.segments], dim=-1)
         cast = [piece.to(s.sample.dtype) for piece, s in zip(pieces, vectors.segments, strict=True)]
         return Forgery(vectors.restore_many([piece.contiguous() for piece in cast]), after)

@@ -14,6 +14,7 @@ from varangian.core.checks import check_number
 from varangian.core.citations import Reference
 from varangian.core.papers import KRUM
 from varangian.errors import ParameterError
+from varangian.kernels.rows import LARGEST
 
 KINDS = ("nan", "+inf", "-inf", "mix")
 
@@ -94,7 +95,7 @@ class Random(Attack):
     def vectors(self, scene: Scene) -> tuple[Tensor, Any]:
         """Return b vectors of equal length and random direction."""
         directions = noise(scene)
-        length = scene.honest.double().norm(dim=-1).mean(-1)[..., None, None]
+        length = scene.honest.double().norm(dim=-1).clamp(max=LARGEST).mean(-1)[..., None, None]
         return self.scale * length * directions / directions.norm(dim=-1, keepdim=True), None
 
 

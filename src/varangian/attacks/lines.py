@@ -36,6 +36,7 @@ class LineAttack(Attack):
 
     def vectors(self, scene: Scene) -> tuple[Tensor, Any]:
         """Return b times the same vector."""
+        scene = scene.bounded()
         mu = scene.mean
         direction = self.direction(scene, mu)
         factor = self.factor(scene, mu, direction)
@@ -58,7 +59,7 @@ class SignFlip(LineAttack):
 
     def factor(self, scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
         """Return 2."""
-        return torch.full_like(mu[..., 0], 2.0)
+        return mu.new_full(mu.shape[:-1], 2.0)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Scale(LineAttack):
 
     def factor(self, scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
         """Return |c - 1|."""
-        return torch.full_like(mu[..., 0], abs(self.c - 1))
+        return mu.new_full(mu.shape[:-1], abs(self.c - 1))
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class InnerProductManipulation(LineAttack):
 
     def factor(self, scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
         """Return 1 + epsilon."""
-        return torch.full_like(mu[..., 0], 1 + self.epsilon)
+        return mu.new_full(mu.shape[:-1], 1 + self.epsilon)
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class ALittleIsEnough(LineAttack):
 
     def factor(self, scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
         """Return z."""
-        return torch.full_like(mu[..., 0], little_z(scene.n, scene.b) if self.z is None else self.z)
+        return mu.new_full(mu.shape[:-1], little_z(scene.n, scene.b) if self.z is None else self.z)
 
 
 def little_z(n: int, b: int) -> float:
@@ -192,11 +193,13 @@ class MinMax(_WithinSpread):
         """Return the least, over the honest vectors, of the largest roots of a quadratic."""
         bound = pairwise(scene.honest).amax((-2, -1))[..., None]
         apart = to_each(scene.honest, mu[..., None, :])[..., 0]
-        square = direction.square().sum(-1)[..., None]
-        slope = (mu * direction).sum(-1)[..., None] - (scene.honest.double() @ direction[..., None])[..., 0]
-        inside = (slope.square() + square * (bound - apart)).clamp(min=0.0).sqrt()
-        root = (inside - slope) / torch.where(square > 0, square, torch.inf)
-        return root.amin(-1).clamp(min=0.0)
+        length = direction.norm(dim=-1, keepdim=True)
+        length = torch.where(length > 0, length, torch.inf)
+        along = (scene.honest.double() * direction[..., None, :]).sum(-1)
+        slope = (mu * direction).sum(-1)[..., None] - along
+        slope = slope / length
+        root = (slope.square() + bound - apart).clamp(min=0.0).sqrt() - slope
+        return (root.amin(-1) / length[..., 0]).clamp(min=0.0)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from varangian.attacks.attack import Attack, Scene, repeat
 from varangian.core.checks import check_count
 from varangian.core.citations import Reference
 from varangian.core.papers import BUCKETING
+from varangian.kernels.products import top_of
+from varangian.kernels.rows import sound
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +54,10 @@ class Mimic(Attack):
 
 def refined(honest: Float[Tensor, "*batch h d"], before: Spread | None) -> Spread:
     """Return the spread after one more round."""
-    centred = (honest.double() - honest.mean(-2, keepdim=True, dtype=torch.float64)).nan_to_num(
-        nan=0.0, posinf=0.0, neginf=0.0
-    )
+    centred, _ = sound(honest.double() - honest.mean(-2, keepdim=True, dtype=torch.float64))
     if before is None:
         products = centred @ centred.mT
-        top = torch.linalg.eigh(products).eigenvectors[..., -1]
+        _, top = top_of(products)
         direction, rounds = (top[..., None, :] @ centred)[..., 0, :], 1
     else:
         rounds = before.rounds + 1

@@ -138,4 +138,4 @@ class _Given(LineAttack):
         return self.line
 
     def factor(self, scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
-        return torch.ones_like(mu[..., 0])
+        return mu.new_ones(mu.shape[:-1])

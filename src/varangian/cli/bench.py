@@ -16,6 +16,7 @@ from varangian.cli.benchtable import key, legend, notes, summary
 from varangian.cli.console import entries, fits, show, table
 from varangian.cli.export import write_json
 from varangian.cli.targets import check_picture, check_writable
+from varangian.errors import ParameterError
 from varangian.experiments.bench import (
     DTYPES,
     RULES,
@@ -30,6 +31,7 @@ from varangian.experiments.bench import (
     measured,
     starts,
 )
+from varangian.experiments.sweeps.crew import usable_cores
 
 INTERRUPTED = 130
 
@@ -101,6 +103,7 @@ def bench(
     threads and the same vectors, of which nearly a fifth lie; medians are printed. After Ctrl-C, those of
     what was measured.
     """
+    _check_threads(threads)
     grid = QUICK if quick else FULL
     todo = cases(rules or RULES, ns or grid.n, ds or (grid.d,), dtypes or ("float32",))
     if json_path:
@@ -113,6 +116,15 @@ def bench(
         return _bench(todo, grid.seconds, json_path, plot, quiet=quiet)
     finally:
         torch.set_num_threads(before)
+
+
+def _check_threads(threads: int | None) -> None:
+    """Refuse more threads than cores, each of which PyTorch would make. Raises ParameterError."""
+    cores = usable_cores()
+    if threads and threads > cores:
+        raise ParameterError(
+            f"--threads {threads}: pass at most {cores}, the number of cores that this process may use."
+        )
 
 
 def _bench(

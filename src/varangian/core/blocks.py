@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from varangian.errors import InputError, ShapeError
+
+ANEW = "it is called for every read, and must begin anew each time"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,3 +29,47 @@ class InBlocks:
     make: Callable[[], Iterable[Any]]
     shape: tuple[int, ...]
     pivot: bool = False
+
+    def blocks(self) -> Iterator[Any]:
+        """Return the blocks from the first on. Raises InputError where ``make`` makes none."""
+        return iter(self._made())
+
+    def first(self) -> Any:
+        """Return the first block. Raises InputError where there is none, or but once."""
+        made = self._made()
+        begun = iter(made)
+        try:
+            block = next(begun)
+        except StopIteration:
+            raise InputError(f"InBlocks(make) returned no blocks; {ANEW}.") from None
+        if begun is made and self._made() is made:
+            raise InputError(f"InBlocks(make) returned the same {type(made).__name__} twice; {ANEW}.")
+        return block
+
+    def checked_shape(self) -> tuple[int, int]:
+        """Return n and d. Raises ShapeError."""
+        try:
+            n, d = self.shape
+            if min(int(n), int(d)) >= 1 and (int(n), int(d)) == (n, d):
+                return int(n), int(d)
+        except (TypeError, ValueError):
+            pass
+        raise ShapeError(
+            f"InBlocks(shape={self.shape!r}): the shape is (n, d), two whole numbers of at least 1."
+        )
+
+    def _made(self) -> Iterable[Any]:
+        if not callable(self.make):
+            raise InputError(
+                f"InBlocks(make) received a {type(self.make).__name__}; make is a function that returns the "
+                "blocks at every call, for instance lambda: blocks."
+            )
+        made = self.make()
+        try:
+            iter(made)
+        except TypeError:
+            raise InputError(
+                f"InBlocks(make) returned a {type(made).__name__}; it must return a list or an iterator of "
+                "blocks."
+            ) from None
+        return made

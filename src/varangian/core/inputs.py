@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.dlpack import from_dlpack
 
 from varangian.core.blocks import InBlocks
+from varangian.core.leaves import as_tensor, check_dtype, is_array, like
 from varangian.core.shards import InShards
 from varangian.core.vectors import Vectors
 from varangian.errors import DtypeError, InputError, ShapeError
-from varangian.kernels.rows import WORKING_DTYPES, Segment
-from varangian.kernels.streams import of_file
+from varangian.kernels.rows import Segment
+from varangian.kernels.streams import is_mapped, of_file
 
 AXES_OF_VECTORS = 2
 
@@ -31,17 +29,32 @@ class Stacks:
     parts: tuple[Tensor, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Swapped(Segment):
+    """Vectors in a file, in another order of bytes: the tensors have but their place, until they are read."""
+
+    array: NDArray[Any]
+
+    def part(self, start: int, stop: int) -> Segment:
+        """Return some columns, in this machine's order of bytes."""
+        return Segment(as_tensor(self.array[:, start:stop]))
+
+    def columns(self, start: int, stop: int) -> Tensor:
+        """Return the same in the working dtype."""
+        return self.part(start, stop).columns(0, stop - start)
+
+
 def read(x: Any) -> Vectors:
     """Read ``(*batch, n, d)``, n vectors, parameter lists or state dicts, or blocks, as rows; copy nothing.
 
     Raises ShapeError and DtypeError, which name the offending vector.
     """
-    if _is_array(x):
+    if is_array(x):
         return _read_matrix(x)
     if isinstance(x, InBlocks):
         return _read_blocks(x)
     if isinstance(x, InShards):
-        return replace(read(x.vectors), source=None, summed=x.summed)
+        return replace(read(x.vectors), summed=x.summed)
     if isinstance(x, Stacks):
         return replace(_read_matrix(x.parts[0]), segments=(Segment(x.parts),))
     if isinstance(x, (list, tuple)):
@@ -52,20 +65,11 @@ def read(x: Any) -> Vectors:
     )
 
 
-def as_tensor(leaf: Any) -> Tensor:
-    """View a torch, NumPy or JAX array as a tensor without copying where memory allows."""
-    if isinstance(leaf, Tensor):
-        if leaf.layout is not torch.strided or leaf.is_meta:
-            kind = "meta" if leaf.is_meta else str(leaf.layout).removeprefix("torch.")
-            raise InputError(f"A {kind} tensor arrived, which cannot be read in columns; pass a dense one.")
-        return leaf.detach() if leaf.requires_grad else leaf
-    if isinstance(leaf, np.ndarray):
-        return _from_numpy(leaf)
-    return from_dlpack(leaf)
-
-
 def check_writable(out: Any) -> None:
-    """Refuse what must not be written: arrays of JAX, and read-only ones of NumPy. Raises InputError."""
+    """Refuse what must not be written: arrays of JAX, and of NumPy those that are read-only or swapped.
+
+    Raises InputError.
+    """
     leaves = out.values() if isinstance(out, Mapping) else out if isinstance(out, (list, tuple)) else [out]
     for leaf in leaves:
         if not (isinstance(leaf, Tensor) or (isinstance(leaf, np.ndarray) and leaf.flags.writeable)):
@@ -73,57 +77,35 @@ def check_writable(out: Any) -> None:
                 f"out= holds a {type(leaf).__name__} that cannot be written; pass PyTorch tensors, or NumPy "
                 "arrays that are not read-only."
             )
-
-
-def like(result: Tensor, leaf: Any) -> Any:
-    """Hand a tensor back in the kind of ``leaf``."""
-    if isinstance(leaf, Tensor):
-        return result
-    if isinstance(leaf, np.ndarray):
-        if leaf.dtype.name == "bfloat16":
-            return result.view(torch.int16).numpy().view(leaf.dtype)
-        return result.numpy().astype(leaf.dtype, copy=False)
-    return sys.modules["jax"].dlpack.from_dlpack(result.contiguous())
-
-
-def _is_array(x: Any) -> bool:
-    if isinstance(x, (Tensor, np.ndarray)):
-        return True
-    return "jax" in sys.modules and isinstance(x, sys.modules["jax"].Array)
-
-
-def _from_numpy(array: NDArray[Any]) -> Tensor:
-    if array.dtype.name == "bfloat16":
-        return _from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    if array.dtype.kind not in "fiub" or array.dtype.itemsize > np.dtype(np.float64).itemsize:
-        raise DtypeError(
-            f"Vectors of NumPy dtype {array.dtype} cannot be aggregated; convert them to float32 or float64."
-        )
-    if not array.dtype.isnative or any(stride < 0 for stride in array.strides):
-        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)
-
-
-def _check_dtype(dtype: torch.dtype, where: str) -> None:
-    if dtype not in WORKING_DTYPES:
-        name = str(dtype).removeprefix("torch.")
-        counters = " Counters of a state dict are no coordinates: leave them out." if "entry" in where else ""
-        raise DtypeError(
-            f"{where} of dtype {name} cannot be aggregated; "
-            f"convert to float16, bfloat16, float32 or float64, for instance with .float().{counters}"
-        )
+        if isinstance(leaf, np.ndarray) and not leaf.dtype.isnative:
+            raise InputError(
+                f"out= is of dtype {leaf.dtype.str}, and no result is written in that order of bytes; pass "
+                f"an array of dtype {leaf.dtype.newbyteorder('=')}."
+            )
 
 
 def _read_matrix(x: Any) -> Vectors:
-    tensor = as_tensor(x)
+    segment = _swapped(x) or Segment(as_tensor(x))
+    lines = len(segment.sample) if segment.sample.ndim == AXES_OF_VECTORS else 0
+    return replace(_as_matrix(segment, x), source=of_file(segment, [x] * lines))
+
+
+def _swapped(x: Any) -> Segment | None:
+    if isinstance(x, np.memmap) and x.ndim == AXES_OF_VECTORS and not x.dtype.isnative:
+        place = as_tensor(x.view(x.dtype.newbyteorder("=")))
+        if is_mapped(x, place):
+            return Swapped(place, x)
+    return None
+
+
+def _as_matrix(segment: Segment, x: Any) -> Vectors:
+    tensor = segment.sample
     if tensor.ndim < AXES_OF_VECTORS:
         raise ShapeError(
             f"An array of shape {tuple(tensor.shape)} arrived; n vectors of d coordinates need "
             "shape (..., n, d). One vector alone is x[None, :]."
         )
-    _check_dtype(tensor.dtype, "An array")
+    check_dtype(tensor.dtype, "An array")
     if tensor.shape[-2] == 0:
         raise ShapeError("No vectors arrived: the array has n = 0 rows.")
 
@@ -139,23 +121,26 @@ def _read_matrix(x: Any) -> Vectors:
             )
         return [extra]
 
-    segment = Segment(tensor)
-    source = of_file(segment, [x] * len(tensor)) if tensor.ndim == AXES_OF_VECTORS else None
-    return Vectors((segment,), back, back, one, source)
+    return Vectors((segment,), back, back, one)
 
 
 def _read_blocks(x: InBlocks) -> Vectors:
-    n, d = _shape_of_blocks(x.shape)
+    n, d = x.checked_shape()
     high = n + bool(x.pivot)
-    first = next(iter(x.make()), None)
-    if not _is_array(first):
-        raise InputError(f"The first block is a {type(first).__name__}; blocks are arrays ({high}, columns).")
-    outline = as_tensor(first).new_empty(1).expand(n, d)
-    plain = _read_matrix(like(outline, first))
+
+    def opened(block: Any) -> Tensor:
+        if not is_array(block):
+            raise InputError(f"A block is a {type(block).__name__}; blocks are arrays ({high}, columns).")
+        return as_tensor(block)
+
+    first = x.first()
+    sample = opened(first).new_empty(1)
+    outline = sample.expand(n, d)
+    plain = _as_matrix(Segment(outline), like(sample, first))
 
     def blocks() -> Iterator[Segment]:
-        for block in x.make():
-            tensor = as_tensor(block)
+        for block in x.blocks():
+            tensor = opened(block)
             if tensor.ndim != AXES_OF_VECTORS or tensor.shape[0] != high or tensor.dtype != outline.dtype:
                 more = " and a pivot" if x.pivot else ""
                 raise ShapeError(
@@ -167,21 +152,11 @@ def _read_blocks(x: InBlocks) -> Vectors:
     return replace(plain, source=blocks, outlined=True, pivoted=bool(x.pivot))
 
 
-def _shape_of_blocks(shape: Any) -> tuple[int, int]:
-    try:
-        n, d = shape
-        if min(int(n), int(d)) >= 1 and (int(n), int(d)) == (n, d):
-            return int(n), int(d)
-    except (TypeError, ValueError):
-        pass
-    raise ShapeError(f"InBlocks(shape={shape!r}): the shape is (n, d), two whole numbers of at least 1.")
-
-
 def _read_sequence(x: Sequence[Any]) -> Vectors:
     if not x:
         raise ShapeError("No vectors arrived: the list is empty.")
     first = x[0]
-    if _is_array(first):
+    if is_array(first):
         keys: list[Any] = [None]
     elif isinstance(first, Mapping):
         keys = list(first)
@@ -202,9 +177,7 @@ def _read_sequence(x: Sequence[Any]) -> Vectors:
         leaves = [_unflatten(part, _get(first, key)) for part, key in zip(parts, keys, strict=True)]
         if keys == [None]:
             return leaves[0]
-        if isinstance(first, Mapping):
-            return type(first)(zip(keys, leaves, strict=True))  # type: ignore[call-arg]
-        return type(first)(leaves)
+        return _rebuilt(first, keys, leaves)
 
     def pack_many(parts: Sequence[Tensor]) -> Any:
         return [pack([part[i] for part in parts]) for i in range(parts[0].shape[0])]
@@ -223,6 +196,19 @@ def _read_sequence(x: Sequence[Any]) -> Vectors:
     return Vectors(segments, pack, pack_many, one, source)
 
 
+def _rebuilt(first: Any, keys: list[Any], leaves: list[Any]) -> Any:
+    """Return a container of the kind of the first vector, or a plain one if its class cannot be made so."""
+    if isinstance(first, tuple) and hasattr(first, "_make"):
+        return first._make(leaves)
+    plain = dict(zip(keys, leaves, strict=True)) if isinstance(first, Mapping) else leaves
+    if isinstance(first, defaultdict):
+        return type(first)(first.default_factory, plain)
+    try:
+        return type(first)(plain)
+    except Exception:  # a class may ask for anything
+        return plain
+
+
 def _get(entry: Any, key: Any) -> Any:
     return entry if key is None else entry[key]
 
@@ -234,7 +220,7 @@ def _name(i: int, key: Any) -> str:
 
 def _check_entry(i: int, entry: Any, first: Any, keys: list[Any]) -> None:
     if keys == [None]:
-        if not _is_array(entry):
+        if not is_array(entry):
             raise InputError(
                 f"{_name(i, None)} is a {type(entry).__name__}; vector 0 is an array. Pass one kind."
             )
@@ -254,10 +240,10 @@ def _check_entry(i: int, entry: Any, first: Any, keys: list[Any]) -> None:
 
 def _leaf(x: Sequence[Any], i: int, key: Any) -> Tensor:
     leaf, reference = _get(x[i], key), _get(x[0], key)
-    if not _is_array(leaf):
+    if not is_array(leaf):
         raise InputError(f"{_name(i, key)} is a {type(leaf).__name__}; it must be an array.")
     tensor, wanted = as_tensor(leaf), as_tensor(reference)
-    _check_dtype(tensor.dtype, _name(i, key))
+    check_dtype(tensor.dtype, _name(i, key))
     if tensor.shape != wanted.shape:
         raise ShapeError(
             f"{_name(i, key)} has shape {tuple(tensor.shape)}; vector 0 has {tuple(wanted.shape)}. "
@@ -274,12 +260,12 @@ def _leaf(x: Sequence[Any], i: int, key: Any) -> Tensor:
 
 
 def _leaf_of_extra(vector: Any) -> Tensor:
-    if not _is_array(vector):
+    if not is_array(vector):
         raise InputError(
             f"The extra vector is a {type(vector).__name__}; it must be of the same kind as the vectors."
         )
     tensor = as_tensor(vector)
-    _check_dtype(tensor.dtype, "The extra vector")
+    check_dtype(tensor.dtype, "The extra vector")
     return tensor
 
 

@@ -21,6 +21,7 @@ from varangian.core.needs import Foreseen, NeedsVectors, Pivot, Reads
 from varangian.core.tables import COARSE, FINE, Table
 from varangian.kernels.lanes import each
 from varangian.kernels.measuring import coarse
+from varangian.kernels.products import product
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows
 
@@ -101,7 +102,7 @@ class Points:
 
     def mixed(self, weights: Float[Tensor, "*batch p m"]) -> Points:
         """Return the points that are the given combinations (each summing to one) of these."""
-        mix = weights if self.mix is None else weights @ self.mix
+        mix = weights if self.mix is None else product(weights, self.mix)
         return self._folded(weights, mix) if self.known is Reads.PAIRS else self._successor(mix)
 
     def scaled(self, factors: Float[Tensor, "*batch m"], *, folds: bool = True) -> Points:
@@ -126,7 +127,7 @@ class Points:
     def combined(self, weights: Float[Tensor, "*batch k"], pivots: Sequence[Pivot]) -> Points:
         """Return the one point that weighs these points, and the extras among the pivots after them."""
         own = weights[..., None, : self.m]
-        mix = own if self.mix is None else own @ self.mix
+        mix = own if self.mix is None else product(own, self.mix)
         count = len(self.extras)
         if count and mix.shape[-1] == self.n:
             mix = torch.cat([mix, mix.new_zeros(*mix.shape[:-1], count)], dim=-1)
@@ -186,7 +187,7 @@ class Points:
         values = block.values
         if self.mix is not None:
             base = values.double()
-            values = self.mix.to(base.device) @ base[..., : self.mix.shape[-1], :]
+            values = _weighed(self.mix.to(base.device), base[..., : self.mix.shape[-1], :])
             if self.extras:
                 below = base[..., self.n :, :].expand(*values.shape[:-2], -1, -1)
                 values = torch.cat([values, below], dim=-2)
@@ -265,3 +266,11 @@ class Points:
         if len(beside) and self._on_subsets is not None:
             self._on_subsets = self._on_subsets.renewed(on_subsets, old.inexact[..., None])
         return old.renewed(fresh, old.inexact)
+
+
+def _weighed(mix: Float[Tensor, "*#batch p n"], base: Float[Tensor, "*#batch n c"]) -> Tensor:
+    """Return weighted sums, in which what is not finite is nothing where its weight is zero."""
+    if base.sum().isfinite():
+        return product(mix, base)
+    shares = (weights[..., None] for weights in mix.unbind(-2))
+    return torch.stack([torch.where(w != 0, w * base, 0.0).sum(-2) for w in shares], dim=-2)

@@ -7,11 +7,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt64
 
+from varangian.core.checks import check_count
+from varangian.errors import InputError
 from varangian.kernels.draws import chosen
 
 _one_at_a_time = threading.RLock()
@@ -32,6 +35,8 @@ class Stream:
     The global generators are never read nor written, so a run draws the same numbers whatever runs
     beside it, on any engine. Numbers are drawn on the CPU for the same reason.
 
+    Raises      ParameterError for a seed that is no whole number of at least 0
+
     >>> Stream(1).at("batch", worker=3, step=7).generator().initial_seed() == (
     ...     Stream(1).at("batch", worker=3, step=7).generator().initial_seed())
     True
@@ -39,6 +44,11 @@ class Stream:
 
     seed: int = 0
     path: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if type(self.seed) is not int or self.seed < 0:  # asked first, for streams are made at every stage
+            check_count(self, "seed", self.seed, least=0)
+            object.__setattr__(self, "seed", int(self.seed))
 
     def at(self, purpose: str, **where: int) -> Stream:
         """Name a child stream, for instance ``stream.at("batch", worker=3, step=7)``."""
@@ -50,7 +60,7 @@ class Stream:
         return int.from_bytes(_digest(self._name()), "big") >> 1
 
     def _name(self) -> str:
-        return repr((int(self.seed), self.path))
+        return repr((self.seed, self.path))
 
     def keys(self, purpose: str, workers: Sequence[int], **where: int) -> UInt64[np.ndarray, " workers"]:
         """Return the keys of ``self.at(purpose, worker=worker, **where)`` for many workers at once.
@@ -95,3 +105,12 @@ class Stream:
             for one in devices:
                 torch.cuda.default_generators[one].manual_seed(self.key())
             yield
+
+
+def as_stream(stream: Any) -> Stream:
+    """Return a stream as it is, and the first for None. Raises InputError for anything else."""
+    if stream is None:
+        return Stream()
+    if not isinstance(stream, Stream):
+        raise InputError(f"stream = {stream!r} arrived; pass a varangian.Stream, Stream(seed) for instance.")
+    return stream

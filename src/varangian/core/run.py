@@ -11,11 +11,12 @@ from torch import Tensor
 
 from varangian.core.blocks import InBlocks
 from varangian.core.guard import admit
-from varangian.core.inputs import check_writable, read
+from varangian.core.inputs import read
 from varangian.core.needs import Pivot, Reads
 from varangian.core.parties import Parties, weigh
 from varangian.core.points import Points
 from varangian.core.randomness import Stream
+from varangian.core.room import room_for, room_in
 from varangian.core.tables import Table
 from varangian.core.vectors import Vectors
 from varangian.errors import InputError, WeightsError
@@ -23,7 +24,6 @@ from varangian.kernels.columns import reduce, reducible
 from varangian.kernels.combine import combinable, combined, reduced_mix, reducible_mix
 from varangian.kernels.firsts import put_firsts
 from varangian.kernels.lanes import lanes_instead_of_threads
-from varangian.kernels.memory import fresh
 from varangian.kernels.rows import Block, Rows
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ class Aggregation:
 
     ``value`` is the aggregate in the caller's kind. ``state`` goes into the next call of a rule with
     memory. ``nonfinite`` counts the NaN and infinite coordinates of every vector, ``(*batch, n)``: they
-    were read as zero, or left out where the rule says so. ``weights`` is what each vector weighs in the
-    result, ``(*batch, n)`` (a row per output for a mixer), or None where coordinates decide one by one.
-    ``reads`` counts the passes over the vectors.
+    were read as zero, or left out where the rule says so. Float64 numbers beyond 1e140 were read as that, so
+    that no square overflows. ``weights`` is what each vector weighs in the result, ``(*batch, n)`` (a row per
+    output for a mixer), or None where coordinates decide one by one. ``reads`` counts the passes over the
+    vectors.
     """
 
     value: Any
@@ -88,13 +89,11 @@ def aggregate(
     out: Any = None,
 ) -> Aggregation:
     """Run a stage, or a chain of them, on n vectors; see ``Stage.aggregate``."""
-    if not isinstance(stream, Stream):
-        raise InputError(f"stream = {stream!r} arrived; pass a varangian.Stream, Stream(seed) for instance.")
     vectors = read(x)
     wanted = _wanted(stage)
     rows, points = _planned(stage, vectors, wanted, state, (weights, cap, mass), pivot, stream)
     many = stage.stages()[-1].mixes
-    outputs = _room(points, many) if out is None else _room_in(out, vectors, rows, many)
+    outputs = room_for(points, many) if out is None else room_in(out, vectors, rows, many)
     _write(points, outputs, many)
     value = out
     if value is None:
@@ -215,43 +214,6 @@ def _parties(stage: Stage, rows: Rows, weights: Any, cap: float | None, mass: fl
                 "CenteredClipping, and Clipping or AdaptiveClipping in front of them."
             )
     return weigh(weights, rows.n, stage.f or 0, cap=cap, mass=mass)
-
-
-def _room(points: Points, many: bool) -> list[Tensor]:
-    assert points.rows is not None
-    lead = (*points.rows.batch, points.m) if many else points.rows.batch
-    return [fresh(segment.sample, *lead, segment.width) for segment in points.rows.segments]
-
-
-def _room_in(out: Any, vectors: Vectors, rows: Rows, many: bool) -> list[Tensor]:
-    """Return where a caller wants the result, by segment. Raises InputError where it cannot be written."""
-    if many:
-        raise InputError("out= takes one vector, and a mixer returns several; leave it out.")
-    check_writable(out)
-    parts, again = vectors.flatten_one(out), vectors.flatten_one(out)
-    for part, twin, segment in zip(parts, again, rows.segments, strict=True):
-        wanted = (*rows.batch, segment.width)
-        copied = part.data_ptr() != twin.data_ptr() and part.numel()  # as what is not in one piece must be
-        if part.shape != wanted or part.dtype != segment.sample.dtype or copied or not part.is_contiguous():
-            raise InputError(
-                f"out= arrived as {tuple(part.shape)}, {part.dtype}; the result needs {wanted}, "
-                f"{segment.sample.dtype}, in one piece."
-            )
-        if any(_overlap(part, one) for one in segment.parts):
-            raise InputError(
-                "out= shares memory with the vectors, which are only read; pass an array of its own."
-            )
-    return parts
-
-
-def _overlap(one: Tensor, other: Tensor) -> bool:
-    """Tell whether the stretches of memory from the first number to the last of two tensors meet."""
-    spans = []
-    for tensor in (one, other):
-        last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-        spans.append((tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()))
-    (start, stop), (begin, end) = spans
-    return bool(one.numel() and other.numel()) and start < end and begin < stop
 
 
 def _write(points: Points, outputs: Sequence[Tensor], many: bool) -> None:

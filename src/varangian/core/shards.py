@@ -13,9 +13,9 @@ from torch import Tensor
 class InShards:
     """This process's coordinates of n vectors; the others, and the call itself, are the same everywhere.
 
-    ``vectors`` is what a rule takes, ``summed`` returns the sum of a float64 tensor over all processes: an
-    all-reduce. Distances are summed, so that every process plans alike, and combines its own coordinates.
-    Counts of non-finite values are this shard's.
+    ``vectors`` is what a rule takes, blocks included; ``summed`` returns the sum of a float64 tensor over all
+    processes: an all-reduce. Distances are summed, so that every process plans alike, and combines its own
+    coordinates. Counts of non-finite values are this shard's.
 
     >>> import torch
     >>> from varangian.aggregators import Krum

@@ -14,7 +14,7 @@ from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.needs import Foreseen, Pivot, Reads
 from varangian.core.points import Points
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.core.run import Aggregation, Call, aggregate
 from varangian.core.swift import at_once
 from varangian.core.values import Value
@@ -123,7 +123,7 @@ class Stage(Value, ABC):
             cap=cap,
             mass=mass,
             pivot=pivot,
-            stream=stream or Stream(),
+            stream=as_stream(stream),
             out=out,
         )
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, strided
+from torch._C._functorch import peek_interpreter_stack
 from torch.nn import Parameter
 
 from varangian.core.guard import admit
@@ -46,10 +47,16 @@ def at_once(stage: Stage, x: Any) -> Aggregation | None:
         made = at_once(stage, torch.from_numpy(x)) if usual else None
         return made and replace(made, value=made.value.numpy())
     vectors = x if isinstance(x, (list, tuple)) else (x,)
-    if not vectors or not available():
+    if not vectors or not available() or peek_interpreter_stack() is not None:  # inside of torch.func
         return None
     first, axes = vectors[0], 1 if vectors is x else AXES_OF_ONE
-    if type(first) not in TENSORS or first.ndim != axes or not all(_alike(one, first) for one in vectors):
+    try:
+        if type(first) not in TENSORS or first.ndim != axes:
+            return None
+        dtype, shape = first.dtype, first.shape
+        if not all(_alike(one, dtype, shape) for one in vectors):
+            return None
+    except RuntimeError:  # some kinds, nested ones for instance, have no shape
         return None
     n, d, size = len(vectors) if axes == 1 else first.shape[0], first.shape[-1], len(vectors) * first.nbytes
     try:
@@ -72,15 +79,16 @@ def at_once(stage: Stage, x: Any) -> Aggregation | None:
     return Aggregation(out, None, nonfinite, None, 1)
 
 
-def _alike(one: Any, first: Tensor) -> bool:
-    """Tell whether a tensor lies in this process's memory in one piece, and is like the first."""
+def _alike(one: Any, dtype: torch.dtype, shape: torch.Size) -> bool:
+    """Tell whether a tensor lies in this process's memory as it is, in one piece, and is like the first."""
     return (
         type(one) in TENSORS
         and one.is_cpu
-        and one.dtype is first.dtype
-        and one.shape == first.shape
-        and one.layout is torch.strided
+        and one.dtype is dtype
+        and one.shape == shape
+        and one.layout is strided
         and one.is_contiguous()
+        and not one.is_neg()
     )
 
 

@@ -16,9 +16,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from varangian.kernels.lanes import lanes_instead_of_threads
+from varangian.kernels.products import filled
 
 FINE, COARSE = 1e-4, 1e-2
 """A folded squared distance below this share of its largest terms is inexact: by float64, by float32."""
+
+ROUNDING = 1e-12
+"""Share of a squared norm by which only rounding tells two apart."""
 
 
 class Table:
@@ -94,12 +98,13 @@ def fold(
     """
     batch = np.broadcast_shapes(table.shape[:-2], weights.shape[:-2])
     size = weights.shape[-2]
+    whole, apart = filled(table, both=True), filled(weights)
     folded = weights.new_zeros(*batch, size, size)
     exact = torch.ones(batch, dtype=torch.bool, device=weights.device)
     for i in range(size - 1):
-        c = weights[..., i : i + 1, :] - weights[..., i + 1 :, :]
-        value = -0.5 * ((c @ table) * c).sum(-1)
-        terms = 0.5 * ((c.abs() @ table) * c.abs()).sum(-1)
+        c = apart[..., i : i + 1, :] - apart[..., i + 1 :, :]
+        value = -0.5 * ((c @ whole) * c).sum(-1)
+        terms = 0.5 * ((c.abs() @ whole) * c.abs()).sum(-1)
         exact = exact & (value >= cancellation * terms).all(-1)
         folded[..., i, i + 1 :] = value.clamp(min=0.0)
         folded[..., i + 1 :, i] = folded[..., i, i + 1 :]
@@ -116,7 +121,8 @@ def scale(
     """Return the distances between points multiplied by factors, and whether cancellation left them exact.
 
     The origin is one of the points. What is not known, NaN, stays so. A distance is told by those of the two
-    points alone, so that equal points stay equal to the bit.
+    points alone, so that equal points stay equal to the bit. What was shortened to one length, which is then
+    the largest, is as far from the origin as the others to the bit.
     """
     norms, one, other = table[..., origin], factors[..., :, None], factors[..., None, :]
     scaled = factors * norms
@@ -125,6 +131,8 @@ def scale(
     terms = kept + apart.abs() * (scaled[..., :, None] + scaled[..., None, :])
     exact = (values >= cancellation * terms) | table.isnan()
     nothing, alone = norms == 0, factors * scaled  # the origin is one
+    longest = alone.amax(-1, keepdim=True)
+    alone = torch.where(alone > (1 - ROUNDING) * longest, longest, alone)
     values = torch.where(nothing[..., None, :], alone[..., :, None], values)
     values = torch.where(nothing[..., :, None], alone[..., None, :], values)
     exact = exact | nothing[..., None, :] | nothing[..., :, None]

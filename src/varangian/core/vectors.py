@@ -35,4 +35,6 @@ class Vectors:
         """Return the rows, to be read."""
         if self.source is None:
             return Rows(self.segments, extras, sanitise=sanitise, summed=self.summed)
-        return Streamed(self.source, self.segments[0], extras, sanitise=sanitise)
+        rows = Streamed(self.source, self.segments[0], extras, sanitise=sanitise)
+        rows.summed = self.summed
+        return rows

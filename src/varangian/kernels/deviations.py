@@ -91,10 +91,10 @@ def deviations(
     """
     rows.reads += 1
     count, m, k = len(mixes), mixes.shape[-2], mixes.shape[-1] - 1
-    tables = mixes.expand(count, *rows.batch, *mixes.shape[-2:]).reshape(count, rows.batch_size, m, -1)
+    tables = mixes.expand(count, *rows.batch, *mixes.shape[-2:]).reshape(count, rows.batch_size, m, k + 1)
     plans = [list(Mixtures.of(of_run, h)) for of_run in tables.double().cpu().numpy().swapaxes(0, 1)]
     places, kernel = Places(rows), network_of(program, m, "float64")
-    most = max(TOGETHER * len(plan.weights) for of_run in plans for plan in of_run)
+    most = max((TOGETHER * len(plan.weights) for of_run in plans for plan in of_run), default=0)
     mean = np.zeros((TOGETHER, k))
     mean[1, :h] = 1 / h
     two = Plan.of(np.ones((2, 2), dtype=bool), whole=False)

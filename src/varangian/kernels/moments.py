@@ -87,9 +87,10 @@ def gather(
 
 
 def _compiles(vectors: Tensor) -> bool:
-    """Tell whether compiled code may read the vectors where they lie."""
+    """Tell whether there is anything to read, and compiled code may read it where it lies."""
     known = vectors.dtype in (torch.float32, torch.float64) and vectors.device.type == "cpu"
-    return known and (vectors.stride(-1) == 1 or vectors.shape[-1] < 2) and available()
+    beside = vectors.stride(-1) == 1 or vectors.shape[-1] < 2
+    return known and beside and vectors.numel() > 0 and available()
 
 
 def _parts(k: int, d: int) -> Iterator[tuple[int, int]]:

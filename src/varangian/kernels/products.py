@@ -13,6 +13,9 @@ ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_li
 On processors that PyTorch's own BLAS was not tuned for, it takes half the time; on others, the same.
 """
 
+LINE = 8
+"""Numbers of float64 in a line of the cache."""
+
 WORTHWHILE = 2**18
 """Multiplications below which a product of its own costs more than it saves."""
 
@@ -52,6 +55,28 @@ def outer_sums(delta: Float[Tensor, "g m n"], x: Float[Tensor, "g m k"], out: Fl
             place.copy_(linear(d.mT, y.mT))
     else:
         torch.bmm(delta.mT, x, out=out)
+
+
+def product(x: Float[Tensor, "*#batch m k"], y: Float[Tensor, "*#batch k n"]) -> Float[Tensor, "*batch m n"]:
+    """Return x @ y of small matrices in float64."""
+    return (filled(x) @ filled(y, both=True))[..., : y.shape[-1]]
+
+
+def filled(x: Float[Tensor, "*batch m k"], *, both: bool = False) -> Float[Tensor, "*batch m2 k2"]:
+    """Return a copy with zeros after each row, up to a whole line, and, if ``both``, after each column.
+
+    How a library sums may depend on where in a line a matrix begins.
+    """
+    return functional.pad(x, (0, -x.shape[-1] % LINE, 0, -x.shape[-2] % LINE if both else 0))
+
+
+def top_of(x: Float[Tensor, "*batch k k"]) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch k"]]:
+    """Return the largest eigenvalue of symmetric matrices, and its eigenvector, each matrix's by itself."""
+    values, vectors = x.new_empty(x.shape[:-2].numel()), x.new_empty(x.shape[:-2].numel(), x.shape[-1])
+    for run, matrix in enumerate(x.reshape(-1, *x.shape[-2:])):
+        every, directions = torch.linalg.eigh(matrix)
+        values[run], vectors[run] = every[-1], directions[:, -1]
+    return values.view(x.shape[:-2]), vectors.view(x.shape[:-1])
 
 
 def gram(vectors: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch k k"]:

@@ -2,8 +2,9 @@
 
 A program is written once, over any ``Arithmetic``: arrays on whatever device, or the registers of a
 processor. Every back end does the same operations in the same order, in the working precision of the values,
-so they agree to the bit. A mean is taken about a reference near the values: its error is relative to how far
-they lie apart, not to their size, and values that are all equal are their mean exactly.
+so they agree to the bit, but for the sign of a zero. A mean is taken about a reference near the values: its
+error is relative to how far they lie apart, not to their size, and values that are all equal are their mean
+exactly.
 """
 
 from __future__ import annotations

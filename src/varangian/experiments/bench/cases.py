@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from varangian.core.guard import admit
+from varangian.core.needs import Pivot
+from varangian.core.run import Aggregation
 from varangian.core.stages import Stage
 from varangian.errors import ParameterError
 from varangian.specification import parse_rule
@@ -67,6 +69,12 @@ class Case:
                 f"{self.text}: a mixture is drawn anew at every step; name its rules one by one."
             )
         return rule
+
+    def work(self, x: Float[Tensor, "n d"]) -> Callable[[], Aggregation]:
+        """Return the call that is measured; a rule that needs a vector of one's own is given the first."""
+        rule = self.rule
+        trusts = any(Pivot.GIVEN in stage.pivots for stage in rule.stages())
+        return partial(rule.aggregate, x, pivot=x[0] if trusts else None)
 
     @property
     def bytes(self) -> int:

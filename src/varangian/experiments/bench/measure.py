@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from varangian.core.needs import Pivot
-from varangian.core.run import Aggregation
 from varangian.core.stages import Stage
 from varangian.errors import VarangianError
 from varangian.experiments.bench.cases import DTYPES, Case, vectors
@@ -67,11 +65,7 @@ def measured(
 
 def _measure(case: Case, peers: Sequence[Peer], seconds: float) -> Measured:
     rule, x, found = case.rule, vectors(case.n, case.d, case.dtype), Measured(case)
-    pivot = x[0] if any(Pivot.GIVEN in stage.pivots for stage in rule.stages()) else None
-
-    def ours() -> Aggregation:
-        return rule.aggregate(x, pivot=pivot)
-
+    ours = case.work(x)
     try:
         result = ours()
     except VarangianError as error:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,11 +68,11 @@ def main() -> None:
     available()
     taken: list[float | None] = []
     for text, n, dtype in json.load(sys.stdin):
-        case, x = Case(text, n, WIDTH, dtype), vectors(n, WIDTH, dtype)
+        x = vectors(n, WIDTH, dtype)
         x.sum()
-        rule = case.rule
+        work = Case(text, n, WIDTH, dtype).work(x)
         try:
-            taken.append(timed(partial(rule, x)).wall)
+            taken.append(timed(work).wall)
         except VarangianError:
             taken.append(None)
     json.dump(taken, sys.stdout)

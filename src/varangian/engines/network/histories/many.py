@@ -93,7 +93,7 @@ def many(protocol: str, seeds: int, first: int = 0, jobs: int = 1) -> Iterator[T
     if jobs == 1:
         yield from (_batch(one) for one in batches)
         return
-    with multiprocessing.get_context("forkserver").Pool(jobs) as pool:
+    with multiprocessing.get_context("forkserver").Pool(min(jobs, len(batches))) as pool:
         yield from pool.imap(_batch, batches)
 
 

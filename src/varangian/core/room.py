@@ -1,0 +1,69 @@
+"""Where a result is written: in memory of its own, or where the caller wants it, if that is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from varangian.core.inputs import check_writable
+from varangian.core.points import Points
+from varangian.core.vectors import Vectors
+from varangian.errors import InputError
+from varangian.kernels.memory import fresh
+from varangian.kernels.rows import Rows
+
+
+def room_for(points: Points, many: bool) -> list[Tensor]:
+    """Return new memory for a point, or for ``many``, by segment."""
+    assert points.rows is not None
+    lead = (*points.rows.batch, points.m) if many else points.rows.batch
+    return [fresh(segment.sample, *lead, segment.width) for segment in points.rows.segments]
+
+
+def room_in(out: Any, vectors: Vectors, rows: Rows, many: bool) -> list[Tensor]:
+    """Return where a caller wants the result, by segment. Raises InputError where it cannot be written."""
+    if many:
+        raise InputError("out= takes one vector, and a mixer returns several; leave it out.")
+    check_writable(out)
+    parts, again = vectors.flatten_one(out), vectors.flatten_one(out)
+    for part, twin, segment in zip(parts, again, rows.segments, strict=True):
+        wanted = (*rows.batch, segment.width)
+        copied = part.data_ptr() != twin.data_ptr() and part.numel()  # as what is not in one piece must be
+        if part.shape != wanted or part.dtype != segment.sample.dtype or copied or not part.is_contiguous():
+            raise InputError(
+                f"out= arrived as {tuple(part.shape)}, {part.dtype}; the result needs {wanted}, "
+                f"{segment.sample.dtype}, in one piece."
+            )
+    read = [one for segment in rows.segments for one in segment.parts]
+    # A pivot that is written over number by number is read before; one that lies elsewhere may not be.
+    beside = [pair for extra in rows.extras if extra for pair in zip(extra, parts, strict=True)]
+    read += [one for one, part in beside if one.data_ptr() != part.data_ptr()]
+    if _written_over(parts, read):
+        raise InputError(
+            "out= shares memory with the vectors or a pivot, which are only read, or with itself; pass an "
+            "array of its own."
+        )
+    return parts
+
+
+def _written_over(written: Sequence[Tensor], read: Sequence[Tensor]) -> bool:
+    """Tell whether something that is written meets something that is read, or is written twice."""
+    ends = {True: 0, False: 0}
+    spans = sorted([*((*span, True) for span in _spans(written)), *((*span, False) for span in _spans(read))])
+    for start, stop, ours in spans:
+        if start < ends[True] or (ours and start < ends[False]):
+            return True
+        ends[ours] = max(ends[ours], stop)
+    return False
+
+
+def _spans(tensors: Sequence[Tensor]) -> Iterator[tuple[int, int]]:
+    """Yield the stretches of memory from the first number to the last."""
+    for tensor in tensors:
+        if tensor.numel():
+            last = sum(
+                (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+            )
+            yield tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()
