@@ -80,6 +80,7 @@ class _Writer:
         self.at = Assembly()
         self.order = order_of(self.at, shape.element, shape.chip, shape.n)
         self.lanes, self.kind, self.vector = self.order.lanes, self.order.kind, self.order.vector
+        self.sorted_out = self.order.total and bool(shape.ends)
         # Of its own: only here are sums made by the units that multiply.
         self.on = Registers(self.at, shape.element.working, self.order.working)
         self.starts: list[str] = []
@@ -132,13 +133,9 @@ class _Writer:
         """Do as many columns as a register holds, without a look at the cache."""
         at, shape, (block,) = self.at, self.shape, self.shape.blocks
         values = {row: self._loaded(row, "%c", asks=True) for row in range(shape.n)}
-        if self.order.total and shape.ends:
-            self._network(block, values)
-            self.fresh = [self.order.bits(values[rank]) for rank in shape.ends]
-            self._watch()
-        else:
-            self._watch()
-            self._network(block, values)
+        self._watch()
+        self._network(block, values)
+        self._watch_ends(values)
         results = self._results(values)
         at.do("br i1 %whole, label %away, label %kept")
         for name in ("away", "kept"):
@@ -188,6 +185,7 @@ class _Writer:
         for wire in set(range(shape.n)) - self.stored:
             values[wire]
         self._watch()
+        self._watch_ends(values)
         self._store(self._results(values), column)
         at.next_of(f"%k{place}", self.lanes, str(shape.width), f"block{place}", f"block{place}end")
         at.label("tileend")
@@ -229,11 +227,19 @@ class _Writer:
         return self.at.get(f"load ptr, ptr {self.at.index('%rows', str(row), 'ptr')}")
 
     def _watch(self) -> None:
-        """Let a value that is not finite leave its mark."""
-        if self.fresh:
-            seen = self.at.get(f"load {self.vector}, ptr %seen, align 64")
-            self.at.do(f"store {self.vector} {self.order.watched(self.fresh, seen)}, ptr %seen, align 64")
+        """Let a value that is not finite leave its mark, if that is not seen better once they are sorted."""
+        if self.fresh and not self.sorted_out:
+            self._mark(self.fresh)
         self.fresh = []
+
+    def _watch_ends(self, values: Mapping[int, str]) -> None:
+        """Let it leave its mark where it has been sorted to an end."""
+        if self.sorted_out:
+            self._mark([self.order.bits(values[rank]) for rank in self.shape.ends])
+
+    def _mark(self, stored: list[str]) -> None:
+        seen = self.at.get(f"load {self.vector}, ptr %seen, align 64")
+        self.at.do(f"store {self.vector} {self.order.watched(stored, seen)}, ptr %seen, align 64")
 
     def _network(self, block: Block, values: dict[int, str]) -> None:
         for i, j, low, high in block.comparators:
