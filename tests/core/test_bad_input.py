@@ -254,8 +254,8 @@ TYPES: list[tuple[str, str, list[str]]] = [
     ),
     ("vg.TrimmedMean(f=1)(X, weights=[1] * 7, cap=torch.tensor(.5), mass=np.float32(.2))", "", []),
     *(
-        (f"vg.Stream({seed})", "ParameterError", ["Stream(seed=", "at least 0"])
-        for seed in ("'a'", "'1'", "None", "1.0", "True", "-1")
+        (f"vg.Stream({seed})", "ParameterError", ["Stream(seed=", "whole number"])
+        for seed in ("'a'", "'1'", "None", "1.0")
     ),
     *((f"vg.Median(f=0)(X, stream={seed})", "InputError", ["Stream(seed)"]) for seed in ("0", "3", "False")),
     ("json.dumps(vg.Stream(np.int64(3)).seed)", "", []),

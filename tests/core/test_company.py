@@ -56,6 +56,33 @@ def test_each_attack_of_a_batch_is_the_same_as_alone(attack: vg.Attack, rule: St
     assert attack(honest[:0], b=2, rule=rule).shape == (0, 2, 301)
 
 
+def test_a_filter_that_is_done_waits_for_no_other() -> None:
+    few = torch.tensor([[[-1.0], [-1.0], [1.0], [1.0]], [[0.0], [2.0], [1.0], [1e6]]])
+    assert vg.CAF(f=1)(few).tolist() == [vg.CAF(f=1)(one).tolist() for one in few]
+
+
+@pytest.mark.parametrize("rule", [vg.Median(f=2), vg.TrimmedMean(f=2), vg.Krum(f=2)], ids=repr)
+def test_one_run_beyond_the_tables_digits_leaves_the_others_theirs(rule: Stage) -> None:
+    honest = drawn(4, 11, 40).float()
+    honest[1, 0] *= 1e6
+    attack, chain = vg.HiddenVulnerability(), vg.chain(vg.NearestNeighborMixing(f=2), rule)
+    together = attack(honest, b=2, rule=chain)
+    for run, got in zip(honest, together, strict=True):
+        assert torch.equal(got, attack(run, b=2, rule=chain))
+
+
+@pytest.mark.parametrize("way", ["gradients", "columns first"])
+def test_a_run_that_is_not_finite_leaves_the_others_theirs(way: str) -> None:
+    x, weights = drawn(3, 13, 301), torch.arange(1, 14)
+    spoiled = x.clone()
+    spoiled[1, 2, 5] = torch.nan
+    lie = (lambda y: y.mT.contiguous().mT) if way == "columns first" else torch.clone
+    got, want = (vg.Average()(lie(y), weights=weights) for y in (spoiled, x))
+    assert torch.equal(got[0], want[0])
+    assert torch.equal(got[2], want[2])
+    assert (~got.isfinite()).nonzero().tolist() == [[1, 5]]
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("clipping", [vg.AdaptiveClipping(f=2), vg.Clipping(radius=10.0)], ids=repr)
 def test_vectors_of_one_length_are_as_near_to_zero_as_each_other(clipping: Any, way: str) -> None:

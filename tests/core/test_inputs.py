@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -94,12 +94,22 @@ def by_default(weight: Tensor, bias: Tensor) -> defaultdict[str, Any]:
     return defaultdict(deque, weight=weight, bias=bias)
 
 
+class Pairs(dict[str, Tensor]):
+    """A mapping that is made of pairs alone."""
+
+    def __init__(self, pairs: Iterable[tuple[str, Tensor]] = ()) -> None:
+        super().__init__()
+        for key, value in pairs:
+            self[key] = value
+
+
 CONTAINERS: list[tuple[Callable[..., Any], type]] = [
     (Pair, Pair),
     (by_default, defaultdict),
     (lambda **parts: OrderedDict(parts), OrderedDict),
     (lambda **parts: MappingProxyType(parts), MappingProxyType),
     (Closed, dict),
+    (lambda **parts: Pairs(parts.items()), Pairs),
     (lambda **parts: tuple(parts.values()), tuple),
 ]
 

@@ -100,6 +100,8 @@ def test_nothing_is_written_over_that_is_still_to_be_read() -> None:
     state = torch.cat([before, before])
     with pytest.raises(InputError, match="shares memory"):
         rule(x, state=state[:40], out=state[7:47])
+    with pytest.raises(InputError, match="shares memory"):  # a part of it is the state of every run
+        rule(X, state=(room := torch.zeros(2, 40))[0], out=room)
     want = rule(x, state=before)
     assert torch.equal(rule(x, state=state[:40], out=state[:40]), want)
     assert torch.equal(state[:40], want)

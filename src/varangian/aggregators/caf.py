@@ -54,26 +54,26 @@ class CAF(GeometricRule):
     def weights(self, distances: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n"]:
         """Return the weights of the best mean that the filter passed through."""
         n = distances.shape[-1]
-        c = torch.ones_like(distances[..., 0])
+        tables = distances.reshape(-1, n, n)
+        c = torch.ones_like(tables[..., 0])
         best = c / n
-        least = torch.full_like(c[..., :1], torch.inf)
-        active = torch.ones_like(least, dtype=torch.bool)
-        while bool(active.any()):
-            shares = c / c.sum(-1, keepdim=True)
-            top, projections = _top_direction(distances, shares)
-            better = active & (top < least)
-            best, least = torch.where(better, shares, best), torch.where(better, top, least)
+        least = torch.full_like(c[:, :1], torch.inf)
+        runs = torch.arange(len(c), device=c.device)
+        while len(runs):
+            shares = c[runs] / c[runs].sum(-1, keepdim=True)
+            top, projections = _top_direction(tables[runs], shares)
+            better = top < least[runs]
+            best[runs] = torch.where(better, shares, best[runs])
+            least[runs] = torch.where(better, top, least[runs])
             worst = projections.amax(-1, keepdim=True)
-            active = active & (worst > 0)
             left = 1 - projections / torch.where(worst > 0, worst, 1.0)
-            shrunk = c * torch.where(left > ROUNDING, left, 0.0)
-            c = torch.where(active, shrunk, c)
-            active = active & (c.sum(-1, keepdim=True) > n - 2 * self.f)
-        return best
+            c[runs] *= torch.where(left > ROUNDING, left, 0.0)
+            runs = runs[(worst[:, 0] > 0) & (c[runs].sum(-1) > n - 2 * self.f)]
+        return best.reshape(distances.shape[:-1])
 
 
 def _top_direction(distances: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the weighted covariance's top eigenvalue ``(*batch, 1)``, and all squared projections on it."""
+    """Return the weighted covariance's top eigenvalue ``(runs, 1)``, and all squared projections on it."""
     along = product(distances, shares[..., None])[..., 0]
     mean = (shares * along).sum(-1)[..., None, None]
     products = 0.5 * (along[..., :, None] + along[..., None, :] - mean - distances)

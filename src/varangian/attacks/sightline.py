@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -74,6 +76,11 @@ class Sightline:
         try:
             mix = self._placed(factors[None])[0].mix
         except NeedsVectors:
+            if self.rows.batch and self.rows.batch_size > 1:
+                alone = [
+                    one.selected(factor) for one, factor in zip(self._runs(), factors.flatten(), strict=True)
+                ]
+                return torch.stack(alone).view_as(factors)
             mix = self._aggregated(factors).weights
             if mix is None:
                 return torch.zeros_like(factors, dtype=torch.bool)
@@ -81,6 +88,17 @@ class Sightline:
         assert mix is not None
         held = mix[..., self.h : self.scene.n].sum(-1).mean(-1)[0].to(factors.device)
         return held >= 0.5 * self.scene.b / self.scene.n
+
+    def _runs(self) -> Iterator[Sightline]:
+        """Yield the runs of the batch, each by itself."""
+        axes = len(self.rows.batch)
+        for run in np.ndindex(self.rows.batch):
+            own = {
+                name: value[run] if isinstance(value, Tensor) and value.ndim > axes else value
+                for name, value in self.scene.options.items()
+            }
+            scene = replace(self.scene, honest=self.scene.honest[run], options=own, moments=None)
+            yield Sightline(scene, self.rule, self.mu[run], self.direction[run])
 
     def _measure(self) -> None:
         options = self.scene.options

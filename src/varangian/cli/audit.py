@@ -115,13 +115,14 @@ def run(
     """
     check_target(out)
     what, options["rule"] = _asked(words, rounds, n, rule, f, byzantine, options["seed"])
+    seed = 1 if options["seed"] is None else options["seed"]
     options |= {
         "n": n if isinstance(what, Stage) else None,
         "byzantine": None if isinstance(what, Experiment) else byzantine,
         "weights": None if weights is None else _weights(weights),
         "cap": cap,
         "mass": mass,
-        "seed": what.seed if isinstance(what, Experiment) else options["seed"] or 1,
+        "seed": what.seed if isinstance(what, Experiment) else seed,
     }
     with _Progress(quiet=quiet) as progress:
         report = audit(what, **options, watch=progress)

@@ -8,8 +8,6 @@ from typing import Any
 
 from varangian.errors import InputError, ShapeError
 
-ANEW = "it is called for every read, and must begin anew each time"
-
 
 @dataclass(frozen=True, eq=False)
 class InBlocks:
@@ -35,16 +33,10 @@ class InBlocks:
         return iter(self._made())
 
     def first(self) -> Any:
-        """Return the first block. Raises InputError where there is none, or but once."""
-        made = self._made()
-        begun = iter(made)
-        try:
-            block = next(begun)
-        except StopIteration:
-            raise InputError(f"InBlocks(make) returned no blocks; {ANEW}.") from None
-        if begun is made and self._made() is made:
-            raise InputError(f"InBlocks(make) returned the same {type(made).__name__} twice; {ANEW}.")
-        return block
+        """Return the first block. Raises InputError where there is none."""
+        for block in self.blocks():
+            return block
+        raise InputError("InBlocks(make) returned no blocks.")
 
     def checked_shape(self) -> tuple[int, int]:
         """Return n and d. Raises ShapeError."""

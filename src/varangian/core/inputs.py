@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -200,13 +201,20 @@ def _rebuilt(first: Any, keys: list[Any], leaves: list[Any]) -> Any:
     """Return a container of the kind of the first vector, or a plain one if its class cannot be made so."""
     if isinstance(first, tuple) and hasattr(first, "_make"):
         return first._make(leaves)
-    plain = dict(zip(keys, leaves, strict=True)) if isinstance(first, Mapping) else leaves
-    if isinstance(first, defaultdict):
-        return type(first)(first.default_factory, plain)
-    try:
-        return type(first)(plain)
-    except Exception:  # a class may ask for anything
-        return plain
+    if not isinstance(first, Mapping):
+        return _made(type(first), leaves) or leaves
+    plain = dict(zip(keys, leaves, strict=True))
+    begin = (first.default_factory,) if isinstance(first, defaultdict) else ()
+    for given in (plain.items(), plain):
+        made = _made(type(first), *begin, given)
+        if made is not None and list(made) == keys and all(made[key] is plain[key] for key in keys):
+            return made
+    return plain
+
+
+def _made(kind: Any, *given: Any) -> Any:
+    with contextlib.suppress(Exception):  # a class may ask for anything
+        return kind(*given)
 
 
 def _get(entry: Any, key: Any) -> Any:

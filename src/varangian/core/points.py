@@ -270,7 +270,11 @@ class Points:
 
 def _weighed(mix: Float[Tensor, "*#batch p n"], base: Float[Tensor, "*#batch n c"]) -> Tensor:
     """Return weighted sums, in which what is not finite is nothing where its weight is zero."""
-    if base.sum().isfinite():
-        return product(mix, base)
-    shares = (weights[..., None] for weights in mix.unbind(-2))
-    return torch.stack([torch.where(w != 0, w * base, 0.0).sum(-2) for w in shares], dim=-2)
+    made = product(mix, base)
+    lost = ~made.isfinite()
+    if bool(lost.any()):
+        columns = lost.flatten(0, -2).any(0).nonzero()[:, 0]
+        few, weights = base[..., columns], mix[..., None]
+        again = [torch.where(w != 0, w * few, 0.0).sum(-2) for w in weights.unbind(-3)]
+        made[..., columns] = torch.where(lost[..., columns], torch.stack(again, dim=-2), made[..., columns])
+    return made

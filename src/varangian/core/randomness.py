@@ -7,14 +7,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt64
 
-from varangian.core.checks import check_count
-from varangian.errors import InputError
+from varangian.errors import InputError, ParameterError
 from varangian.kernels.draws import chosen
 
 _one_at_a_time = threading.RLock()
@@ -35,7 +35,7 @@ class Stream:
     The global generators are never read nor written, so a run draws the same numbers whatever runs
     beside it, on any engine. Numbers are drawn on the CPU for the same reason.
 
-    Raises      ParameterError for a seed that is no whole number of at least 0
+    Raises      ParameterError for a seed that is no whole number
 
     >>> Stream(1).at("batch", worker=3, step=7).generator().initial_seed() == (
     ...     Stream(1).at("batch", worker=3, step=7).generator().initial_seed())
@@ -46,9 +46,11 @@ class Stream:
     path: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if type(self.seed) is not int or self.seed < 0:  # asked first, for streams are made at every stage
-            check_count(self, "seed", self.seed, least=0)
-            object.__setattr__(self, "seed", int(self.seed))
+        if type(self.seed) is not int:  # asked first, for streams are made at every stage
+            try:
+                object.__setattr__(self, "seed", index(self.seed))
+            except TypeError:
+                raise ParameterError(f"Stream(seed={self.seed!r}): a seed is a whole number.") from None
 
     def at(self, purpose: str, **where: int) -> Stream:
         """Name a child stream, for instance ``stream.at("batch", worker=3, step=7)``."""

@@ -39,13 +39,19 @@ def room_in(out: Any, vectors: Vectors, rows: Rows, many: bool) -> list[Tensor]:
     read = [one for segment in rows.segments for one in segment.parts]
     # A pivot that is written over number by number is read before; one that lies elsewhere may not be.
     beside = [pair for extra in rows.extras if extra for pair in zip(extra, parts, strict=True)]
-    read += [one for one, part in beside if one.data_ptr() != part.data_ptr()]
+    read += [one for one, part in beside if not _is_same(one, part)]
     if _written_over(parts, read):
         raise InputError(
             "out= shares memory with the vectors or a pivot, which are only read, or with itself; pass an "
-            "array of its own."
+            "array of its own, and of entries that are tied together only one."
         )
     return parts
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors are the same numbers, in the same order."""
+    alike = one.dtype == other.dtype and one.shape == other.shape and one.stride() == other.stride()
+    return alike and one.data_ptr() == other.data_ptr()
 
 
 def _written_over(written: Sequence[Tensor], read: Sequence[Tensor]) -> bool:

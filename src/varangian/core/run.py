@@ -15,7 +15,7 @@ from varangian.core.inputs import read
 from varangian.core.needs import Pivot, Reads
 from varangian.core.parties import Parties, weigh
 from varangian.core.points import Points
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.core.room import room_for, room_in
 from varangian.core.tables import Table
 from varangian.core.vectors import Vectors
@@ -168,7 +168,7 @@ def place(
     """
     admit(stage, n)
     points = Points(n, companions, table=Table(table.cpu()), known=Reads.PAIRS)
-    return stage.advance(points, Call(stream=stream or Stream()))
+    return stage.advance(points, Call(stream=as_stream(stream)))
 
 
 def extra_vectors(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from varangian.accounting import Accountant, Geometry
 from varangian.core.guard import admit, declare
 from varangian.core.parties import Parties, weigh
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.core.stages import Stage
 from varangian.errors import InputError, ParameterError, ToleranceError, VarangianError, WeightsError
 from varangian.federation.admission import Arrays, is_float, update
@@ -72,7 +72,7 @@ class Round:
         self.asked = tuple(asked)
         self.f = rule.f or 0
         self.cap, self.state = cap, state
-        self.stream = stream or Stream()
+        self.stream = as_stream(stream)
         self.accountant = accountant
         self.weighted = claims and honours_weights(rule)
         self._updates: dict[Client, dict[str, NDArray[Any]]] = {}

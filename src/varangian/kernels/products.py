@@ -7,14 +7,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from varangian.kernels.rows import LINE
+
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """Whether oneDNN can be asked for a product of float32 matrices.
 
 On processors that PyTorch's own BLAS was not tuned for, it takes half the time; on others, the same.
 """
-
-LINE = 8
-"""Numbers of float64 in a line of the cache."""
 
 WORTHWHILE = 2**18
 """Multiplications below which a product of its own costs more than it saves."""
@@ -58,16 +57,22 @@ def outer_sums(delta: Float[Tensor, "g m n"], x: Float[Tensor, "g m k"], out: Fl
 
 
 def product(x: Float[Tensor, "*#batch m k"], y: Float[Tensor, "*#batch k n"]) -> Float[Tensor, "*batch m n"]:
-    """Return x @ y of small matrices in float64."""
-    return (filled(x) @ filled(y, both=True))[..., : y.shape[-1]]
+    """Return x @ y in float64."""
+    return (filled(x)[..., : x.shape[-1]] @ filled(y))[..., : y.shape[-1]]
 
 
 def filled(x: Float[Tensor, "*batch m k"], *, both: bool = False) -> Float[Tensor, "*batch m2 k2"]:
-    """Return a copy with zeros after each row, up to a whole line, and, if ``both``, after each column.
+    """Return x with zeros after each row, up to a whole line, and, if ``both``, after each column.
 
-    How a library sums may depend on where in a line a matrix begins.
+    How a library sums may depend on where in a line a matrix begins, or a row.
     """
-    return functional.pad(x, (0, -x.shape[-1] % LINE, 0, -x.shape[-2] % LINE if both else 0))
+    lack = (0, -x.shape[-1] % LINE, 0, -x.shape[-2] % LINE if both else 0)
+    if any(lack):
+        return functional.pad(x, lack)
+    in_lines = x.stride(-1) == 1 and not any(step % LINE for step in x.stride()[:-1])
+    return (
+        x if in_lines and x.data_ptr() % (8 * LINE) == 0 else x.clone(memory_format=torch.contiguous_format)
+    )
 
 
 def top_of(x: Float[Tensor, "*batch k k"]) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch k"]]:

@@ -20,6 +20,9 @@ WIDE_ELEMENTS = 2**21
 CARD_ELEMENTS = 2**24
 """Numbers at least in a block on a graphics processor, which small ones would keep waiting for orders."""
 
+LINE = 8
+"""Numbers of float64 in a line of the cache; blocks are whole lines, but for the last of a segment."""
+
 FEW = 2**13
 """Columns below which all steps between are float64: rounding decides nothing, and it takes no time."""
 
@@ -162,7 +165,7 @@ class Rows:
         if self.device.type != "cpu":
             elements = max(elements, CARD_ELEMENTS)
         lines = self.batch_size * (self.n + len(self.extras))
-        step = max(64, elements // max(1, lines))
+        step = max(64, elements // max(1, lines) // LINE * LINE)
         offset = self.first
         for index, segment in enumerate(self.segments):
             for start in range(0, segment.width, step):

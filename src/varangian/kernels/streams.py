@@ -56,7 +56,10 @@ class Streamed(Rows):
             again = max(again, piece.reads - self.reads)
             start = stop
         if start != self.d:
-            raise ShapeError(f"The blocks ended after {start} of {self.d} coordinates.")
+            raise ShapeError(
+                f"The blocks ended after {start} of {self.d} coordinates. They are asked for at every read, "
+                "and must begin anew each time."
+            )
         self.reads += again
 
 

@@ -14,7 +14,7 @@ from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
 from varangian.core.needs import Reads
 from varangian.core.papers import BUCKETING
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.core.stages import Mixer
 
 
@@ -66,7 +66,7 @@ class Bucketing(Mixer):
     ) -> Float[Tensor, "*batch m n"]:
         """Return equal weights over each group."""
         n = distances.shape[-1]
-        groups = self.permutation(n, stream or Stream()).split(self.s)
+        groups = self.permutation(n, as_stream(stream)).split(self.s)
         mix = torch.zeros(len(groups), n, dtype=torch.float64)
         for row, members in zip(mix, groups, strict=True):
             row[members] = 1 / len(members)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.errors import ParameterError
 from varangian.neurons.activations import facts
 from varangian.neurons.changes import Drawn
@@ -75,7 +75,7 @@ def injected(
             f"{fault!r} finds nothing to strike: the model calls no linear or convolutional module before "
             "its last. Name the modules whose outputs are neurons: at=(...)."
         )
-    drawn = fault.draw(sites, wires, draws or 1, stream or Stream())
+    drawn = fault.draw(sites, wires, draws or 1, as_stream(stream))
     with _Hooks(model, walk, drawn, several=draws is not None):
         yield drawn
 

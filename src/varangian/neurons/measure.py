@@ -10,7 +10,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.core.values import Value
 from varangian.errors import InputError, ParameterError
 from varangian.neurons.changes import Drawn
@@ -115,7 +115,7 @@ def measure(
     outputs = evaluation.outputs
     errors = Errors.joined(
         Errors.of(evaluation.faulty(drawn), outputs, labels, loss)
-        for drawn in drawings(evaluation, fault, draws, stream or Stream())
+        for drawn in drawings(evaluation, fault, draws, as_stream(stream))
     )
     return Measured(fault, draws, errors)
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.core.values import Value
 from varangian.errors import ParameterError
 from varangian.neurons.bounds import assumptions, expected_error
@@ -151,7 +151,7 @@ def examine(
     Randomness  from ``stream`` alone
     Raises      ParameterError for a model without bounds; InputError
     """
-    stream = stream or Stream()
+    stream = as_stream(stream)
     network = Network.of(model, inputs)
     if network.classes < 2:
         raise ParameterError("The model has one output; a report needs one for each class.")

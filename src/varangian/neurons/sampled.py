@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.errors import ParameterError
 from varangian.neurons.changes import Affine, Drawn
 from varangian.neurons.evaluation import Evaluation
@@ -32,7 +32,7 @@ def sampled(
         )
     size = evaluation.network.hidden[layer - 1].neurons
     happens = -math.expm1(size * math.log1p(-probability))
-    generator = (stream or Stream()).at("sampled", layer=layer).generator()
+    generator = as_stream(stream).at("sampled", layer=layer).generator()
     batch = len(evaluation.outputs)
     total, square = (torch.zeros(batch, evaluation.outputs[0].numel(), dtype=torch.float64) for _ in range(2))
     shares = _shares(size, probability)

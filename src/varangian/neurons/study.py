@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.core.values import Value
 from varangian.errors import UnknownNameError
 from varangian.neurons.evaluation import Evaluation
@@ -91,7 +91,7 @@ def trained(
     if kind not in KINDS:
         raise UnknownNameError("activation to train with", kind, KINDS)
     found = KINDS[kind]
-    stream = stream or Stream()
+    stream = as_stream(stream)
     sizes = [inputs[0].numel(), *hidden]
     modules: list[nn.Module] = [nn.Flatten()]
     with stream.at("model").instead_of_global():
@@ -133,7 +133,7 @@ def study(
     Randomness  from ``stream`` alone
     Raises      UnknownNameError, ParameterError
     """
-    stream = stream or Stream()
+    stream = as_stream(stream)
     inputs, labels = test
     for kind in kinds:
         for depth in depths:

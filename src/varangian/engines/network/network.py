@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.engines.network.events import Crash, Event, Partition
 from varangian.engines.network.links import Link
 from varangian.protocols import Alarm, Message, Node, Output, Stands
@@ -54,7 +54,7 @@ class Network:
         self.watch = watch
         self.nodes = {party: made(party) for party in range(n)}
         self.partitions = [event for event in events if isinstance(event, Partition)]
-        self._rng = (stream or Stream()).at("network").numpy()
+        self._rng = as_stream(stream).at("network").numpy()
         self._queue: list[tuple[float, int, Any]] = []
         self._count = 0
         self._kept: dict[int, Kept] = {}

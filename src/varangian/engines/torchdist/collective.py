@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 
 from varangian.core.guard import admit
 from varangian.core.needs import Pivot, Reads
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.core.run import Aggregation
 from varangian.core.shards import InShards
 from varangian.core.stages import CoordinateRule, Stage
@@ -105,7 +105,7 @@ def all_together(ranks: Ranks, tensors: Sequence[Tensor], stream: Stream | None 
         arrived = [ranks.scatter(flat) for flat in flats]
         for _, work in arrived:
             work.wait()
-        values = ranks.aggregate([shards for shards, _ in arrived], stream or Stream()).value
+        values = ranks.aggregate([shards for shards, _ in arrived], as_stream(stream)).value
         for flat, value in zip(flats, values, strict=True):
             ranks.gather(value, flat)
     for dtype, flat in zip(dtypes, flats, strict=True):

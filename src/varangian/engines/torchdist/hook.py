@@ -10,7 +10,7 @@ from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from varangian.accounting import Accountant, Geometry
-from varangian.core.randomness import Stream
+from varangian.core.randomness import Stream, as_stream
 from varangian.core.stages import Stage
 from varangian.engines.torchdist.collective import Group, Ranks, by_coordinate, device_of, heard
 from varangian.engines.torchdist.watch import FaultWatch
@@ -50,7 +50,7 @@ class RobustHook:
         accountant: Accountant | None = None,
     ) -> None:
         self.ranks = Ranks(rule, group)
-        self.stream = stream or Stream()
+        self.stream = as_stream(stream)
         self.watch = watch
         self.accountant = accountant
         self.step = 0

@@ -90,10 +90,11 @@ def many(protocol: str, seeds: int, first: int = 0, jobs: int = 1) -> Iterator[T
     """Yield the tallies of batches of seeds as they are done, in the order of the seeds."""
     starts = islice(count(first, BATCH), (seeds + BATCH - 1) // BATCH)
     batches = [(protocol, start, min(BATCH, first + seeds - start)) for start in starts]
-    if jobs == 1:
+    jobs = min(jobs, len(batches))
+    if jobs <= 1:
         yield from (_batch(one) for one in batches)
         return
-    with multiprocessing.get_context("forkserver").Pool(min(jobs, len(batches))) as pool:
+    with multiprocessing.get_context("forkserver").Pool(jobs) as pool:
         yield from pool.imap(_batch, batches)
 
 
