@@ -186,7 +186,7 @@ class Points:
         """Return what a block of the rows is of these points."""
         values = block.values
         if self.mix is not None:
-            base = values.double()
+            base = values.to(torch.float64, memory_format=torch.contiguous_format)
             values = _weighed(self.mix.to(base.device), base[..., : self.mix.shape[-1], :])
             if self.extras:
                 below = base[..., self.n :, :].expand(*values.shape[:-2], -1, -1)
@@ -271,8 +271,8 @@ class Points:
 def _weighed(mix: Float[Tensor, "*#batch p n"], base: Float[Tensor, "*#batch n c"]) -> Tensor:
     """Return weighted sums, in which what is not finite is nothing where its weight is zero."""
     made = product(mix, base)
-    lost = ~made.isfinite()
-    if bool(lost.any()):
+    if not made.sum().isfinite():
+        lost = ~made.isfinite()
         columns = lost.flatten(0, -2).any(0).nonzero()[:, 0]
         few, weights = base[..., columns], mix[..., None]
         again = [torch.where(w != 0, w * few, 0.0).sum(-2) for w in weights.unbind(-3)]
