@@ -25,7 +25,8 @@ def draw_bench(found: Sequence[Measured], path: str | os.PathLike[str], title: s
     rules = list(dict.fromkeys(one.case.text for one in told))
     names = list(dict.fromkeys(name for one in told for name in one.times if name != FLOOR))
     styles = {name: Style(number) for number, name in enumerate(names)}
-    sheet = Sheet(path, max(1, len(sizes)), title=title, size=(5, ROW * len(rules) + 1.2), columns=2)
+    panels = max(1, len(sizes))
+    sheet = Sheet(path, panels, title=title, size=(5, ROW * len(rules) + 1.2), columns=min(panels, 2))
     handles = {}
     rows: list[tuple[object, ...]] = []
     for axes, size in zip(sheet.panels, sizes, strict=False):
