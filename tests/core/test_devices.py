@@ -12,6 +12,7 @@ from pretended import CARD, MixedError, OnCard, Pretended
 
 import varangian as vg
 from varangian.core.stages import Stage
+from varangian.errors import InputError
 from varangian.kernels.cuda import written
 
 ATTACKS: list[vg.Attack] = [
@@ -93,3 +94,11 @@ def test_attacks_stay_on_a_card(attack: vg.Attack, rule: Stage) -> None:
         harm.append(float(moved.norm()))
     assert harm[0] > 0
     assert harm[1] == pytest.approx(harm[0], rel=1e-3, abs=1e-5)
+
+
+def test_a_result_is_not_written_elsewhere() -> None:
+    x, rule = gradients(), vg.Median(f=F)
+    with pytest.raises(InputError, match="out= lies on cpu, and the vectors on cuda:0"):
+        rule(x.to(CARD), out=torch.empty_like(x[0]))
+    with pytest.raises(InputError, match="out= lies on cuda:0, and the vectors on cpu"):
+        rule(x, out=torch.empty_like(x[0]).to(CARD))

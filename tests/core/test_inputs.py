@@ -16,7 +16,7 @@ from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
 import varangian as vg
-from varangian.errors import InputError
+from varangian.errors import InputError, ShapeError
 
 X = torch.randn(9, 50, generator=torch.Generator().manual_seed(0))
 RULES = [vg.Median(f=2), vg.Average(), vg.Krum(f=2)]
@@ -194,3 +194,18 @@ def test_blocks_need_a_function() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "received a tuple; make is a function" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "wrong", [torch.zeros(4, 3), torch.zeros(2, 6), torch.zeros(12)], ids=lambda x: str(x.shape)
+)
+def test_extra_vectors_have_the_shape_of_the_others(wrong: torch.Tensor) -> None:
+    """So many numbers in another shape are other numbers."""
+    vectors = [{"w": torch.randn(3, 4)} for _ in range(5)]
+    rule = vg.CenteredClipping(f=1, radius=1.0)
+    assert rule(vectors, state={"w": torch.zeros(3, 4)}, out={"w": torch.zeros(3, 4)})["w"].shape == (3, 4)
+    for given in ({"out": {"w": wrong}}, {"state": {"w": wrong}}):
+        with pytest.raises(ShapeError, match=r"vector 0 has \(3, 4\)"):
+            rule(vectors, **given)
+    with pytest.raises(ShapeError, match=r"vector 0 has \(3, 4\)"):
+        vg.FLTrust()(vectors, pivot={"w": wrong})

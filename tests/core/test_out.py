@@ -105,3 +105,37 @@ def test_nothing_is_written_over_that_is_still_to_be_read() -> None:
     want = rule(x, state=before)
     assert torch.equal(rule(x, state=state[:40], out=state[:40]), want)
     assert torch.equal(state[:40], want)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_state_is_written_over_though_a_value_is_not_finite(dtype: torch.dtype) -> None:
+    """The sum is begun again where it meets one, and the state must still be there then."""
+    x = torch.ones(4, 640, dtype=dtype)
+    x[3, 7] = torch.nan
+    rule, state = vg.CenteredClipping(f=1, radius=10.0), torch.full((640,), 5.0, dtype=dtype)
+    want = rule(x, state=state.clone())
+    assert torch.equal(rule(x, state=state, out=state), want)
+
+
+@pytest.mark.parametrize("rule", [*RULES, vg.DnC(f=1), vg.Median(f=1, missing=True)], ids=repr)
+def test_autograd_knows_that_a_result_was_written(rule: vg.Stage) -> None:
+    place, weight = torch.ones(40), torch.ones(40, requires_grad=True)
+    loss = (place * weight).sum()
+    rule(X[0], out=place)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_a_result_is_written_in_inference_mode(rule: vg.Stage) -> None:
+    want = rule(X[0])
+    with torch.inference_mode():
+        assert torch.equal(rule(X[0], out=torch.empty(40)), want)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_blocks_are_not_written_over(rule: vg.Stage) -> None:
+    x = X[0].clone()
+    with pytest.raises(InputError, match="shares memory"):
+        rule(vg.InBlocks(lambda: x.split(8, dim=1), shape=x.shape), out=x[2])
+    assert torch.equal(x, X[0])

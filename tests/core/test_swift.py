@@ -10,6 +10,7 @@ import torch
 from torch.nn import Parameter
 
 import varangian as vg
+from varangian.core import swift
 from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation
 from varangian.core.stages import Stage
@@ -145,3 +146,16 @@ def test_where_tensors_are_made_by_default_does_not_matter() -> None:
 
 def test_without_a_compiler(no_compiler: None) -> None:
     assert at_once(vg.Median(f=2), drawn()) is None
+
+
+def test_who_empties_the_list_meanwhile_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = list(torch.randn(7, 5_000))
+    want = vg.Median(f=2)(torch.stack(vectors))
+    reduce_one = swift.reduce_one
+
+    def emptied(*given: Any) -> Any:
+        vectors.clear()
+        return reduce_one(*given)
+
+    monkeypatch.setattr(swift, "reduce_one", emptied)
+    assert torch.equal(vg.Median(f=2)(vectors), want)

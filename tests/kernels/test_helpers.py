@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from varangian.kernels import helpers, parts
 from varangian.kernels.columns import network_of, reduce, reducible
 from varangian.kernels.compiled import tasks
 from varangian.kernels.compiled.columns import tile_columns
+from varangian.kernels.compiled.helpers import HAD, TURN
 from varangian.kernels.eager import LONGEST_NETWORK
 from varangian.kernels.programs import Middle, Nearest
 from varangian.kernels.rows import Rows, Segment
@@ -71,12 +73,16 @@ def test_callers_at_once_are_served_at_once() -> None:
 def test_while_another_has_the_helpers() -> None:
     team = helpers.crew()
     assert team is not None
-    with team.free:
+    had = ctypes.c_int64.from_address(team.board + 8 * (TURN + HAD))
+    had.value = 1
+    try:
         assert torch.equal(median(), WANTED)
         line = network_of(Middle(), 11, "float32").line(X.data_ptr(), WANTED.clone().data_ptr(), X.shape[1])
         assert parts.over_one(line, 11, X.stride(0) * 4) is None
-    assert team.free.acquire(blocking=False)
-    team.free.release()
+    finally:
+        had.value = 0
+    assert torch.equal(median(), WANTED)
+    assert had.value == 0
 
 
 def test_a_system_without_semaphores(monkeypatch: pytest.MonkeyPatch) -> None:

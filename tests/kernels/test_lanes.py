@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 
 import pytest
 import torch
 from forked import holds_in_a_fork
 
+import varangian as vg
+from varangian.kernels.errands import Errand
 from varangian.kernels.lanes import (
-    _pool,
+    _runners,
     each,
     lanes,
     lanes_instead_of_threads,
@@ -122,14 +123,11 @@ def test_nothing_is_begun_after_a_failure(two: None, kind: type[BaseException], 
 
 def test_lanes_that_are_busy_are_not_waited_for(two: None) -> None:
     free = threading.Event()
-    busy = [meanwhile_in_the_pool(free) for _ in range(2)]
+    busy = [Errand(lambda: free.wait(PATIENCE)) for _ in range(2)]
+    assert all(_runners(2).give(errand) for errand in busy)
     assert shared(lambda x: x, range(4)) == [0, 1, 2, 3]
     free.set()
     assert all(one.result() for one in busy)
-
-
-def meanwhile_in_the_pool(free: threading.Event) -> Future[bool]:
-    return _pool(2).submit(free.wait, PATIENCE)
 
 
 def test_no_lanes_within_a_lane(two: None) -> None:
@@ -152,14 +150,18 @@ def test_one_thread_is_the_callers(two: None) -> None:
     assert each(lambda _: threading.current_thread(), range(2)) == [threading.current_thread()] * 2
 
 
-def test_rules_give_the_same_bits_on_lanes(two: None) -> None:
-    import varangian as vg
-
+@pytest.mark.parametrize("column", [None, 0, 77, 511, 512, 150_000, 300_000])
+def test_rules_give_the_same_bits_on_lanes(two: None, column: int | None) -> None:
+    """What is done anew where a value is not finite does not depend on where the work is cut, either."""
+    mixing = vg.NearestNeighborMixing(f=3)
     x = torch.randn(11, 300_001, generator=torch.Generator().manual_seed(1))
-    for rule in (vg.Median(f=3), vg.Krum(f=3), vg.chain(vg.NearestNeighborMixing(f=3), vg.TrimmedMean(f=3))):
+    if column is not None:
+        x[4, column] = torch.inf
+    for rule in (vg.Median(f=3), vg.MultiKrum(f=3), mixing, vg.chain(mixing, vg.TrimmedMean(f=3))):
         shared = rule(x)
-        torch.set_num_threads(1)
-        assert torch.equal(rule(x), shared)
+        for threads in (1, 5):
+            torch.set_num_threads(threads)
+            assert torch.equal(rule(x), shared)
         torch.set_num_threads(2)
 
 

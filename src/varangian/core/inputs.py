@@ -185,13 +185,14 @@ def _read_sequence(x: Sequence[Any]) -> Vectors:
 
     def one(vector: Any) -> list[Tensor]:
         _check_entry(-1, vector, first, keys)
-        leaves = [_leaf_of_extra(_get(vector, key)).reshape(-1) for key in keys]
-        for key, leaf, segment in zip(keys, leaves, segments, strict=True):
-            if len(leaf) != segment.width:
+        leaves = [_leaf_of_extra(_get(vector, key)) for key in keys]
+        for key, leaf in zip(keys, leaves, strict=True):
+            wanted = as_tensor(_get(first, key)).shape
+            if leaf.shape != wanted:
                 raise ShapeError(
-                    f"{_name(-1, key)} has {len(leaf)} coordinates; the vectors have {segment.width}."
+                    f"{_name(-1, key)} has shape {tuple(leaf.shape)}; vector 0 has {tuple(wanted)}."
                 )
-        return leaves
+        return [leaf.reshape(-1) for leaf in leaves]
 
     source = of_file(segments[0], x) if keys == [None] else None
     return Vectors(segments, pack, pack_many, one, source)

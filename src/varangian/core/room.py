@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from varangian.core.inputs import check_writable
 from varangian.core.points import Points
@@ -30,22 +31,35 @@ def room_in(out: Any, vectors: Vectors, rows: Rows, many: bool) -> list[Tensor]:
     parts, again = vectors.flatten_one(out), vectors.flatten_one(out)
     for part, twin, segment in zip(parts, again, rows.segments, strict=True):
         wanted = (*rows.batch, segment.width)
+        if part.device != segment.sample.device:
+            raise InputError(f"out= lies on {part.device}, and the vectors on {segment.sample.device}.")
         copied = part.data_ptr() != twin.data_ptr() and part.numel()  # as what is not in one piece must be
         if part.shape != wanted or part.dtype != segment.sample.dtype or copied or not part.is_contiguous():
             raise InputError(
                 f"out= arrived as {tuple(part.shape)}, {part.dtype}; the result needs {wanted}, "
                 f"{segment.sample.dtype}, in one piece."
             )
-    read = [one for segment in rows.segments for one in segment.parts]
-    # A pivot that is written over number by number is read before; one that lies elsewhere may not be.
-    beside = [pair for extra in rows.extras if extra for pair in zip(extra, parts, strict=True)]
-    read += [one for one, part in beside if not _is_same(one, part)]
-    if _written_over(parts, read):
+    # The result may take the place of the pivot that it is made from, which is read again meanwhile.
+    rows.extras = tuple(
+        tuple(
+            one.clone() if _is_same(one, part) else one for one, part in zip(extra, parts, strict=bool(extra))
+        )
+        for extra in rows.extras
+    )
+    check_apart(parts, [part for segment in rows.segments for part in segment.parts], *rows.extras)
+    for part in parts:
+        if not part.is_inference():
+            increment_version(part)
+    return parts
+
+
+def check_apart(written: Sequence[Tensor], *read: Sequence[Tensor]) -> None:
+    """Refuse to write over what is read, or twice over anything. Raises InputError."""
+    if _written_over(written, [tensor for some in read for tensor in some]):
         raise InputError(
             "out= shares memory with the vectors or a pivot, which are only read, or with itself; pass an "
             "array of its own, and of entries that are tied together only one."
         )
-    return parts
 
 
 def _is_same(one: Tensor, other: Tensor) -> bool:

@@ -16,7 +16,7 @@ from varangian.core.needs import Pivot, Reads
 from varangian.core.parties import Parties, weigh
 from varangian.core.points import Points
 from varangian.core.randomness import Stream, as_stream
-from varangian.core.room import room_for, room_in
+from varangian.core.room import check_apart, room_for, room_in
 from varangian.core.tables import Table
 from varangian.core.vectors import Vectors
 from varangian.errors import InputError, WeightsError
@@ -219,6 +219,8 @@ def _parties(stage: Stage, rows: Rows, weights: Any, cap: float | None, mass: fl
 def _write(points: Points, outputs: Sequence[Tensor], many: bool) -> None:
     assert points.rows is not None
     for piece, parts in points.rows.pieces(outputs):
+        if piece is not points.rows:
+            check_apart(outputs, [part for segment in piece.segments for part in segment.parts])
         _write_piece(points.on(piece), piece, parts, many)
 
 

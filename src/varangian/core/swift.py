@@ -46,7 +46,9 @@ def at_once(stage: Stage, x: Any) -> Aggregation | None:
         usual = x.dtype in USUAL and x.flags.writeable and x.flags.c_contiguous
         made = at_once(stage, torch.from_numpy(x)) if usual else None
         return made and replace(made, value=made.value.numpy())
-    vectors = x if isinstance(x, (list, tuple)) else (x,)
+    if isinstance(x, list):
+        x = tuple(x)  # whoever empties the list meanwhile leaves the vectors here
+    vectors = x if isinstance(x, tuple) else (x,)
     if not vectors or not available() or peek_interpreter_stack() is not None:  # inside of torch.func
         return None
     first, axes = vectors[0], 1 if vectors is x else AXES_OF_ONE

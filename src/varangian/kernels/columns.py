@@ -16,13 +16,13 @@ from varangian.kernels.compiled.columns import column_code, tile_columns
 from varangian.kernels.compiled.jit import Compiler, available
 from varangian.kernels.compiled.radix import selection_code, selection_columns, span_of
 from varangian.kernels.compiled.tasks import (
+    Scratch,
     Stretch,
     addresses,
     begins,
     carry_out,
     few_columns,
     name_of,
-    scratch,
     stretches,
 )
 from varangian.kernels.compiled.tiles import address_of
@@ -147,10 +147,10 @@ class Kernel:
         """
         if stop - start < self.tile:
             return False
-        room = scratch(self.room)
         whole = start + (stop - start) // self.tile * self.tile
-        bad = self.call(rows, *self.told, start, whole, out, room) if whole > start else 0
-        bad += self.call(rows, *self.told, stop - self.tile, stop, out, room) if whole < stop else 0
+        with Scratch(self.room) as room:
+            bad = self.call(rows, *self.told, start, whole, out, room) if whole > start else 0
+            bad += self.call(rows, *self.told, stop - self.tile, stop, out, room) if whole < stop else 0
         return not bad
 
 

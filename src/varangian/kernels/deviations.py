@@ -15,10 +15,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from varangian.kernels.columns import network_of
-from varangian.kernels.combine import FEW_STRETCHES, column_room, column_step
+from varangian.kernels.combine import column_room, column_step, few
 from varangian.kernels.compiled.combine import TOGETHER, combine, shifted
 from varangian.kernels.compiled.distances import PANEL, pairs
-from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
+from varangian.kernels.compiled.tasks import Scratch, Stretch, carry_out, stretches
 from varangian.kernels.compiled.tiles import Step, run
 from varangian.kernels.places import Places
 from varangian.kernels.plans import Plan
@@ -100,7 +100,10 @@ def deviations(
     two = Plan.of(np.ones((2, 2), dtype=bool), whole=False)
 
     def work(part: Stretch) -> NDArray[np.float64]:
-        tile = scratch(ROW * (k + TOGETHER + most + m) + column_room(kernel, m))
+        with Scratch(ROW * (k + TOGETHER + most + m) + column_room(kernel, m)) as tile:
+            return work_in(tile, part)
+
+    def work_in(tile: int, part: Stretch) -> NDArray[np.float64]:
         block, free = tile + ROW * k, tile + ROW * (k + TOGETHER + most + m)
         load, _ = places.load(part, np.arange(k), "double", tile)
         measures, both = pairs("double", two.last), lines("double", block, np.arange(2))
@@ -126,7 +129,7 @@ def deviations(
         return apart
 
     total = np.zeros((count, rows.batch_size))
-    parts = list(stretches(rows, [PANEL] * len(rows.segments), each=FEW_STRETCHES))
+    parts = list(stretches(rows, [PANEL] * len(rows.segments), each=few(rows, count * m)))
     for part, gaps in zip(parts, carry_out(work, parts, rows.n), strict=True):
         for gap in gaps.T:
             total[:, part.run] += gap

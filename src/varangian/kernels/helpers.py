@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from varangian.kernels.compiled import helpers as written
 from varangian.kernels.compiled.jit import Compiler
-from varangian.kernels.compiled.tasks import scratch
+from varangian.kernels.compiled.tasks import Scratch
 from varangian.kernels.compiled.tiles import address_of
 from varangian.kernels.lanes import shared
 
@@ -38,11 +38,11 @@ _share = Compiler(written.share_code, _NUMBER, *[_POINTER] * 3, *[_NUMBER] * 3, 
 
 
 class Crew:
-    """Some helpers and their board, which one caller uses at a time: who holds ``free``."""
+    """Some helpers and their board, which one caller uses at a time."""
 
     def __init__(self, system: ctypes.CDLL) -> None:
         self._memory = np.zeros(written.BEDS + written.LINE * (MOST + 1), np.int64)
-        self.board, self.free = -(-self._memory.ctypes.data // 64) * 64, threading.Lock()
+        self.board, self._growing = -(-self._memory.ctypes.data // 64) * 64, threading.RLock()
         self.share = _share()
         self.share_address = address_of(self.share)
         self._system, self._rooms = system, list[NDArray[np.uint8]]()
@@ -53,18 +53,25 @@ class Crew:
 
     def grow(self, count: int) -> int:
         """See to it that there are so many helpers, or as many as there can be; return how many."""
-        for me in range(len(self._rooms), min(count, MOST)):
-            bed = self.board + 8 * (written.BEDS + written.LINE * me + written.LINE // 2)
-            room = np.empty(ROOM + 64, np.uint8)
-            given = self.board, me, -(-room.ctypes.data // 64) * 64
-            if self._system.sem_init(_POINTER(bed), 0, 0):
-                break
-            try:
-                threading.Thread(target=_help(), args=given, name="helper", daemon=True).start()
-            except RuntimeError:  # no more threads, or Python is about to end
-                break
-            self._rooms.append(room)
+        if len(self._rooms) < min(count, MOST):
+            with self._growing:
+                while len(self._rooms) < min(count, MOST) and self._add():
+                    pass
         return min(count, len(self._rooms))
+
+    def _add(self) -> bool:
+        me, room = len(self._rooms), np.empty(ROOM + 64, np.uint8)
+        bed = self.board + 8 * (written.BEDS + written.LINE * me + written.LINE // 2)
+        if self._system.sem_init(_POINTER(bed), 0, 0):
+            return False
+        self._rooms.append(room)  # at once: an interrupt may come between, and no two may have one place
+        given = self.board, me, -(-room.ctypes.data // 64) * 64
+        try:
+            threading.Thread(target=_help(), args=given, name="helper", daemon=True).start()
+        except RuntimeError:  # no more threads, or Python is about to end
+            self._rooms.pop()
+            return False
+        return True
 
 
 def together(part: Part, args: int, total: int, helpers: int, calls: int = 1) -> int:
@@ -73,21 +80,22 @@ def together(part: Part, args: int, total: int, helpers: int, calls: int = 1) ->
     In so many calls: between two, Python looks whether it is interrupted. Where somebody else has the
     helpers, or there are none, lanes do their share.
     """
-    team = crew() if helpers else None
-    if team is None or not team.free.acquire(blocking=False):
+    team, step, made = crew() if helpers else None, -(-total // calls), 0
 
-        def one(place: int) -> int:
-            return part(args, place, scratch(ROOM))
+    def one(place: int) -> int:
+        with Scratch(ROOM) as room:
+            return part(args, place, room)
 
-        return sum(shared(one, range(total)) if helpers else map(one, range(total)))
-    try:
-        step, who, room = -(-total // calls), team.grow(helpers), scratch(ROOM)
-        return sum(
-            team.share(team.board, address_of(part), args, begin, min(begin + step, total), who, room)
-            for begin in range(0, total, step)
-        )
-    finally:
-        team.free.release()
+    for begin in range(0, total, step):
+        end, found = min(begin + step, total), -1
+        if team is not None:
+            with Scratch(ROOM) as room:
+                code, who = address_of(part), team.grow(helpers)
+                found = team.share(team.board, code, args, begin, end, who, room)
+        if found < 0:
+            found = sum(shared(one, range(begin, end)) if helpers else map(one, range(begin, end)))
+        made += found
+    return made
 
 
 @cache

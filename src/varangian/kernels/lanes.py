@@ -10,12 +10,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
 import torch
+
+from varangian.kernels.errands import Errand, Runners, settle
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -29,10 +30,16 @@ class _Here(threading.local):
 
 _here = _Here()
 
+_lent: dict[int, int] = {}
+"""How many threads of PyTorch those have, by who they are, who share out pieces now: new threads find one."""
+
 
 def lanes() -> int:
     """Return how many pieces of work may run at once."""
-    return torch.get_num_threads() if _here.lanes is None else _here.lanes
+    if _here.lanes is not None:
+        return _here.lanes
+    threads = torch.get_num_threads()
+    return max(_lent.values(), default=1) if threads == 1 else threads
 
 
 def each(
@@ -49,22 +56,24 @@ def each(
     if lanes() == 1:
         return [function(item) for item in items]
     made: list[Made] = []
-    waiting: deque[Future[Made]] = deque()
+    waiting: deque[Errand[Made]] = deque()
     with lanes_instead_of_threads():
-        pool = _pool(lanes())
+        runners = _runners(lanes())
         try:
             for item in items:
                 if len(waiting) == 2 * lanes():
                     made.append(waiting[0].result())
                     waiting.popleft()
-                waiting.append(pool.submit(function, item))
-            made += [one.result() for one in waiting]
+                errand = Errand(partial(function, item))
+                waiting.append(errand)
+                if not runners.give(errand):
+                    errand.do()
+            made += [errand.result() for errand in waiting]
         except BaseException:
             if over is not None:
                 over.set()
-            for one in waiting:
-                one.cancel()
-            wait(waiting)
+            for errand in [errand for errand in waiting if not errand.call_off()]:
+                errand.wait()
             raise
     return made
 
@@ -92,14 +101,18 @@ def shared(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made
             left.extendleft(enough)
             raise
 
+    errands = [Errand(lane) for _ in range(helpers)]
     with lanes_instead_of_threads():
-        waiting = [_pool(lanes()).submit(lane) for _ in range(helpers)]
-        _here.lanes = 1
         try:
+            runners = _runners(lanes())
+            for errand in errands:
+                runners.give(errand)
+            _here.lanes = 1
             lane()
         finally:
-            failures = [one.exception() for one in waiting if not one.cancel()]
-    for failure in filter(None, failures):
+            left.extendleft(enough)
+            settle(errands)
+    for failure in filter(None, [errand.failure for errand in errands]):
         raise failure
     return [made[place] for place in range(len(items))]
 
@@ -113,22 +126,28 @@ def spread(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made
     return each(function, items) if len(items) >= lanes() else [function(item) for item in items]
 
 
-def meanwhile(function: Callable[[], Made]) -> Future[Made] | None:
-    """Begin something that will be asked for later, unless there is one lane only; return its promise."""
-    return None if lanes() == 1 else _pool(1).submit(function)
+def meanwhile(function: Callable[[], Made]) -> Errand[Made] | None:
+    """Begin something that will be asked for later; return None if no other lane can do it."""
+    errand = Errand(function)
+    return errand if lanes() > 1 and _runners(1).give(errand) else None
 
 
 @contextmanager
 def lanes_instead_of_threads() -> Iterator[None]:
     """Share out pieces of work only, not operations, while this lasts."""
-    before, count = torch.get_num_threads(), _here.lanes
-    _here.lanes = lanes()
-    torch.set_num_threads(1)
+    count, me = _here.lanes, threading.get_ident()
+    before = torch.get_num_threads() if count is not None else lanes()
     try:
+        _here.lanes = lanes()
+        if count is None:
+            _lent[me] = before
+        torch.set_num_threads(1)
         yield
     finally:
-        _here.lanes = count
         torch.set_num_threads(before)
+        if count is None:
+            _lent.pop(me, None)
+        _here.lanes = count
 
 
 @contextmanager
@@ -143,8 +162,8 @@ def threads_instead_of_lanes() -> Iterator[None]:
 
 
 @cache
-def _pool(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, "lane", initializer=_enter)
+def _runners(count: int) -> Runners:
+    return Runners(count, "lane", _enter)
 
 
 def _enter() -> None:
@@ -152,5 +171,11 @@ def _enter() -> None:
     torch.set_num_threads(1)
 
 
+def _forget() -> None:
+    """Begin anew after a fork, which threads do not survive."""
+    _runners.cache_clear()
+    _lent.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_forget)

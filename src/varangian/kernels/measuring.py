@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.columns import network_of
-from varangian.kernels.combine import FEW_STRETCHES, WORKING, column_room, column_step, shares_of
+from varangian.kernels.combine import WORKING, column_room, column_step, few, shares_of
 from varangian.kernels.compiled.distances import LONG, PANEL, Ahead, pairs
-from varangian.kernels.compiled.tasks import Stretch, carry_out, scratch, stretches
+from varangian.kernels.compiled.tasks import Scratch, Stretch, carry_out, stretches
 from varangian.kernels.compiled.tiles import BYTES, TILE, Step, run
 from varangian.kernels.cuda.distances import distances
 from varangian.kernels.cuda.tables import readable as on_a_card
@@ -145,7 +145,8 @@ class _Look:
         something turns out not to be finite.
         """
         plan = Plan.of(wanted, whole=self.whole)
-        parts = list(stretches(self.rows, [PANEL] * len(self.rows.segments), runs, each=FEW_STRETCHES))
+        each = few(self.rows, len(wanted))
+        parts = list(stretches(self.rows, [PANEL] * len(self.rows.segments), runs, each=each))
         made = carry_out(lambda part: self._part(plan, part, careful), parts, self.rows.n)
         panels: dict[int, list[NDArray[np.float64]]] = {run: [np.zeros((1, *plan.shape))] for run in runs}
         counts = {run: np.zeros(self.rows.n, dtype=np.int64) for run in runs}
@@ -169,22 +170,23 @@ class _Look:
         kernels = [(place, network_of(program, self.m, WORKING[kind])) for place, program in self.programs]
         share = None if self.shares is None else self.shares[part.run]
         room = ROW * (self.m + len(self.below)) + (share.room if share else 0)
-        tile = scratch(room + max((column_room(kernel, self.m) for _, kernel in kernels), default=0))
-        if share is None:
-            chosen = self._chosen(plan)
-            load, counts = self.places.load(part, chosen, kind, tile, asks=False)
-            steps, points = [load], lines(kind, tile, np.arange(len(chosen)))
-        else:
-            chosen = share.rows
-            load, counts = self.places.load(part, chosen, kind, tile)
-            sums, made, free = share.steps(kind, tile)
-            besides, _ = self.places.load(part, self.below, kind, free)
-            steps = [load, *sums, besides]
-            points = np.append(share.points(kind, made), lines(kind, free, np.arange(len(self.below))))
-        for place, kernel in kernels:
-            steps.append(column_step(kernel, kind, points[: self.m], int(points[place]), tile + room))
-        steps.append(self._pairs(plan, part, kind, tables, points))
-        run(steps, start, part.stop)
+        more = max((column_room(kernel, self.m) for _, kernel in kernels), default=0)
+        with Scratch(room + more) as tile:
+            if share is None:
+                chosen = self._chosen(plan)
+                load, counts = self.places.load(part, chosen, kind, tile, asks=False)
+                steps, points = [load], lines(kind, tile, np.arange(len(chosen)))
+            else:
+                chosen = share.rows
+                load, counts = self.places.load(part, chosen, kind, tile)
+                sums, made, free = share.steps(kind, tile)
+                besides, _ = self.places.load(part, self.below, kind, free)
+                steps = [load, *sums, besides]
+                points = np.append(share.points(kind, made), lines(kind, free, np.arange(len(self.below))))
+            for place, kernel in kernels:
+                steps.append(column_step(kernel, kind, points[: self.m], int(points[place]), tile + room))
+            steps.append(self._pairs(plan, part, kind, tables, points))
+            run(steps, start, part.stop)
         return tables, self.places.found(chosen, counts)
 
     def _where_they_lie(self, plan: Plan, part: Stretch, tables: NDArray[np.float64]) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from varangian.kernels.compiled import tasks
 from varangian.kernels.compiled.jit import Compiler
 from varangian.kernels.compiled.lines import WORDS, one_line_code, part_code
-from varangian.kernels.compiled.tasks import scratch, step_of
+from varangian.kernels.compiled.tasks import Scratch, step_of
 from varangian.kernels.compiled.tiles import address_of
 from varangian.kernels.helpers import ROOM, crew, together
 from varangian.kernels.lanes import lanes
@@ -52,22 +52,16 @@ def over_one(line: Line, n: int, pitch: int = 0) -> list[Place] | None:
     if n * line.width > AT_ONCE:
         return None
     step, count = _cut(line.width, n, line.tile, lanes())
-    room = scratch(ROOM + count)
-    told = (*line[:5], step, line.tile, 0, line.rows, pitch, n, room + ROOM, _part_address(), count)
-    team = crew() if (helpers := _helpers(n * line.width, count)) else None
-    if team is None:
-        lost = _one_line()(_Told(*told, 0, room, 0, 0)) if not helpers else None
-    elif team.free.acquire(blocking=False):
-        try:
-            lost = _one_line()(_Told(*told, team.grow(helpers), room, team.board, team.share_address))
-        finally:
-            team.free.release()
-    else:
-        lost = None
-    if lost:
-        marks = ctypes.string_at(room + ROOM, count)
-        return [_place(0, line, step, place) for place in range(count) if marks[place]]
-    return None if lost is None else []
+    helpers = _helpers(n * line.width, count)
+    team = crew() if helpers else None
+    if helpers and team is None:
+        return None
+    with Scratch(ROOM + count) as room:
+        told = (*line[:5], step, line.tile, 0, line.rows, pitch, n, room + ROOM, _part_address(), count)
+        board = (team.grow(helpers), room, team.board, team.share_address) if team else (0, room, 0, 0)
+        lost = _one_line()(_Told(*told, *board))
+        marks = ctypes.string_at(room + ROOM, count) if lost > 0 else b""
+    return None if lost < 0 else [_place(0, line, step, place) for place, mark in enumerate(marks) if mark]
 
 
 def over_lines(lines: Sequence[Line], n: int) -> list[Place]:

@@ -76,11 +76,11 @@ class Ranges:
         rows: NDArray[np.uint64],
         tile: int,
         room: int,
-        lost: NDArray[np.int64],
+        marks: int,
         *,
         exact: bool,
     ) -> Step:
-        """Return the step that sums rows, given where they are, into a tile.
+        """Return the step that sums rows, given where they are, into a tile, which it marks if need be.
 
         If ``exact``, or if there is no row that all take, or a number too small for float32, the sums are
         rounded once, from float64.
@@ -100,7 +100,7 @@ class Ranges:
             len(self.scales),
             tile,
             room,
-            lost,
+            marks,
             *([] if self.factors is None else [self.factors.astype(dtype)]),
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from concurrent.futures import Future
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from varangian.attacks import DataAttack
 from varangian.engines.world import World
 from varangian.kernels.draws import Draws
+from varangian.kernels.errands import Errand
 from varangian.kernels.lanes import meanwhile
 from varangian.kernels.scattered import Scattered
 
@@ -40,7 +40,7 @@ class Sampler:
             [world.table(worker) for world, worker in each],
             [world.samples(worker) for world, worker in each],
         )
-        self._next: tuple[tuple[int, int], Future[Drawn] | None] = ((0, 0), None)
+        self._next: tuple[tuple[int, int], Errand[Drawn] | None] = ((0, 0), None)
         self.changed = [
             (run, place)
             for run, world in enumerate(worlds)

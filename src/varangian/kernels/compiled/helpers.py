@@ -15,8 +15,11 @@ LINE = 8
 
 DOOR, NEXT, TOTAL, TURN, CALLS, BEDS = (LINE * line for line in range(6))
 """Lines: how many are at work; the next part; what parts came to; which work this is, and what it is
-(function, arguments, end, helpers); functions of the system (wait, post, yield); and a line for each helper:
-whether it is awake, or will be, and half a line on its semaphore."""
+(function, arguments, end, helpers, and whether somebody has these); functions of the system (wait, post,
+yield); and a line for each helper: whether it is awake, or will be, and half a line on its semaphore."""
+
+HAD = 5
+"""The word of that line which is 1 while somebody has the helpers."""
 
 PATIENCE = 1000
 """How often one looks whether the others are done before other threads may have the processor."""
@@ -80,7 +83,8 @@ def share_code() -> str:
     """Return ``i64 kernel(ptr board, ptr work, ptr args, i64 begin, i64 end, i64 helpers, ptr room)``.
 
     It does the parts from ``begin`` to ``end`` with so many helpers, who are woken if they are not awake, and
-    returns the sum of what the parts came to, when nobody is at work any more.
+    returns the sum of what the parts came to, when nobody is at work any more. If somebody else has the
+    helpers, it does nothing and returns -1: who has them is settled here, where no signal interrupts.
     """
     return f"""
 define i64 @kernel(
@@ -88,6 +92,13 @@ define i64 @kernel(
 ) {{
 entry:
   {_words()}
+  %had = getelementptr i64, ptr %turn, i64 {HAD}
+  %asked = cmpxchg ptr %had, i64 0, i64 1 seq_cst seq_cst
+  %ours = extractvalue {{ i64, i1 }} %asked, 1
+  br i1 %ours, label %begun, label %busy
+busy:
+  ret i64 -1
+begun:
   store atomic i64 %begin, ptr %next monotonic, align 8
   store atomic i64 0, ptr %total monotonic, align 8
   %w1 = getelementptr i64, ptr %turn, i64 1
@@ -105,7 +116,7 @@ entry:
   %beds = getelementptr i64, ptr %board, i64 {BEDS}
   br label %each
 each:
-  %who = phi i64 [0, %entry], [%following, %called]
+  %who = phi i64 [0, %begun], [%following, %called]
   %more = icmp ult i64 %who, %helpers
   br i1 %more, label %look, label %open
 look:
@@ -145,6 +156,7 @@ yield:
   br label %wait
 done:
   %all = load atomic i64, ptr %total seq_cst, align 8
+  store atomic i64 0, ptr %had seq_cst, align 8
   ret i64 %all
 }}
 {_declarations()}"""

@@ -40,8 +40,9 @@ def chosen_sums(element: str, kind: str, factors: bool) -> int:
     It is given where the rows are, how many of them, at first, all sums take (one at least, if in float32),
     and how many there are; lists of parts, one after the other, of ranges and then of sums: where each ends,
     and all of them; how many ranges; what each sum is multiplied by, and that times the number of its rows;
-    how many sums; their tile, in float32; room for all parts of a strip of columns; and a number that becomes
-    1 if a sum is not finite: then what was made is worth nothing. A part is told by its place in that room,
+    how many sums; their tile, in float32; room for all parts of a strip of columns; and a number for every
+    tile, counted from column 0, that becomes 1 if a sum is not finite: then what was made is worth nothing.
+    Columns that begin within a tile are counted to it. A part is told by its place in that room,
     in bytes: first what all take, then the other rows, and then the ranges. With ``factors`` it is last given
     what each row is multiplied by.
     """
@@ -139,8 +140,9 @@ def chosen_sums_code(element: str, kind: str, factors: bool) -> str:
                 )
         columns.values[0] = total.values[1]
     here = at.get(f"zext i1 {on.is_nan_anywhere(columns.values[0])} to i64")
-    before = at.get(f"load i64, ptr {lost}")
-    at.do(f"store i64 {at.get(f'or i64 {here}, {before}')}, ptr {lost}")
+    mark = at.index(lost, at.get(f"udiv i64 %start, {TILE}"), "i64")
+    before = at.get(f"load i64, ptr {mark}")
+    at.do(f"store i64 {at.get(f'or i64 {here}, {before}')}, ptr {mark}")
     at.do("ret void")
     return "\n".join([STEP, *at.lines, "}", *DECLARED, *on.declarations(), chip.attributes])
 

@@ -71,21 +71,33 @@ def carry_out(work: Callable[[Stretch], Made], parts: Sequence[Stretch], n: int)
 
 
 class _Here(threading.local):
-    """What this thread works in between the loads and the stores."""
+    """What this thread works in between the loads and the stores, and where it begins."""
 
-    room: NDArray[np.uint8] = np.empty(0, np.uint8)
-    start = 0
+    room: tuple[NDArray[np.uint8], int] = np.empty(0, np.uint8), 0
 
 
 _here = _Here()
+_NOWHERE = _here.room
 
 
-def scratch(size: int) -> int:
-    """Return the address of so many bytes that are this thread's until it asks again."""
-    if len(_here.room) < size + 64:
-        _here.room = np.empty(size + 64, np.uint8)
-        _here.start = -(-int(_here.room.ctypes.data) // 64) * 64
-    return _here.start
+class Scratch:
+    """The address of so many bytes that are this block's: the thread's room, unless that is in use.
+
+    It is where a handler of a signal aggregates in the middle of an aggregation.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __enter__(self) -> int:
+        self._room, _here.room = _here.room, _NOWHERE
+        if len(self._room[0]) < self.size + 64:
+            memory = np.empty(self.size + 64, np.uint8)
+            self._room = memory, -(-int(memory.ctypes.data) // 64) * 64
+        return self._room[1]
+
+    def __exit__(self, *_: object) -> None:
+        _here.room = self._room
 
 
 def addresses(vectors: Tensor | Sequence[Tensor]) -> NDArray[np.uint64]:
