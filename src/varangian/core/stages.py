@@ -17,6 +17,7 @@ from varangian.core.points import Points
 from varangian.core.randomness import Stream, as_stream
 from varangian.core.run import Aggregation, Call, aggregate
 from varangian.core.swift import at_once
+from varangian.core.untraced import untraced
 from varangian.core.values import Value
 from varangian.errors import WeightsError
 from varangian.kernels.columns import reduced
@@ -90,6 +91,7 @@ class Stage(Value, ABC):
     def advance(self, points: Points, call: Call) -> Points:
         """Return the points after this stage."""
 
+    @untraced
     def aggregate(
         self,
         x: Any,
@@ -105,6 +107,7 @@ class Stage(Value, ABC):
         """Return the result with all that is known about it: state, bad rows, weights, reads.
 
         ``out``, of the kind and dtype of one vector, is written and returned as the value; not for a mixer.
+        Nothing is differentiated: no gradient flows through it. ``torch.compile`` breaks its graph here.
 
         Shape       (*batch, n, d) -> (*batch, d), or (*batch, m, d) for a mixer; lists likewise
         State       the ``state`` of the last call's Aggregation; None at first
@@ -127,6 +130,7 @@ class Stage(Value, ABC):
             out=out,
         )
 
+    @untraced
     def __call__(self, x: Any, **options: Any) -> Any:
         """Return the aggregate of the vectors in their own kind, dtype and device; see ``aggregate``."""
         return self.aggregate(x, **options).value
