@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kernels.examples import normal
 
 from varangian.kernels.compiled import tasks
-from varangian.kernels.compiled.tasks import Stretch, addresses, carry_out, name_of, scratch, stretches
+from varangian.kernels.compiled.tasks import Scratch, Stretch, addresses, carry_out, name_of, stretches
 from varangian.kernels.lanes import lanes
 from varangian.kernels.rows import Rows, Segment
 
@@ -93,15 +93,32 @@ def test_a_failure_is_told(two: None) -> None:
 
 
 def test_scratch_is_a_threads_own() -> None:
-    here = scratch(1000)
+    def room(size: int) -> int:
+        with Scratch(size) as start:
+            ctypes.memset(start, 1, size)
+            return start
+
+    here = room(1000)
     assert here % 64 == 0
-    assert scratch(100) == here
-    ctypes.memset(scratch(10**6), 1, 10**6)
+    assert room(100) == here
+    room(10**6)
     elsewhere: list[int] = []
-    thread = threading.Thread(target=lambda: elsewhere.append(scratch(10**6)))
+    thread = threading.Thread(target=lambda: elsewhere.append(room(10**6)))
     thread.start()
     thread.join()
-    assert abs(elsewhere[0] - scratch(10**6)) >= 10**6
+    assert abs(elsewhere[0] - room(10**6)) >= 10**6
+
+
+def test_who_comes_between_works_elsewhere() -> None:
+    with Scratch(1000) as outer:
+        ctypes.memset(outer, 7, 1000)
+        for size in (10, 10**6):
+            with Scratch(size) as inner:
+                assert not outer <= inner < outer + 1000
+                ctypes.memset(inner, 1, size)
+        assert ctypes.string_at(outer, 1000) == b"\x07" * 1000
+    with Scratch(1000) as again:
+        assert again == outer
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64], ids=str)
