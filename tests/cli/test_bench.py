@@ -112,8 +112,55 @@ def test_mistakes_are_refused_in_a_line_or_two(words: tuple[str, ...], said: str
     assert len(done.err.splitlines()) <= 2
 
 
-def test_first_calls_that_could_not_be_timed_are_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+SAME = [
+    ("--json", "a.csv", "--plot", "a.png"),
+    ("--json", "b.png", "--plot", "b.png"),
+    ("--json", "./b.svg", "--plot", "b.svg"),
+    ("--json", "linked", "--plot", "b.svg"),
+    ("--plot", "folder.png"),
+]
+
+
+@pytest.mark.parametrize("words", SAME, ids=" ".join)
+def test_files_that_would_not_all_be_written_are_refused_before_anything_is_measured(
+    words: tuple[str, ...], run: Run, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("varangian.cli.bench.starts", lambda todo: pytest.fail("too late"))
+    (elsewhere / "folder.csv").mkdir()
+    (elsewhere / "linked").symlink_to("b.csv")
+    done = run("bench", *SMALL, *words)
+    assert (done.code, done.out) == (2, "")
+    assert len(done.err.splitlines()) == 1
+    assert ("folder.csv" if "folder.png" in words else "another file") in done.err
+    assert sorted(file.name for file in elsewhere.iterdir()) == ["folder.csv", "linked"]
+
+
+def test_help_names_all_files(run: Run) -> None:
+    assert "CSV beside" in run("bench", "--help").out
+
+
+def test_where_every_case_is_refused_nothing_is_drawn(
+    run: Run, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("varangian.cli.bench.starts", lambda todo: {})
+    hopeless = ("--rule", "smea:nodes=1", "--n", "25", "--d", "1e3")
+    done = run("bench", *hopeless, "--plot", "a.svg", "--json", "a.json")
+    assert (done.code, done.err) == (1, "Every case was refused; nothing is measured.\n")
+    assert "SearchLimitError" in done.out
+    assert "failed" not in done.out
+    assert [file.name for file in elsewhere.iterdir()] == ["a.json"]
+    assert run("bench", *hopeless, "--rule", "median").code == 0
+
+
+def test_of_a_rule_that_declares_no_f_it_is_told_how_many_lie(run: Run, elsewhere: Path) -> None:
+    done = run("bench", "--rule", "mean", "--n", "13", "--d", "1e3", "--json", "a.json")
+    (row,) = (line for line in done.out.splitlines() if line.startswith("mean "))
+    assert row.split()[:3] == ["mean", "13", "2"]
+    assert json.loads((elsewhere / "a.json").read_text(encoding="utf-8"))["cases"][0]["f"] == 2
+
+
+def test_first_calls_that_could_not_be_timed_are_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varangian.cli.bench.starts", lambda todo: None)
     assert "The first calls are not known" in run("bench", *SMALL).out
 
 

@@ -102,6 +102,14 @@ def test_plot_draws_an_uneven_split_beside(train: Run, elsewhere: Path) -> None:
     assert (elsewhere / "a-split.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
+def test_one_file_is_not_asked_to_be_two(train: Run, elsewhere: Path) -> None:
+    pytest.importorskip("matplotlib")
+    done = train("--plot", "a.png", "split=shards:1", "--json", "a-split.png")
+    assert (done.code, done.out) == (2, "")
+    assert "a-split.png would hold what --json writes, and then a picture" in done.err
+    assert train("--quiet", "--plot", "a.png", "--json", "a.csv").code == 0  # no table is beside
+
+
 def test_quiet_still_prints_the_table(train: Run) -> None:
     assert "who lies" in train("--quiet").out
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import warnings
+import weakref
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -14,8 +17,13 @@ import pytest
 import torch
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
+from torch._subclasses.functional_tensor import FunctionalTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.utils.flop_counter import FlopCounterMode
 
 import varangian as vg
+from varangian.core.leaves import as_tensor
 from varangian.errors import InputError, ShapeError
 
 X = torch.randn(9, 50, generator=torch.Generator().manual_seed(0))
@@ -32,6 +40,55 @@ def test_a_negative_bit_is_no_lost_sign(rule: vg.Stage) -> None:
         assert torch.equal(rule(negated), rule(-X))
         assert torch.equal(rule(list(negated)), rule(-X))
         assert torch.equal(rule([[row] for row in negated])[0], rule(-X))
+
+
+READ_ONLY: dict[str, Callable[[], np.ndarray[Any, Any]]] = {
+    "matrix": lambda: X.numpy().copy(),
+    "no columns": lambda: np.zeros((9, 0), np.float32),
+    "no rows": lambda: np.zeros((0, 50)),
+    "one number": lambda: np.array(3.0),
+    "every other": lambda: np.arange(24.0).reshape(4, 6)[::2, ::3],
+    "across": lambda: np.arange(24.0, dtype=np.float16).reshape(4, 6).T,
+    "one row again and again": lambda: np.broadcast_to(np.arange(3.0), (5, 3)),
+    "backwards": lambda: np.arange(6.0)[::-1],
+    "swapped": lambda: np.arange(6.0, dtype=">f4"),
+    "truth": lambda: np.arange(6) > 2,
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", READ_ONLY)
+def test_read_only_arrays_are_read_where_they_lie(kind: str) -> None:
+    array = READ_ONLY[kind]().view()
+    array.flags.writeable = False
+    tensor = as_tensor(array)
+    assert tensor.shape == array.shape
+    assert np.array_equal(tensor.numpy(), array)
+    assert not array.flags.writeable
+    copied = kind in ("backwards", "swapped")
+    assert not array.size or (tensor.data_ptr() != array.ctypes.data) is copied
+
+
+def test_read_only_arrays_live_as_long_as_they_are_read() -> None:
+    array: Any = X.numpy().copy()
+    array.flags.writeable = False
+    tensor, held = as_tensor(array), weakref.ref(array)
+    del array
+    gc.collect()
+    assert held() is not None
+    assert torch.equal(tensor, X)
+
+
+def test_read_only_arrays_leave_warnings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def entered(*_: object) -> None:
+        raise AssertionError("the filters of warnings are everybody's")
+
+    array = X.numpy().copy()
+    array.flags.writeable = False
+    with monkeypatch.context() as patch:
+        patch.setattr(warnings.catch_warnings, "__enter__", entered)
+        read = [as_tensor(array), as_tensor(X.numpy())]
+    assert all(torch.equal(tensor, X) for tensor in read)
 
 
 @each_rule
@@ -142,6 +199,49 @@ TRANSFORMED: dict[str, Callable[[Callable[..., Any]], Any]] = {
 def test_tensors_without_memory_are_refused(way: str, rule: vg.Stage) -> None:
     with pytest.raises(InputError, match=r"without memory.* outside of the transformation"):
         TRANSFORMED[way](rule)
+
+
+MODES: dict[str, Callable[[Callable[..., Any], Any], Any]] = {
+    "fake": lambda call, x: _under(FakeTensorMode(allow_non_fake_inputs=True), call, x),
+    "make_fx": lambda call, x: make_fx(lambda _: call(x))(X),
+    "functional": lambda call, x: _under(FunctionalTensorMode(), call, x),
+}
+
+
+def _under(mode: Any, call: Callable[..., Any], x: Any) -> Any:
+    with mode:
+        return call(x)
+
+
+@pytest.mark.parametrize("x", [X, list(X), [{"w": row} for row in X], X.numpy()], ids=type)
+@pytest.mark.parametrize("way", MODES)
+def test_what_lies_in_memory_is_refused_where_results_would_not(way: str, x: Any) -> None:
+    with pytest.raises(InputError, match=r"without memory.* outside of the transformation"):
+        MODES[way](vg.Krum(f=2), x)
+
+
+@each_rule
+def test_modes_that_only_watch_are_no_matter(rule: vg.Stage) -> None:
+    for x in (X, list(X), X.numpy()):
+        with FlopCounterMode(display=False):
+            got = rule(x)
+        assert np.array_equal(got, rule(x))
+
+
+@pytest.mark.parametrize("view", [lambda x: x, lambda x: x[1:]], ids=["whole", "view"])
+def test_memory_that_was_freed_is_not_read(view: Callable[[Tensor], Tensor]) -> None:
+    x = view(torch.randn(10, 50))
+    x.untyped_storage().resize_(0)
+    with pytest.raises(InputError, match="without memory"):
+        vg.Krum(f=2)(x)
+
+
+@each_rule
+@pytest.mark.parametrize("kind", [UninitializedParameter, UninitializedBuffer])
+def test_parameters_without_numbers_are_refused(kind: type[Any], rule: vg.Stage) -> None:
+    for vectors in (kind(), [kind()] * 9, [[kind()]] * 9, [{"w": kind()}] * 9):
+        with pytest.raises(InputError, match=rf"{kind.__name__} arrived.* call its module once"):
+            rule(vectors)
 
 
 def test_what_lies_in_memory_is_read_inside_of_a_transformation() -> None:

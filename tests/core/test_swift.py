@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import Parameter
 
 import varangian as vg
@@ -15,7 +17,7 @@ from varangian.core.randomness import Stream
 from varangian.core.run import Aggregation
 from varangian.core.stages import Stage
 from varangian.core.swift import at_once
-from varangian.errors import ToleranceError
+from varangian.errors import InputError, ToleranceError
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 RULES = [
@@ -159,3 +161,16 @@ def test_who_empties_the_list_meanwhile_changes_nothing(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(swift, "reduce_one", emptied)
     assert torch.equal(vg.Median(f=2)(vectors), want)
+
+
+@pytest.mark.parametrize("rule", [vg.Median(f=1), vg.Krum(f=1)], ids=repr)
+def test_what_has_no_memory_is_refused(rule: vg.Stage) -> None:
+    freed, x = torch.ones(5, 4096), torch.randn(5, 4096)
+    freed.untyped_storage().resize_(0)
+    for vectors in (torch._efficientzerotensor((5, 4096)), freed):
+        with pytest.raises(InputError, match="without memory"):
+            rule(vectors)
+    with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(InputError, match="without memory"):
+        rule(x)
+    with pytest.raises(InputError, match="without memory"):
+        make_fx(rule)(x)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
 import pytest
@@ -16,8 +20,9 @@ import pytest
 from varangian import folders
 from varangian.kernels.compiled import jit
 from varangian.kernels.compiled.columns import column_code
+from varangian.kernels.compiled.distances import Ahead
 from varangian.kernels.compiled.jit import SWITCH, Compiler
-from varangian.kernels.programs import Middle, Nearest, Program, Trimmed
+from varangian.kernels.programs import Arithmetic, Middle, Nearest, Program, Trimmed, V
 
 DIGEST = hashlib.sha256().digest_size
 
@@ -59,7 +64,11 @@ def test_a_function_is_kept(cache: Path) -> None:
     assert written == [7]
     (kept,) = (cache / "kernels").iterdir()
     stored = kept.read_bytes()
-    assert hashlib.sha256(stored[:-DIGEST]).digest() == stored[-DIGEST:]
+    assert digest(kept, stored[:-DIGEST]) == stored[-DIGEST:]
+
+
+def digest(kept: Path, code: bytes) -> bytes:
+    return hashlib.sha256(kept.name.encode() + code).digest()
 
 
 def test_functions_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,24 +90,93 @@ def test_another_release_or_processor_is_another_generation(monkeypatch: pytest.
     assert jit._generation.__wrapped__() != before
 
 
-def damaged(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+# What is not kept
+
+BELOW = Path(jit.__file__).parents[1]
+
+
+def test_code_is_told_apart_as_it_is_imported(tmp_path: Path) -> None:
+    assert jit._code == jit._digest_of_code(BELOW)
+    assert jit._digest_of_code(tmp_path) is None
+    assert jit._digest_of_code(tmp_path / "in.zip" / "varangian") is None
+    digests = set()
+    for name, content in [("a.py", b"1"), ("a.py", b"2"), ("b/c.pyc", b"1"), ("b/c.pyc", b"2")]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+        digests.add(jit._digest_of_code(tmp_path))
+    assert len(digests) == 4
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "a.pyc").write_bytes(b"made of a.py")
+    (tmp_path / "a.txt").write_bytes(b"no code")
+    assert jit._digest_of_code(tmp_path) in digests
+
+
+def test_where_no_code_is_found_nothing_is_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit, "_code", None)
+    monkeypatch.setattr(jit, "_generation", jit._generation.__wrapped__)
+    assert compiler()(7)() == compiler()(7)() == 7
+    assert written == [7, 7]
+    assert not cache.exists()
+
+
+@dataclass(frozen=True)
+class Mine(Program):
+    """A program of the user's own, which prints the same whatever it does."""
+
+    def labels(self, n: int) -> tuple[int, ...]:
+        return tuple(range(n))
+
+    def value(self, ranks: Mapping[int, V], n: int, on: Arithmetic[V]) -> V:
+        return ranks[0]
+
+
+class Number(IntEnum):
+    """Numbers of the user's own."""
+
+    ONE = 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ((Trimmed(1), 3, "float32"), True),
+        ((Nearest(1, Middle(lower=True)), 3, None, 0.5, ("x", b"y")), True),
+        ((Ahead("float32", together=2),), True),
+        ((Mine(), 3, "float32"), False),
+        ((Trimmed(Number.ONE), 3, "float32"), False),
+        (((Mine(),),), False),
+        ((len,), False),
+        ((Number.ONE,), False),
+    ],
+    ids=repr,
+)
+def test_what_does_not_print_all_that_it_does_is_not_kept(
+    wanted: tuple[Hashable, ...], told: bool, cache: Path
+) -> None:
+    assert (jit._place(wanted) is not None) is told
+
+
+Damage = Callable[[Path, bytes], bytes]
+
+
+def damaged(change: Callable[[bytes], bytes]) -> Damage:
     """Return what changes the code, and gives the change a digest that holds."""
 
-    def changed(stored: bytes) -> bytes:
+    def changed(kept: Path, stored: bytes) -> bytes:
         code = change(stored[:-DIGEST])
-        return code + hashlib.sha256(code).digest()
+        return code + digest(kept, code)
 
     return changed
 
 
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda stored: b"",
-    "truncated": lambda stored: stored[:-1],
-    "half": lambda stored: stored[: len(stored) // 2],
-    "a digest and no more": lambda stored: stored[-DIGEST:],
-    "one bit": lambda stored: bytes([stored[0] ^ 1]) + stored[1:],
-    "one bit of the digest": lambda stored: stored[:-1] + bytes([stored[-1] ^ 1]),
-    "longer": lambda stored: stored + b"x",
+DAMAGES: dict[str, Damage] = {
+    "empty": lambda kept, stored: b"",
+    "truncated": lambda kept, stored: stored[:-1],
+    "half": lambda kept, stored: stored[: len(stored) // 2],
+    "a digest and no more": lambda kept, stored: stored[-DIGEST:],
+    "one bit": lambda kept, stored: bytes([stored[0] ^ 1]) + stored[1:],
+    "one bit of the digest": lambda kept, stored: stored[:-1] + bytes([stored[-1] ^ 1]),
+    "longer": lambda kept, stored: stored + b"x",
     "garbage with a digest": damaged(lambda code: b"no machine code" * 50),
     "zeros with a digest": damaged(lambda code: bytes(2000)),
     "half with a digest": damaged(lambda code: code[: len(code) // 2]),
@@ -114,12 +192,23 @@ def test_a_damaged_file_is_made_again(damage: str, cache: Path) -> None:
     compiler()(7)
     (kept,) = (cache / "kernels").iterdir()
     whole = kept.read_bytes()
-    kept.write_bytes(DAMAGES[damage](whole))
+    kept.write_bytes(DAMAGES[damage](kept, whole))
     assert compiler()(7)() == 7
     assert written == [7, 7]
     assert kept.read_bytes() == whole
     assert compiler()(7)() == 7
     assert written == [7, 7]
+
+
+def test_another_functions_file_is_made_again(cache: Path) -> None:
+    compiler()(7)
+    (seven,) = (cache / "kernels").iterdir()
+    whole = seven.read_bytes()
+    compiler()(8)
+    seven.write_bytes(next(file for file in (cache / "kernels").iterdir() if file != seven).read_bytes())
+    assert compiler()(7)() == 7
+    assert written == [7, 8, 7]
+    assert seven.read_bytes() == whole
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="tells owners as POSIX does")
@@ -139,6 +228,16 @@ def test_a_folder_in_place_of_a_file_is_passed_over(cache: Path) -> None:
     kept.mkdir()
     assert compiler()(7)() == 7
     assert list((cache / "kernels").iterdir()) == [kept]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes pipes as POSIX does")
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(cache: Path) -> None:
+    assert said(started())
+    for kept in (cache / "kernels").iterdir():
+        kept.unlink()
+        os.mkfifo(kept, 0o600)
+    assert said(started(), timeout=60)
+    assert all(kept.is_file() for kept in (cache / "kernels").iterdir())
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
@@ -214,8 +313,11 @@ def started(*arguments: str, code: str = PROGRAM, **environment: str) -> subproc
     )
 
 
-def said(process: subprocess.Popen[str]) -> list[str]:
-    out, errors = process.communicate(timeout=300)
+def said(process: subprocess.Popen[str], timeout: float = 300) -> list[str]:
+    try:
+        out, errors = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
     assert process.returncode == 0, errors
     return out.split()
 
@@ -274,6 +376,83 @@ def test_the_switch(value: str, expected: bool, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv(SWITCH, value)
     jit.available.cache_clear()
     assert jit.available() is expected
+
+
+UPGRADED = """
+import sys
+from pathlib import Path
+import torch
+import varangian as vg
+written = Path(vg.__file__).parent / "kernels" / "compiled" / "columns.py"
+written.write_text(written.read_text() + "\\n")
+vg.Median(f=1)(torch.randn(5, 5000))
+"""
+
+
+def test_a_release_installed_under_a_process_is_not_given_its_kernels(cache: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "release"
+    shutil.copytree(BELOW.parent, copy / "varangian", ignore=shutil.ignore_patterns("__pycache__"))
+    said(started(code=UPGRADED, PYTHONPATH=str(copy), **{SWITCH: "1"}))
+    kept = set((cache / "kernels").iterdir())
+    assert kept
+    again = UPGRADED.replace("written.write_text", "len")
+    said(started(code=again, PYTHONPATH=str(copy), **{SWITCH: "1"}))
+    assert len(set((cache / "kernels").iterdir())) == 2 * len(kept)
+
+
+# Threads, forks and signals
+
+FORKED = """
+import os, threading, time
+import torch
+import varangian as vg
+from varangian.kernels.compiled import jit
+x = torch.randn(5, 4096)
+vg.Median(f=1)(x)
+compiling = threading.Event()
+def watched(text, made=jit._machine_code):
+    compiling.set()
+    time.sleep(0.2)
+    return made(text)
+jit._machine_code = watched
+thread = threading.Thread(target=lambda: vg.MeanAroundMedian(f=12)(torch.randn(25, 4096)))
+thread.start()
+compiling.wait()
+child = os.fork()
+if not child:
+    vg.TrimmedMean(f=1)(x)
+    os._exit(0)
+thread.join()
+print(os.waitpid(child, 0)[1], vg.Phocas(f=1)(x).shape[0])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks as POSIX does")
+def test_a_child_forked_while_a_thread_compiles_compiles_as_well() -> None:
+    assert said(started(code=FORKED), timeout=60) == ["0", "4096"]
+
+
+SIGNALLED = """
+import signal
+import torch
+import varangian as vg
+from varangian.kernels.compiled import jit
+x = torch.randn(5, 4096)
+def handler(*_):
+    print("handled", vg.TrimmedMean(f=1)(x).shape[0])
+signal.signal(signal.SIGUSR1, handler)
+def interrupted(text, made=jit._machine_code):
+    jit._machine_code = made
+    signal.raise_signal(signal.SIGUSR1)
+    return made(text)
+jit._machine_code = interrupted
+print(vg.Median(f=1)(x).shape[0])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="signals as POSIX does")
+def test_a_signals_handler_may_compile_on_top_of_what_it_interrupts() -> None:
+    assert said(started(code=SIGNALLED), timeout=60) == ["handled", "4096", "4096"]
 
 
 # Time

@@ -150,6 +150,8 @@ REFUSED = [
     (("report", "mynets:network", "--lost", "2"), "between 0 and 1"),
     (("report", "mynets:network", "--data", "digts"), "Did you mean 'digits'?"),
     (("report", "mynets:network", "--plot", "n.jpg"), ".png or .svg"),
+    (("report", "mynets:network", "--plot", "n.png", "--json", "n-steepness.csv"), "name another file"),
+    (("study", "--data", "digits", "--plot", "n.png", "--json", "n.csv"), "name another file"),
     (("speed", "mynets:network", "--data", "digits", "--count", "10"), "cannot fail; it has 9"),
     (("replicas", "--failure", "0.5"), "cannot outvote"),
     (("repotr",), "Did you mean 'report'?"),

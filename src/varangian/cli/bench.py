@@ -15,10 +15,11 @@ from varangian.cli.bar import Bar
 from varangian.cli.benchtable import key, legend, notes, summary
 from varangian.cli.console import entries, fits, show, table
 from varangian.cli.export import write_json
-from varangian.cli.targets import check_picture, check_writable
+from varangian.cli.targets import check_targets
 from varangian.errors import ParameterError
 from varangian.experiments.bench import (
     DTYPES,
+    OURS,
     RULES,
     Case,
     Measured,
@@ -33,6 +34,7 @@ from varangian.experiments.bench import (
 )
 from varangian.experiments.sweeps.crew import usable_cores
 
+REFUSED = 1
 INTERRUPTED = 130
 
 
@@ -83,7 +85,9 @@ class Count(click.ParamType[int]):
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all numbers."
 )
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw them: .png or .svg.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw them: .png or .svg; CSV beside."
+)
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def bench(
     rules: tuple[str, ...],
@@ -101,15 +105,13 @@ def bench(
     Beside each rule: the time in which its input is read once and nothing else is done, PyTorch's own
     operators, and ByzFL, ByzPy, Flower and krum where they are installed. All take turns, with the same
     threads and the same vectors, of which nearly a fifth lie; medians are printed. After Ctrl-C, those of
-    what was measured.
+    what was measured. Exit codes: 0 done, 1 every case was refused, 2 nothing can be measured or written,
+    130 interrupted.
     """
     _check_threads(threads)
     grid = QUICK if quick else FULL
     todo = cases(rules or RULES, ns or grid.n, ds or (grid.d,), dtypes or ("float32",))
-    if json_path:
-        check_writable(json_path)
-    if plot:
-        check_picture(plot)
+    check_targets([plot] if plot else [], json_path, tables=True)
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
@@ -132,7 +134,7 @@ def _bench(
 ) -> int:
     libraries = list(installed())
     where = {**machine(), "peers": ", ".join(told for _, told in libraries) or "none"}
-    begun: dict[tuple[str, int, str], Start] = {}
+    begun: dict[tuple[str, int, str], Start] | None = {}
     found: list[Measured] = []
     interrupted = False
     with Bar("first calls", len(todo), "in processes of their own", counted=True, quiet=quiet) as bar:
@@ -145,21 +147,26 @@ def _bench(
             interrupted = True
     show(*(f"{name}: {value}" for name, value in where.items()))
     if found:
-        columns, rows, numbers = summary(found, begun)
+        columns, rows, numbers = summary(found, begun or {})
         made = table(columns, rows, numbers=numbers)
         show("", *legend(found), "", made if fits(made) else entries(columns, rows))
         show(*notes(found))
-    if not begun and not interrupted:
+    if begun is None:
         show("The first calls are not known: the process that should have timed them failed.")
     if json_path:
-        records = [as_record(one, begun.get(key(one))) for one in found]
+        records = [as_record(one, (begun or {}).get(key(one))) for one in found]
         write_json({"machine": where, "command": _command(), "cases": records}, json_path)
-    if plot and found:
+    some = any(OURS in one.times for one in found)
+    if plot and some:
         title = f"{where['processor']}, {where['threads']} threads, commit {where['commit']}"
         show(f"Wrote {', '.join(map(str, draw_bench(found, plot, title)))}")
     if interrupted:
         show(f"interrupted: {len(found)} of {len(todo)} cases are measured", errors=True)
-    return INTERRUPTED if interrupted else 0
+        return INTERRUPTED
+    if not some:
+        show("Every case was refused; nothing is measured.", errors=True)
+        return REFUSED
+    return 0
 
 
 def _shown_on(bar: Bar) -> Callable[[Case], None]:

@@ -36,7 +36,7 @@ def summary(
     rows = []
     for one in found:
         case, start = one.case, begun.get(key(one))
-        row = [case.text, str(case.n), str(case.rule.f), f"{case.d:g}", case.dtype, *_numbers(one)]
+        row = [case.text, str(case.n), str(case.declared), f"{case.d:g}", case.dtype, *_numbers(one)]
         row += [str(one.reads or ""), *(_ms(value) for value in start or (None, None))]
         if torch:
             row.append(

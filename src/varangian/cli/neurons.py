@@ -77,7 +77,9 @@ def report(
     Crashes by layer: what is proven, the worst that a search finds, and the mean; the neurons that matter
     most; how few bits do; how many replicas it takes.
     """
-    options.check_targets(plot, json_path)
+    from varangian.cli.neuronsfigures import beside, draw_report
+
+    options.check_targets(beside(plot) if plot else [], json_path)
     held = load_dataset(data, data_dir)
     chain = model_of(model, held, weights, steps, seed)
     found = examine(
@@ -98,8 +100,6 @@ def report(
         write_json({"neurons": found.to_dict()}, json_path)
         show(f"Wrote {json_path}")
     if plot is not None:
-        from varangian.cli.neuronsfigures import draw_report
-
         show(*(f"Drew {path}" for path in draw_report(found, plot)))
     return 0
 

@@ -53,7 +53,7 @@ def study(
     of the logarithm of the error per layer passed. R² tells how well a line fits. b3 and b4: how far their
     variance is from the measured one, at p = 0.001, in the worst layer.
     """
-    options.check_targets(plot, json_path)
+    options.check_targets([plot] if plot else [], json_path)
     held = load_dataset(data, data_dir)
     train, test = (held.train_inputs, held.train_labels), (held.test_inputs, held.test_labels)
     found = []

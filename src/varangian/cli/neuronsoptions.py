@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from varangian.cli.targets import check_picture, check_writable
+from varangian.cli import targets
 
 Option = Callable[[Any], Any]
 FILE: Any = click.Path(path_type=Path)
@@ -39,9 +39,6 @@ def counted(name: str, default: int, of: str, least: int = 1) -> Option:
     return click.option(name, type=click.IntRange(min=least), default=default, show_default=True, help=of)
 
 
-def check_targets(plot: Path | None, json_path: Path | None) -> None:
+def check_targets(pictures: Sequence[Path], json_path: Path | None) -> None:
     """Refuse, before anything is computed, files that could not be written."""
-    if plot is not None:
-        check_picture(plot)
-    if json_path is not None:
-        check_writable(json_path)
+    targets.check_targets(pictures, json_path, tables=True)

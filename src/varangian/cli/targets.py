@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from varangian.errors import DataError, MissingExtraError, ParameterError
 
 PICTURES = (".png", ".svg")
+TABLE = ".csv"
+
+
+def check_targets(pictures: Sequence[Path], json_path: Path | None, *, tables: bool) -> None:
+    """Refuse files that cannot be written, or of which one would replace another.
+
+    With ``tables``, the numbers of each picture go beside it. Raises ParameterError, MissingExtraError,
+    DataError.
+    """
+    wanted = [(json_path, "what --json writes")] if json_path else []
+    for picture in pictures:
+        check_picture(picture)
+        wanted.append((picture, "a picture"))
+        if tables:
+            wanted.append((picture.with_suffix(TABLE), "the numbers of a picture"))
+    taken: dict[Path, str] = {}
+    for path, what in wanted:
+        check_writable(path)
+        other = taken.setdefault(path.resolve(), what)
+        if other is not what:
+            raise ParameterError(f"{path} would hold {other}, and then {what}; name another file.")
 
 
 def check_picture(path: Path) -> None:
@@ -36,6 +58,6 @@ def check_writable(path: Path) -> None:
     try:
         path.open("ab").close()
         if new:
-            path.unlink()
+            path.resolve().unlink()  # not the link that leads there
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}.") from None

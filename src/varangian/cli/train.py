@@ -15,7 +15,7 @@ from varangian.cli.outcome import headline, outcome_table, verdict
 from varangian.cli.pictures import draw, pictures
 from varangian.cli.private import privacy_told
 from varangian.cli.runs import lying, train_all
-from varangian.cli.targets import check_picture, check_writable
+from varangian.cli.targets import check_targets
 from varangian.errors import ParameterError
 from varangian.experiments import Versus, versus
 from varangian.specification import Experiment
@@ -75,10 +75,8 @@ def train(
     """
     spec = experiment_of(words, flags)
     runs = dict(_versus(spec) if compare else [(f"{lying(spec)}, {spec.rule!r}", spec)])
-    for picture in pictures(spec, plot) if plot else ():
-        check_picture(picture)
-    if json_path and json_path != STDOUT:
-        check_writable(json_path)
+    written = None if json_path == STDOUT else json_path
+    check_targets(pictures(spec, plot) if plot else (), written, tables=False)
     made = engine_of(engine, topology, fault, loss)
     for one in runs.values():
         made(one)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch._C import _len_torch_dispatch_stack as count_modes
 from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.nn.parameter import is_lazy
 from torch.utils.dlpack import from_dlpack
 
 from varangian.errors import DtypeError, InputError
 from varangian.kernels.rows import WORKING_DTYPES
+
+TRACING = [
+    mode
+    for name, mode in getattr(getattr(torch._C, "_TorchDispatchModeKey", None), "__members__", {}).items()
+    if name in ("FAKE", "PROXY", "FUNCTIONAL") and hasattr(torch._C, "_get_dispatch_mode")
+]
+"""The modes of PyTorch under which what is computed has no memory, or is written down to be done again."""
 
 
 def is_array(x: Any) -> bool:
@@ -29,6 +37,8 @@ def as_tensor(leaf: Any) -> Tensor:
 
     Raises InputError and DtypeError for what is not there as numbers.
     """
+    if count_modes() and any(torch._C._get_dispatch_mode(mode) is not None for mode in TRACING):
+        raise _traced()
     if isinstance(leaf, Tensor):
         return _from_torch(leaf)
     if isinstance(leaf, np.ndarray):
@@ -59,23 +69,35 @@ def check_dtype(dtype: torch.dtype, where: str) -> None:
 
 
 def _from_torch(tensor: Tensor) -> Tensor:
+    if is_lazy(tensor):
+        raise InputError(
+            f"An {type(tensor).__name__} arrived, which has neither shape nor numbers; call its module once "
+            "on data, which gives it both."
+        )
     if tensor.is_nested or tensor.layout is not torch.strided or tensor.is_meta:
         layout = "meta" if tensor.is_meta else str(tensor.layout).removeprefix("torch.")
         kind = "nested" if tensor.is_nested else layout
         raise InputError(f"A {kind} tensor arrived, which cannot be read in columns; pass a dense one.")
     if not _lies_in_memory(tensor):
-        raise InputError(
-            "A tensor without memory arrived, as torch.func.vmap, torch.func.grad and what else traces a "
-            "function pass; call outside of the transformation. Leading axes (*batch, n, d) need no vmap."
-        )
+        raise _traced()
     return (tensor.detach() if tensor.requires_grad else tensor).resolve_neg()
+
+
+def _traced() -> InputError:
+    return InputError(
+        "A tensor without memory arrived, as torch.func.vmap, torch.func.grad and what else traces a "
+        "function pass; call outside of the transformation. Leading axes (*batch, n, d) need no vmap."
+    )
 
 
 def _lies_in_memory(tensor: Tensor) -> bool:
     if is_functorch_wrapped_tensor(tensor):
         return False
     try:
-        return not tensor.is_cpu or tensor.numel() == 0 or tensor.data_ptr() != 0
+        if not tensor.is_cpu or tensor.numel() == 0:
+            return True
+        # What is freed begins at 0; a view of it does not.
+        return tensor.data_ptr() != tensor.storage_offset() * tensor.itemsize
     except RuntimeError:  # where PyTorch itself refuses to tell
         return False
 
@@ -94,9 +116,19 @@ def _from_numpy(array: NDArray[Any]) -> Tensor:
         )
     if not array.dtype.isnative or any(step < 0 or step % array.itemsize for step in array.strides):
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)
+    return torch.from_numpy(array if array.flags.writeable else np.asarray(_Lent(array)))
+
+
+class _Lent:
+    """Show a read-only array as one that may be written, so that PyTorch does not warn; nobody does."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array  # whose memory it is
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        shown = self.array.__array_interface__
+        return {**shown, "data": (shown["data"][0], False)}
 
 
 def _from_jax(array: Any) -> Tensor:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, strided
+from torch._C import _len_torch_dispatch_stack as count_modes
 from torch._C._functorch import peek_interpreter_stack
 from torch.nn import Parameter
 
@@ -49,8 +50,8 @@ def at_once(stage: Stage, x: Any) -> Aggregation | None:
     if isinstance(x, list):
         x = tuple(x)  # whoever empties the list meanwhile leaves the vectors here
     vectors = x if isinstance(x, tuple) else (x,)
-    if not vectors or not available() or peek_interpreter_stack() is not None:  # inside of torch.func
-        return None
+    if not vectors or not available() or count_modes() or peek_interpreter_stack() is not None:
+        return None  # what traces looks at every operation, and so does what is inside of torch.func
     first, axes = vectors[0], 1 if vectors is x else AXES_OF_ONE
     try:
         if type(first) not in TENSORS or first.ndim != axes:

@@ -95,11 +95,14 @@ def reduce_one(kernel: Network, x: Tensor | Sequence[Tensor], out: Float[Tensor,
     They are no narrower than a tile. Return where a value was not finite, so that ``repaired`` must be done;
     or None, if nothing is done.
     """
-    d = out.shape[0]
+    d, n = out.shape[0], len(x)
+    places = [x.data_ptr()] if isinstance(x, Tensor) else [vector.data_ptr() for vector in x]
+    if 0 in places:  # zeros that have no memory, or what is freed
+        return None
     if isinstance(x, Tensor):
-        return over_one(kernel.line(x.data_ptr(), out.data_ptr(), d), x.shape[0], d * x.itemsize)
-    table = (_NUMBER * len(x))(*[vector.data_ptr() for vector in x])
-    return over_one(kernel.line(ctypes.addressof(table), out.data_ptr(), d), len(x))
+        return over_one(kernel.line(places[0], out.data_ptr(), d), n, d * x.itemsize)
+    table = (_NUMBER * n)(*places)
+    return over_one(kernel.line(ctypes.addressof(table), out.data_ptr(), d), n)
 
 
 def repaired(program: Program, segment: Segment, start: int, stop: int, out: Tensor) -> Tensor | None:

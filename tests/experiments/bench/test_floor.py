@@ -44,6 +44,15 @@ def test_ways_can_all_be_gone(columns: int, count: int) -> None:
     assert found["torch.sum"]() == pytest.approx(float(x.sum()), abs=1e-2)  # type: ignore[comparison-overlap]
 
 
+def test_the_sum_of_a_small_table_is_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shared(*_: object) -> None:
+        raise AssertionError("a call for each piece")
+
+    monkeypatch.setattr("varangian.experiments.bench.floor.shared", shared)
+    x = torch.randn(7, 1000)
+    assert ways(x)["torch.sum"]() == x.sum()
+
+
 def test_without_a_compiler_one_way_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("varangian.experiments.bench.floor.available", lambda: False)
     assert list(ways(torch.randn(5, 10_000))) == ["torch.sum"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -119,6 +120,20 @@ def test_impossible_cases_are_refused_before_anything_is_measured() -> None:
         cases(["median"], [11], [10**13], ["float32"])
 
 
+@pytest.mark.parametrize(("dtype", "copies"), [("float32", 4), ("float16", 6), ("bfloat16", 6)])
+def test_what_sorting_halves_takes_is_in_memory(
+    dtype: str, copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = Case("median", 5, 1000, dtype).bytes
+    for pages, enough in ((copies * size, True), (copies * size - 1, False)):
+        monkeypatch.setattr(os, "sysconf", lambda name, pages=pages: 1 if name == "SC_PAGE_SIZE" else pages)
+        if enough:
+            assert cases(["median"], [5], [1000], [dtype])
+        else:
+            with pytest.raises(ParameterError, match=f"takes {copies} times that"):
+                cases(["median"], [5], [1000], [dtype])
+
+
 def test_a_case_asked_for_twice_is_one() -> None:
     assert len(cases(["median"], [5, 5], [1000], ["float32"])) == 1
 
@@ -134,8 +149,23 @@ def test_nearly_a_fifth_lie_and_all_are_about_one_long() -> None:
 def test_first_calls_are_timed_in_processes_of_their_own() -> None:
     told, gives_up = Case("monna", 5, 1000, "float32"), Case("smea:nodes=1", 25, 1000, "float32")
     found = starts([CASE, gives_up, told])
+    assert found is not None
     assert list(found) == [("median", 5, "float32"), ("monna", 5, "float32")]
     assert all(seconds > 0 for start in found.values() for seconds in start)
+
+
+def test_first_calls_that_are_all_refused_are_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert starts([Case("smea:nodes=1", 25, 1000, "float32")]) == {}
+    monkeypatch.setattr(sys, "executable", "false")
+    assert starts([CASE]) is None
+
+
+def test_what_lies_in_the_current_folder_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    assert starts([CASE])
 
 
 def test_chains_are_made_of_their_rules() -> None:

@@ -20,7 +20,7 @@ def as_record(found: Measured, start: Start | None) -> dict[str, Any]:
         "rule": repr(case.rule),
         "written": case.text,
         "n": case.n,
-        "f": case.rule.f,
+        "f": case.declared,
         "d": case.d,
         "dtype": case.dtype,
         "bytes": case.bytes,

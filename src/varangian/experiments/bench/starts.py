@@ -31,31 +31,33 @@ class Start(NamedTuple):
     kept: float
 
 
-def starts(todo: Sequence[Case]) -> dict[tuple[str, int, str], Start]:
-    """Return the first calls by rule, n and dtype; empty if such a process fails."""
+def starts(todo: Sequence[Case]) -> dict[tuple[str, int, str], Start] | None:
+    """Return the first calls by rule, n and dtype, but for what is refused; None if such a process fails."""
     keys = list(dict.fromkeys((case.text, case.n, case.dtype) for case in todo))
     with tempfile.TemporaryDirectory() as folder:
-        rounds = [_process(keys, folder) for _ in range(2)]
+        first, kept = (_process(keys, folder) for _ in range(2))
+    if first is None or kept is None:
+        return None
     return {
-        key: Start(first, kept)
-        for key, first, kept in zip(keys, *rounds, strict=False)
-        if first is not None and kept is not None
+        key: Start(begun, again)
+        for key, begun, again in zip(keys, first, kept, strict=False)
+        if begun is not None and again is not None
     }
 
 
-def _process(keys: Sequence[tuple[str, int, str]], folder: str) -> list[float | None]:
+def _process(keys: Sequence[tuple[str, int, str]], folder: str) -> list[float | None] | None:
     source = str(Path(varangian.__file__).parents[1])
     paths = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))
     threads = str(torch.get_num_threads())
     done = subprocess.run(
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-P", "-m", __name__],  # -P: whatever lies in the current folder
         input=json.dumps(keys),
         env={**os.environ, CACHE: folder, "PYTHONPATH": paths, "OMP_NUM_THREADS": threads},
         capture_output=True,
         text=True,
         check=False,
     )
-    return list(json.loads(done.stdout)) if done.returncode == 0 else [None] * len(keys)
+    return list(json.loads(done.stdout)) if done.returncode == 0 else None
 
 
 def main() -> None:

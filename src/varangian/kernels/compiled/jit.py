@@ -1,7 +1,7 @@
 """Machine code from LLVM's language, made once and kept: the only place that knows llvmlite.
 
 What is kept is native code, so it is kept in the user's own folder, and its digest is checked when it comes
-back.
+back. Nobody compiles while the process forks: the child would wait for whoever held the lock, for ever.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Hashable
+from dataclasses import fields, is_dataclass
 from functools import cache
+from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,26 @@ SWITCH = "VARANGIAN_JIT"
 """Names the environment variable that turns compiled kernels off when it is 0."""
 
 _DIGEST = hashlib.sha256().digest_size
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal's handler may compile on top of what it interrupts
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+def _digest_of_code(folder: Path) -> str | None:
+    """Return the digest of all code below a folder, as Python would import it; None if there is none."""
+    mark, ends, found = hashlib.sha256(), tuple(all_suffixes()), False
+    try:
+        for path in sorted(folder.rglob("*")):
+            if path.name.endswith(ends) and path.parent.name != "__pycache__":
+                found = True
+                mark.update(path.read_bytes())
+    except OSError:
+        return None
+    return mark.hexdigest() if found else None
+
+
+_code = _digest_of_code(Path(__file__).parents[1])
+"""Taken with the import: what a release installed later writes is not what this process makes."""
 
 
 @cache
@@ -35,10 +56,11 @@ def available() -> bool:
     try:
         from llvmlite import binding
 
-        binding.initialize_native_target()
-        binding.initialize_native_asmprinter()
-        binding.check_jit_execution()
-        processor()
+        with _lock:
+            binding.initialize_native_target()
+            binding.initialize_native_asmprinter()
+            binding.check_jit_execution()
+            processor()
     except (ImportError, OSError, RuntimeError):
         return False
     return True
@@ -94,13 +116,14 @@ def _machine_code(text: str) -> bytes:
 def _load(code: bytes) -> int:
     from llvmlite import binding
 
+    linker = _linker()
     tracker = (
         binding.JITLibraryBuilder()
         .add_object_img(code)
         .export_symbol("kernel")
-        .link(_linker(), f"kernel{next(_numbers)}")
+        .link(linker, f"kernel{next(_numbers)}")
     )
-    _loaded.append(tracker)  # the code lives as long as its tracker
+    _loaded.append((linker, tracker))  # the code lives as long as these
     return int(tracker["kernel"])
 
 
@@ -116,38 +139,68 @@ def _linker() -> Any:
 
 
 @cache
-def _generation() -> str:
-    """Return what changes when anything that writes kernels does."""
+def _generation() -> str | None:
+    """Return what changes when anything that writes kernels does; None if nothing tells."""
     import llvmlite
 
-    mark = hashlib.sha256(f"{llvmlite.__version__} {processor()}".encode())
-    for source in sorted(Path(__file__).parents[1].rglob("*.py")):
-        mark.update(source.read_bytes())
-    return mark.hexdigest()
+    if _code is None:
+        return None
+    return hashlib.sha256(f"{llvmlite.__version__} {processor()} {_code}".encode()).hexdigest()
 
 
 def _place(wanted: tuple[Hashable, ...]) -> Path | None:
+    """Return where the function is kept; None if it is not, as what is wanted may change unnoticed."""
     folder = cache_folder()
-    if folder is None:
+    if folder is None or not _is_told(wanted):
         return None
-    name = hashlib.sha256(f"{_generation()} {wanted!r}".encode()).hexdigest()[:32]
+    generation = _generation()
+    if generation is None:
+        return None
+    name = hashlib.sha256(f"{generation} {wanted!r}".encode()).hexdigest()[:32]
     return folder / "kernels" / f"{name}.o"
+
+
+def _is_told(wanted: object) -> bool:
+    """Tell whether the generation and what a value prints say all: it is plain, or of this package's making.
+
+    A program of the user's own prints as it did before it was edited.
+    """
+    kind = type(wanted)
+    if kind in (bool, int, float, str, bytes, type(None)):
+        return True
+    if kind is not tuple and kind.__module__.partition(".")[0] != __name__.partition(".")[0]:
+        return False
+    if isinstance(wanted, tuple):
+        return all(map(_is_told, wanted))
+    return is_dataclass(wanted) and all(_is_told(getattr(wanted, field.name)) for field in fields(wanted))
 
 
 def _recall(place: Path | None) -> bytes | None:
     if place is None:
         return None
     try:
-        with place.open("rb") as stream:
+        with open(place, "rb", opener=_at_once) as stream:
             stored = stream.read() if _is_ours(os.fstat(stream.fileno())) else b""
     except OSError:
         return None
     code, digest = stored[:-_DIGEST], stored[-_DIGEST:]
-    return code if code and hashlib.sha256(code).digest() == digest else None
+    return code if code and _digest(place, code) == digest else None
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for who would write to a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _digest(place: Path, code: bytes) -> bytes:
+    """Return the digest of code and of what it is for, so that no file passes for another."""
+    return hashlib.sha256(place.name.encode() + code).digest()
 
 
 def _is_ours(status: os.stat_result) -> bool:
-    """Tell whether nobody else can have written a file: a digest does not tell who did."""
+    """Tell whether it is a file that nobody else can have written: a digest does not tell who did."""
+    if not stat.S_ISREG(status.st_mode):
+        return False
     if not hasattr(os, "geteuid"):
         return True
     return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
@@ -157,4 +210,4 @@ def _keep(place: Path | None, code: bytes) -> None:
     if place is not None:
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_whole(place, lambda stream: stream.write(code + hashlib.sha256(code).digest()))
+            write_whole(place, lambda stream: stream.write(code + _digest(place, code)))
