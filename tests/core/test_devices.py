@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from everything import INPUTS, STAGES, F, aggregated, gradients
 from pretended import CARD, MixedError, OnCard, Pretended
 
 import varangian as vg
+from varangian.core.points import Points
 from varangian.core.stages import Stage
 from varangian.kernels.cuda import written
 
@@ -78,6 +80,27 @@ def test_stages_stay_on_a_card(stage: Stage, name: str) -> None:
         torch.testing.assert_close(one.held, other, equal_nan=True, **tolerance)
     assert isinstance(lost_there, OnCard)
     assert torch.equal(lost_there.held, lost)
+
+
+@pytest.mark.parametrize(
+    "stage", [vg.Median(f=F), vg.Krum(f=F), vg.Aksel(f=F), vg.Clipping(radius=1.0)], ids=str
+)
+def test_only_the_caller_gives_orders_to_a_card(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream that the caller has chosen is that of the caller's thread only."""
+    seen, threads = Points.seen, list[str]()
+
+    def noted(points: Points, block: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return seen(points, block)
+
+    monkeypatch.setattr(Points, "seen", noted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        stage(there(gradients()))
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {threading.current_thread().name}
 
 
 @pytest.mark.parametrize("rule", UNDER_ATTACK, ids=str)
