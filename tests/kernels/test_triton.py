@@ -361,9 +361,39 @@ def test_combinations_with_what_rides_along_and_of_what_is_not_replaced() -> Non
         want = want + 0.5 * row
     assert torch.equal(out[0], want.float())
     rows = Rows([Segment(values)], sanitise=False)
-    combine(0 * weights[:, :4], rows, [out])
+    combine(weights[:, :4], rows, [out])
     assert torch.equal(out[0].isfinite(), values.isfinite().all(0))
     assert torch.equal(rows.nonfinite, lost_in(values))
+    combine(0 * weights[:, :4], rows, [out])
+    assert not out.any()
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("n", [4, 5])
+def test_what_weighs_nothing_adds_nothing_where_it_is_not_replaced(
+    n: int, again: bool, dtype: torch.dtype
+) -> None:
+    values = drawn(n, 150, dtype=dtype)
+    weights = torch.eye(n, dtype=torch.float64, device=DEVICE)
+    for mix in (weights, weights[1:2], weights[n - 1 :]):
+        rows, out = Rows([Segment(values)], sanitise=False), values.new_empty(len(mix), 150)
+        if again:
+            combine(mix, rows, [out])
+        combine(mix, rows, [out])
+        assert torch.equal(out.nan_to_num(7.0), values[mix.argmax(1)].nan_to_num(7.0))
+        assert torch.equal(rows.nonfinite, lost_in(values))
+
+
+@pytest.mark.triton
+def test_not_a_number_is_none_in_fewer_bits() -> None:
+    """A card makes NaN of ones alone; rounded like a number, that is a zero."""
+    values = torch.tensor([0x7FFFFFFF, -1, 0x7FC00000], dtype=torch.int32).view(torch.float32)
+    out = torch.zeros(1, 3, dtype=torch.bfloat16, device=DEVICE)
+    weights = torch.ones(1, 1, dtype=torch.float64, device=DEVICE)
+    combine(weights, Rows([Segment(values[None].to(DEVICE))], sanitise=False), [out])
+    assert out.isnan().all()
 
 
 COMPILE = """
