@@ -39,7 +39,7 @@ def combine(weights: Float[Tensor, "*batch m k"], rows: Rows, outputs: Sequence[
     """
     sums = _Sums(weights, rows)
     for place, output in enumerate(outputs):
-        sums.write(place, 0, output.view(-1, sums.m, output.shape[-1]))
+        sums.write(place, 0, output.view(rows.batch_size, sums.m, output.shape[-1]))
     note(rows, sums.counts)
 
 
@@ -56,10 +56,10 @@ def reduce_mix(
     The sums are there for as many columns at a time as there is room for.
     """
     sums = _Sums(weights, rows)
-    step = max(COLUMNS, ROOM // (rows.batch_size * sums.m))
+    step = max(COLUMNS, ROOM // max(1, rows.batch_size * sums.m))
     for place, (segment, output) in enumerate(zip(rows.segments, outputs, strict=True)):
         working = torch.float64 if rows.d < FEW else WORKING_DTYPES[segment.sample.dtype]
-        targets = output.view(-1, segment.width).split(step, -1)
+        targets = output.view(rows.batch_size, segment.width).split(step, -1)
         for part, target in enumerate(targets):
             made = target.new_empty(rows.batch_size, sums.m, target.shape[-1], dtype=working)
             sums.write(place, part * step, made)
