@@ -260,6 +260,30 @@ def test_distances_around_a_centre(n: int) -> None:
 
 
 @pytest.mark.triton
+@pytest.mark.parametrize("n", [5, 19])
+def test_distances_of_columns_counted_in_more_bits(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = drawn(n, FEW + 10)
+    want = distances(Rows([Segment(values)]))
+    monkeypatch.setattr("varangian.kernels.cuda.written.AS_FAR", 0)
+    assert torch.equal(distances(Rows([Segment(values)])), want)
+
+
+@pytest.mark.parametrize(("width", "far"), [(2**20, 0), (2**31 - 2**25, 0), (2**31 - 5, 1), (2**31, 1)])
+@pytest.mark.parametrize("k", [3, 40, 200])
+def test_places_beyond_the_end_fit_into_their_bits(
+    k: int, width: int, far: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[tuple[tuple[Any, ...], dict[str, Any]]]()
+    monkeypatch.setattr("varangian.kernels.cuda.distances.launch", lambda *a, **o: told.append((a, o)))
+    monkeypatch.setattr("varangian.kernels.cuda.tables.addresses", lambda x: np.zeros((1, k), np.uint64))
+    values = torch.zeros(1, 1).bfloat16().expand(k, width)
+    distances(Rows([Segment(values)]))
+    for (_, _, _, _, d, parts, *_), options in told[:-1]:
+        assert options["FAR"] == far
+        assert far or d + parts * STRETCH + 2 * STRETCH < 2**31
+
+
+@pytest.mark.triton
 def test_distances_of_signs_and_of_copies_near_others() -> None:
     signs = torch.full((17, FEW), 1.00073)
     signs[0], signs[16] = 0.0, -1.00073
@@ -420,7 +444,8 @@ def compiled(text, pointers, constants):
 @pytest.mark.triton
 def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
     tables = {"table": "*i64", "counts": "*i64", "marks": "*i8"}
-    sides = {"K": 25, "PAIRS": 3, "SIDE": 16, "COLUMNS": 32, "STRETCH": STRETCH, "LOOKS": 16}
+    sides = {"K": 25, "PAIRS": 3, "SIDE": 16, "COLUMNS": 32, "STRETCH": STRETCH, "LOOKS": 16, "FAR": 0}
+    centred = {"K": 25, "SIDE": 32, "STRETCH": STRETCH, "ALIGNED": 0, "FAR": 0}
     weighed, products = {"weights": "*fp64", "out": "*fp16"}, {"shares": "*fp64", "nought": "fp32"}
     wanted: list[tuple[str, dict[str, str], dict[str, int]]] = [
         (column_source(Middle(), 25, "bfloat16", "bfloat16", ptx=True), {"out": "*bf16"}, {"COLUMNS": 128}),
@@ -441,9 +466,13 @@ def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
             {"COLUMNS": 128, "TOGETHER": 64},
         ),
         (pair_source("float32", wide=False, replace=True), {"shares": "*fp64"}, sides),
-        (near_source("float16", 9, STRETCH), {"shares": "*fp64"}, {}),
-        (product_source("bfloat16"), products, {"K": 25, "SIDE": 32, "STRETCH": STRETCH, "ALIGNED": 0}),
-        (product_source("float32"), products, {"K": 101, "SIDE": 128, "STRETCH": STRETCH, "ALIGNED": 1}),
+        (near_source("float16", 9, STRETCH), {"shares": "*fp64"}, {"FAR": 0}),
+        (product_source("bfloat16"), products, centred),
+        (product_source("float32"), products, centred | {"K": 101, "SIDE": 128, "ALIGNED": 1}),
+        # As many columns as 32 bits can just count, and more.
+        (pair_source("float32", wide=False, replace=True), products, sides | {"FAR": 1}),
+        (near_source("float16", 3, STRETCH), products, {"FAR": 1}),
+        (product_source("bfloat16"), products | {"d": "i64"}, centred | {"FAR": 1}),
         (combination_source("float16", "float16", 13, replace=True), weighed, {"COLUMNS": 256}),
     ]
     lines = [f"compiled({text!r}, {tables | pointers!r}, {sizes!r})" for text, pointers, sizes in wanted]

@@ -20,7 +20,7 @@ from varangian.kernels.compiled.tasks import name_of
 from varangian.kernels.cuda import centred, pairs
 from varangian.kernels.cuda.tables import note, table_of
 from varangian.kernels.cuda.words import TYPES, indented, loaded, working
-from varangian.kernels.cuda.written import heading, helper, launch, multiplies
+from varangian.kernels.cuda.written import WIDENED, heading, helper, is_far, launch, multiplies
 from varangian.kernels.rows import FEW, Rows
 
 STRETCH = 2048
@@ -111,18 +111,18 @@ def _add(
     strips = -(-k // side)
     blocks = strips * (strips + 1) // 2 if all_pairs else strips
     parts = min(-(-width // STRETCH), quick.programs if quick else max(1, PROGRAMS // blocks))
-    step = max(1, SHARES // max(1, parts * k * k))
+    step, far = max(1, SHARES // max(1, parts * k * k)), is_far(width)
     for first in range(0, len(table), step):
         of = slice(first, first + step)
         runs = len(table[of])
         shares = result.new_full((runs, parts, k, k), 0.0 if quick else torch.nan)
         told = (table[of], shares, width, parts)
         if quick:
-            launch(quick.text, runs * parts, *told, *quick.told, **quick.options)
+            launch(quick.text, runs * parts, *told, *quick.told, **quick.options, FAR=far)
         looks = LOOKS if quick else 1
         sizes = {"K": k, "PAIRS": blocks, "SIDE": side, "COLUMNS": 8192 // side**2, "STRETCH": STRETCH}
         programs = runs * -(-parts // looks) * blocks
-        launch(text, programs, *told, counts[of], warps=8, **sizes, LOOKS=looks)
+        launch(text, programs, *told, counts[of], warps=8, **sizes, LOOKS=looks, FAR=far)
         size = 1 << (k - 1).bit_length()
         widths = {"WIDTH": size, "TOGETHER": max(1, TOGETHER // size)}
         launch(SUM, runs * k, shares, result[of], parts, k, **widths)
@@ -149,12 +149,13 @@ def pair_source(element: str, *, wide: bool, replace: bool) -> str:
         + helper("squares", "x", "y", "start", "stop", "lost", constants=CONSTANTS)
         + SQUARES
         + heading("table", "shares", "d", "parts", "counts", constants=SIZES)
+        + WIDENED
         + BODY.replace("WORKING", working("float64" if wide else element))
     )
 
 
 CONSTANTS = ("KIND", "SIDE", "COLUMNS")
-SIZES = ("K", "PAIRS", "SIDE", "COLUMNS", "STRETCH", "LOOKS")
+SIZES = ("K", "PAIRS", "SIDE", "COLUMNS", "STRETCH", "LOOKS", "FAR")
 
 SQUARES = """\
     total = tl.zeros((SIDE, SIDE, COLUMNS), KIND)

@@ -22,6 +22,9 @@ AMPERE = 8
 ALWAYS = 48 * 2**10
 """Bytes that the threads of a program share on every such card; older versions of PyTorch tell no more."""
 
+AS_FAR = 2**31 - 2**24
+"""Columns up to which places some steps beyond the end still fit into 32 bits."""
+
 INTERPRETER = "TRITON_INTERPRET"
 """Names the environment variable by which Triton runs kernels on the processor, slowly, if it is 1."""
 
@@ -68,6 +71,21 @@ def heading(*arguments: str, constants: tuple[str, ...] = ()) -> str:
 def helper(name: str, *arguments: str, constants: tuple[str, ...] = ()) -> str:
     """Return what comes before the body of a function that a kernel calls."""
     return _definition("triton.jit", name, arguments, constants)
+
+
+WIDENED = """\
+    if FAR:
+        d = d.to(tl.int64)
+"""
+"""Where places behind the last of d columns do not fit into 32 bits, none is counted in so few."""
+
+
+def is_far(width: int) -> int:
+    """Return ``FAR`` for rows of so many columns: 1 if what is asked for beyond their end, too, is that far.
+
+    Triton counts in 64 bits by itself only if the number of columns does not fit into 32.
+    """
+    return int(width > AS_FAR)
 
 
 def _definition(decorator: str, name: str, arguments: tuple[str, ...], constants: tuple[str, ...]) -> str:
