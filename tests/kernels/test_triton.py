@@ -18,6 +18,7 @@ from torch import Tensor
 
 from varangian import MeanAroundMedian, Median, TrimmedMean
 from varangian.kernels import eager
+from varangian.kernels.cuda import written
 from varangian.kernels.cuda.centred import product_source, shared_of
 from varangian.kernels.cuda.columns import COLUMNS, column_source, reduce, reducible, repair_source
 from varangian.kernels.cuda.combinations import combination_source, combine, reduce_mix
@@ -310,6 +311,19 @@ def test_cards_that_multiply_fewer_rows_or_none(
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
     found = [k for k in range(17, 129) if multiplies(torch.device("cuda"), shared_of(k))]
     assert found == list(range(17, fits + 1))
+
+
+@pytest.mark.parametrize(("cuda", "options"), [("13.0", {"maxnreg": 31}), (None, {})])
+def test_only_cards_of_one_maker_are_told_of_registers(
+    cuda: str | None, options: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[dict[str, int]]()
+    kernel = {(3,): lambda *_, **options: told.append(options)}
+    monkeypatch.setenv(INTERPRETER, "0")
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(written, "module_of", lambda _: SimpleNamespace(kernel=kernel))
+    written.launch("", 3, torch.zeros(1), warps=1, registers=31)
+    assert told == [{"num_warps": 1, "enable_fp_fusion": False, **options}]
 
 
 @pytest.mark.triton

@@ -109,9 +109,12 @@ def module_of(text: str) -> ModuleType:
 def launch(
     text: str, programs: int, *arguments: Any, warps: int = 4, registers: int | None = None, **constants: int
 ) -> None:
-    """Run so many programs of the function ``kernel`` of a text; a thread takes so many registers at most."""
+    """Run so many programs of the function ``kernel`` of a text; a thread takes so many registers at most.
+
+    That is said to NVIDIA's cards only: others refuse to hear of it.
+    """
     if programs:
-        most = {} if registers is None else {"maxnreg": registers}
+        most = {"maxnreg": registers} if registers is not None and takes_ptx() else {}
         with torch.cuda.device_of(arguments[0]):
             module_of(text).kernel[(programs,)](
                 *arguments, **constants, num_warps=warps, enable_fp_fusion=False, **most
