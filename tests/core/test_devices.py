@@ -14,6 +14,7 @@ from pretended import CARD, MixedError, OnCard, Pretended
 import varangian as vg
 from varangian.core.points import Points
 from varangian.core.stages import Stage
+from varangian.errors import InputError
 from varangian.kernels.cuda import written
 
 ATTACKS: list[vg.Attack] = [
@@ -101,6 +102,24 @@ def test_only_the_caller_gives_orders_to_a_card(stage: Stage, monkeypatch: pytes
     finally:
         torch.set_num_threads(before)
     assert set(threads) == {threading.current_thread().name}
+
+
+@pytest.mark.parametrize(
+    "way",
+    [torch.clone, list, lambda x: vg.InBlocks(lambda: x.split(50, 1), x.shape)],
+    ids=["matrix", "vectors", "blocks"],
+)
+@pytest.mark.parametrize("card", [True, False])
+def test_a_pivot_or_a_state_elsewhere_is_refused(way: Any, card: bool) -> None:
+    x, beside = gradients(), gradients()[0]
+    x, beside = (x.to(CARD), beside) if card else (x, beside.to(CARD))
+    given: list[tuple[Stage, dict[str, Any]]] = [
+        (vg.FLTrust(), {"pivot": beside}),
+        (vg.CenteredClipping(f=F, radius=15.0), {"state": beside}),
+    ]
+    for stage, told in given:
+        with pytest.raises(InputError, match=r"on (cuda:0|cpu) arrived for vectors on (cpu|cuda:0); move"):
+            stage.aggregate(way(x), **told)
 
 
 @pytest.mark.parametrize("rule", UNDER_ATTACK, ids=str)
