@@ -18,6 +18,7 @@ from torch import Tensor
 
 from varangian import MeanAroundMedian, Median, TrimmedMean
 from varangian.kernels import eager
+from varangian.kernels.compiled.jit import SWITCH
 from varangian.kernels.cuda import written
 from varangian.kernels.cuda.centred import product_source, shared_of
 from varangian.kernels.cuda.columns import COLUMNS, column_source, reduce, reducible, repair_source
@@ -26,7 +27,7 @@ from varangian.kernels.cuda.distances import STRETCH, distances, pair_source
 from varangian.kernels.cuda.pairs import near_source
 from varangian.kernels.cuda.ptx import ptx_block
 from varangian.kernels.cuda.tables import readable
-from varangian.kernels.cuda.written import INTERPRETER, multiplies
+from varangian.kernels.cuda.written import INTERPRETER, multiplies, serves
 from varangian.kernels.distances import pairwise
 from varangian.kernels.programs import Middle, Nearest, Program, SignSum, Trimmed
 from varangian.kernels.rows import FEW, Rows, Segment, sound
@@ -126,6 +127,38 @@ def test_what_can_be_read_in_place() -> None:
     assert not readable(Rows([Segment(values.int())]))
     assert readable(Rows([Segment(values)], [[torch.zeros(1).expand(10)]]))
     assert not readable(Rows([Segment(values)], [[torch.zeros(10).double()]]))
+
+
+@pytest.mark.parametrize(
+    ("environment", "compilers", "on_card", "on_processor"),
+    [
+        ({}, ["gcc"], True, False),
+        ({}, ["clang"], True, False),
+        ({}, [], False, False),
+        ({"CC": "cc"}, [], True, False),
+        ({SWITCH: "0"}, ["gcc"], False, False),
+        ({INTERPRETER: "1"}, ["gcc"], False, True),
+    ],
+)
+def test_where_kernels_can_be_launched(
+    environment: dict[str, str],
+    compilers: list[str],
+    on_card: bool,
+    on_processor: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("CC", SWITCH, INTERPRETER):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(written, "_installed", lambda: True)
+    monkeypatch.setattr(written.shutil, "which", lambda name: name if name in compilers else None)
+    written._builds.cache_clear()
+    try:
+        assert serves(torch.device("cuda")) == on_card
+        assert serves(torch.device("cpu")) == on_processor
+    finally:
+        written._builds.cache_clear()
 
 
 @pytest.mark.triton

@@ -10,11 +10,14 @@ import hashlib
 import importlib.util
 import linecache
 import os
+import shutil
 from functools import cache
 from types import ModuleType
 from typing import Any
 
 import torch
+
+from varangian.kernels.compiled.jit import SWITCH
 
 AMPERE = 8
 """The generation of NVIDIA's processors since which they multiply such matrices."""
@@ -30,8 +33,13 @@ INTERPRETER = "TRITON_INTERPRET"
 
 
 def serves(device: torch.device) -> bool:
-    """Tell whether kernels can be launched on what is on a device."""
-    return _installed() and (device.type == "cuda" or interpreted())
+    """Tell whether kernels can be launched on what is on a device.
+
+    Played on the processor, they can read nothing else.
+    """
+    if interpreted():
+        return device.type == "cpu" and _installed()
+    return device.type == "cuda" and os.environ.get(SWITCH, "1") != "0" and _installed() and _builds()
 
 
 def takes_ptx() -> bool:
@@ -58,6 +66,12 @@ def interpreted() -> bool:
 @cache
 def _installed() -> bool:
     return importlib.util.find_spec("triton") is not None
+
+
+@cache
+def _builds() -> bool:
+    """Tell whether Triton finds what builds its launchers, where it looks: it fails without."""
+    return os.name != "posix" or "CC" in os.environ or any(map(shutil.which, ("gcc", "clang")))
 
 
 def heading(*arguments: str, constants: tuple[str, ...] = ()) -> str:
