@@ -379,7 +379,17 @@ def test_distances_to_what_rides_along_alone() -> None:
     below = torch.stack([torch.zeros(300), torch.ones(300)]).expand(2, -1, -1).to(DEVICE)
     want = pairwise(torch.cat([as_read(values), below], dim=-2))
     assert near(got[..., 37:, :], want[..., 37:, :])
+    assert torch.equal(got[..., 37:, :].mT, got[..., 37:])
+    assert near(got[..., :14, :37], want[..., :14, :37])  # the strip of those that ride along
+    assert torch.equal(got[0, 14:37, 14:37].isnan(), ~torch.eye(23, dtype=torch.bool, device=DEVICE))
     assert torch.equal(rows.nonfinite, lost_in(values))
+
+
+def test_distances_to_what_rides_along_alone_take_little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[tuple[Any, ...]]()
+    monkeypatch.setattr("varangian.kernels.cuda.distances.launch", lambda *a, **_: told.append(a))
+    distances(Rows([Segment(torch.zeros(1000, 2**17))]), [None], all_pairs=False)
+    assert max(one.nbytes for one in told[0] if isinstance(one, Tensor)) < 2**24
 
 
 @pytest.mark.triton
@@ -491,7 +501,8 @@ def compiled(text, pointers, constants):
 @pytest.mark.triton
 def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
     tables = {"table": "*i64", "counts": "*i64", "marks": "*i8"}
-    sides = {"K": 25, "PAIRS": 3, "SIDE": 16, "COLUMNS": 32, "STRETCH": STRETCH, "LOOKS": 16, "FAR": 0}
+    sides = {"K": 25, "PAIRS": 3, "SIDE": 16, "COLUMNS": 32, "STRETCH": STRETCH, "LOOKS": 16}
+    sides |= {"HIGH": 25, "FAR": 0}
     centred = {"K": 25, "SIDE": 32, "STRETCH": STRETCH, "ALIGNED": 0, "FAR": 0}
     weighed, products = {"weights": "*fp64", "out": "*fp16"}, {"shares": "*fp64", "nought": "fp32"}
     wanted: list[tuple[str, dict[str, str], dict[str, int]]] = [
