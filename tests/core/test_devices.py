@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from everything import INPUTS, STAGES, F, aggregated, gradients
 from pretended import CARD, MixedError, OnCard, Pretended
 
 import varangian as vg
+from varangian.core.points import Points
 from varangian.core.stages import Stage
 from varangian.errors import InputError
 from varangian.kernels.cuda import written
@@ -79,6 +81,45 @@ def test_stages_stay_on_a_card(stage: Stage, name: str) -> None:
         torch.testing.assert_close(one.held, other, equal_nan=True, **tolerance)
     assert isinstance(lost_there, OnCard)
     assert torch.equal(lost_there.held, lost)
+
+
+@pytest.mark.parametrize(
+    "stage", [vg.Median(f=F), vg.Krum(f=F), vg.Aksel(f=F), vg.Clipping(radius=1.0)], ids=str
+)
+def test_only_the_caller_gives_orders_to_a_card(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream that the caller has chosen is that of the caller's thread only."""
+    seen, threads = Points.seen, list[str]()
+
+    def noted(points: Points, block: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return seen(points, block)
+
+    monkeypatch.setattr(Points, "seen", noted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        stage(there(gradients()))
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {threading.current_thread().name}
+
+
+@pytest.mark.parametrize(
+    "way",
+    [torch.clone, list, lambda x: vg.InBlocks(lambda: x.split(50, 1), x.shape)],
+    ids=["matrix", "vectors", "blocks"],
+)
+@pytest.mark.parametrize("card", [True, False])
+def test_a_pivot_or_a_state_elsewhere_is_refused(way: Any, card: bool) -> None:
+    x, beside = gradients(), gradients()[0]
+    x, beside = (x.to(CARD), beside) if card else (x, beside.to(CARD))
+    given: list[tuple[Stage, dict[str, Any]]] = [
+        (vg.FLTrust(), {"pivot": beside}),
+        (vg.CenteredClipping(f=F, radius=15.0), {"state": beside}),
+    ]
+    for stage, told in given:
+        with pytest.raises(InputError, match=r"on (cuda:0|cpu) arrived for vectors on (cpu|cuda:0); move"):
+            stage.aggregate(way(x), **told)
 
 
 @pytest.mark.parametrize("rule", UNDER_ATTACK, ids=str)

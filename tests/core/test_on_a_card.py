@@ -70,6 +70,48 @@ def test_weights_and_memory_are_the_same_on_a_card(stage: Stage, monkeypatch: py
 
 
 @pytest.mark.triton
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_who_weighs_nothing_is_not_read_on_a_card(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.randn(5, 300, generator=torch.Generator().manual_seed(1)).to(dtype)
+    x[4, 7], x[4, 8], x[0, 9] = torch.nan, torch.inf, torch.inf
+    monkeypatch.setenv(INTERPRETER, "0" if CARD else "1")
+    got = vg.Average()(there(x), weights=[1, 1, 1, 1, 0])
+    torch.testing.assert_close(got.cpu(), x[:4].double().mean(0).to(dtype))
+    assert (~got.isfinite()).nonzero().tolist() == [[9]]
+    # Four rows are loaded at a time, and what fills up the last of them is as infinite as a row.
+    unweighed = vg.Average()(there(x))
+    assert unweighed[8] == torch.inf
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize(
+    "stage",
+    [
+        vg.Median(f=2),
+        vg.Krum(f=2),
+        vg.Average(),
+        vg.NearestNeighborMixing(f=2),
+        vg.chain(vg.NearestNeighborMixing(f=2), vg.TrimmedMean(f=2)),
+        vg.GeometricMedian(f=2),
+    ],
+    ids=str,
+)
+def test_of_nothing_comes_nothing_on_a_card(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(INTERPRETER, "0" if CARD else "1")
+    many = (11,) if stage.stages()[-1].mixes else ()
+    assert stage(there(torch.zeros(11, 0))).shape == (*many, 0)
+    assert stage(there(torch.zeros(0, 11, 10))).shape == (0, *many, 10)
+    assert stage(there(torch.zeros(0, 11, 0))).shape == (0, *many, 0)
+    if not many:
+        x = there(torch.randn(11, 10, generator=torch.Generator().manual_seed(1)))
+        got = stage([{"some": row, "none": row[:0]} for row in x])
+        assert torch.equal(got["some"], stage(x))
+        assert got["none"].shape == (0,)
+
+
+@pytest.mark.triton
 @pytest.mark.parametrize(
     "rule",
     [vg.Krum(f=2), vg.chain(vg.NearestNeighborMixing(f=2), vg.TrimmedMean(f=2)), vg.Median(f=2)],

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from varangian import MeanAroundMedian, Median, TrimmedMean
 from varangian.kernels import eager
+from varangian.kernels.compiled.jit import SWITCH
+from varangian.kernels.cuda import written
 from varangian.kernels.cuda.centred import product_source, shared_of
 from varangian.kernels.cuda.columns import COLUMNS, column_source, reduce, reducible, repair_source
 from varangian.kernels.cuda.combinations import combination_source, combine, reduce_mix
@@ -25,7 +27,7 @@ from varangian.kernels.cuda.distances import STRETCH, distances, pair_source
 from varangian.kernels.cuda.pairs import near_source
 from varangian.kernels.cuda.ptx import ptx_block
 from varangian.kernels.cuda.tables import readable
-from varangian.kernels.cuda.written import INTERPRETER, multiplies
+from varangian.kernels.cuda.written import INTERPRETER, multiplies, serves
 from varangian.kernels.distances import pairwise
 from varangian.kernels.programs import Middle, Nearest, Program, SignSum, Trimmed
 from varangian.kernels.rows import FEW, Rows, Segment, sound
@@ -125,6 +127,38 @@ def test_what_can_be_read_in_place() -> None:
     assert not readable(Rows([Segment(values.int())]))
     assert readable(Rows([Segment(values)], [[torch.zeros(1).expand(10)]]))
     assert not readable(Rows([Segment(values)], [[torch.zeros(10).double()]]))
+
+
+@pytest.mark.parametrize(
+    ("environment", "compilers", "on_card", "on_processor"),
+    [
+        ({}, ["gcc"], True, False),
+        ({}, ["clang"], True, False),
+        ({}, [], False, False),
+        ({"CC": "cc"}, [], True, False),
+        ({SWITCH: "0"}, ["gcc"], False, False),
+        ({INTERPRETER: "1"}, ["gcc"], False, True),
+    ],
+)
+def test_where_kernels_can_be_launched(
+    environment: dict[str, str],
+    compilers: list[str],
+    on_card: bool,
+    on_processor: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("CC", SWITCH, INTERPRETER):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(written, "_installed", lambda: True)
+    monkeypatch.setattr(written.shutil, "which", lambda name: name if name in compilers else None)
+    written._builds.cache_clear()
+    try:
+        assert serves(torch.device("cuda")) == on_card
+        assert serves(torch.device("cpu")) == on_processor
+    finally:
+        written._builds.cache_clear()
 
 
 @pytest.mark.triton
@@ -260,6 +294,30 @@ def test_distances_around_a_centre(n: int) -> None:
 
 
 @pytest.mark.triton
+@pytest.mark.parametrize("n", [5, 19])
+def test_distances_of_columns_counted_in_more_bits(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = drawn(n, FEW + 10)
+    want = distances(Rows([Segment(values)]))
+    monkeypatch.setattr("varangian.kernels.cuda.written.AS_FAR", 0)
+    assert torch.equal(distances(Rows([Segment(values)])), want)
+
+
+@pytest.mark.parametrize(("width", "far"), [(2**20, 0), (2**31 - 2**25, 0), (2**31 - 5, 1), (2**31, 1)])
+@pytest.mark.parametrize("k", [3, 40, 200])
+def test_places_beyond_the_end_fit_into_their_bits(
+    k: int, width: int, far: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[tuple[tuple[Any, ...], dict[str, Any]]]()
+    monkeypatch.setattr("varangian.kernels.cuda.distances.launch", lambda *a, **o: told.append((a, o)))
+    monkeypatch.setattr("varangian.kernels.cuda.tables.addresses", lambda x: np.zeros((1, k), np.uint64))
+    values = torch.zeros(1, 1).bfloat16().expand(k, width)
+    distances(Rows([Segment(values)]))
+    for (_, _, _, _, d, parts, *_), options in told[:-1]:
+        assert options["FAR"] == far
+        assert far or d + parts * STRETCH + 2 * STRETCH < 2**31
+
+
+@pytest.mark.triton
 def test_distances_of_signs_and_of_copies_near_others() -> None:
     signs = torch.full((17, FEW), 1.00073)
     signs[0], signs[16] = 0.0, -1.00073
@@ -288,6 +346,19 @@ def test_cards_that_multiply_fewer_rows_or_none(
     assert found == list(range(17, fits + 1))
 
 
+@pytest.mark.parametrize(("cuda", "options"), [("13.0", {"maxnreg": 31}), (None, {})])
+def test_only_cards_of_one_maker_are_told_of_registers(
+    cuda: str | None, options: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[dict[str, int]]()
+    kernel = {(3,): lambda *_, **options: told.append(options)}
+    monkeypatch.setenv(INTERPRETER, "0")
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(written, "module_of", lambda _: SimpleNamespace(kernel=kernel))
+    written.launch("", 3, torch.zeros(1), warps=1, registers=31)
+    assert told == [{"num_warps": 1, "enable_fp_fusion": False, **options}]
+
+
 @pytest.mark.triton
 def test_distances_over_segments_and_to_what_rides_along() -> None:
     one, other = drawn(2, 4, 300), drawn(2, 4, 77)
@@ -308,7 +379,17 @@ def test_distances_to_what_rides_along_alone() -> None:
     below = torch.stack([torch.zeros(300), torch.ones(300)]).expand(2, -1, -1).to(DEVICE)
     want = pairwise(torch.cat([as_read(values), below], dim=-2))
     assert near(got[..., 37:, :], want[..., 37:, :])
+    assert torch.equal(got[..., 37:, :].mT, got[..., 37:])
+    assert near(got[..., :14, :37], want[..., :14, :37])  # the strip of those that ride along
+    assert torch.equal(got[0, 14:37, 14:37].isnan(), ~torch.eye(23, dtype=torch.bool, device=DEVICE))
     assert torch.equal(rows.nonfinite, lost_in(values))
+
+
+def test_distances_to_what_rides_along_alone_take_little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[tuple[Any, ...]]()
+    monkeypatch.setattr("varangian.kernels.cuda.distances.launch", lambda *a, **_: told.append(a))
+    distances(Rows([Segment(torch.zeros(1000, 2**17))]), [None], all_pairs=False)
+    assert max(one.nbytes for one in told[0] if isinstance(one, Tensor)) < 2**24
 
 
 @pytest.mark.triton
@@ -361,9 +442,39 @@ def test_combinations_with_what_rides_along_and_of_what_is_not_replaced() -> Non
         want = want + 0.5 * row
     assert torch.equal(out[0], want.float())
     rows = Rows([Segment(values)], sanitise=False)
-    combine(0 * weights[:, :4], rows, [out])
+    combine(weights[:, :4], rows, [out])
     assert torch.equal(out[0].isfinite(), values.isfinite().all(0))
     assert torch.equal(rows.nonfinite, lost_in(values))
+    combine(0 * weights[:, :4], rows, [out])
+    assert not out.any()
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("n", [4, 5])
+def test_what_weighs_nothing_adds_nothing_where_it_is_not_replaced(
+    n: int, again: bool, dtype: torch.dtype
+) -> None:
+    values = drawn(n, 150, dtype=dtype)
+    weights = torch.eye(n, dtype=torch.float64, device=DEVICE)
+    for mix in (weights, weights[1:2], weights[n - 1 :]):
+        rows, out = Rows([Segment(values)], sanitise=False), values.new_empty(len(mix), 150)
+        if again:
+            combine(mix, rows, [out])
+        combine(mix, rows, [out])
+        assert torch.equal(out.nan_to_num(7.0), values[mix.argmax(1)].nan_to_num(7.0))
+        assert torch.equal(rows.nonfinite, lost_in(values))
+
+
+@pytest.mark.triton
+def test_not_a_number_is_none_in_fewer_bits() -> None:
+    """A card makes NaN of ones alone; rounded like a number, that is a zero."""
+    values = torch.tensor([0x7FFFFFFF, -1, 0x7FC00000], dtype=torch.int32).view(torch.float32)
+    out = torch.zeros(1, 3, dtype=torch.bfloat16, device=DEVICE)
+    weights = torch.ones(1, 1, dtype=torch.float64, device=DEVICE)
+    combine(weights, Rows([Segment(values[None].to(DEVICE))], sanitise=False), [out])
+    assert out.isnan().all()
 
 
 COMPILE = """
@@ -391,6 +502,8 @@ def compiled(text, pointers, constants):
 def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
     tables = {"table": "*i64", "counts": "*i64", "marks": "*i8"}
     sides = {"K": 25, "PAIRS": 3, "SIDE": 16, "COLUMNS": 32, "STRETCH": STRETCH, "LOOKS": 16}
+    sides |= {"HIGH": 25, "FAR": 0}
+    centred = {"K": 25, "SIDE": 32, "STRETCH": STRETCH, "ALIGNED": 0, "FAR": 0}
     weighed, products = {"weights": "*fp64", "out": "*fp16"}, {"shares": "*fp64", "nought": "fp32"}
     wanted: list[tuple[str, dict[str, str], dict[str, int]]] = [
         (column_source(Middle(), 25, "bfloat16", "bfloat16", ptx=True), {"out": "*bf16"}, {"COLUMNS": 128}),
@@ -411,9 +524,13 @@ def test_kernels_are_accepted_for_processors_that_are_not_here() -> None:
             {"COLUMNS": 128, "TOGETHER": 64},
         ),
         (pair_source("float32", wide=False, replace=True), {"shares": "*fp64"}, sides),
-        (near_source("float16", 9, STRETCH), {"shares": "*fp64"}, {}),
-        (product_source("bfloat16"), products, {"K": 25, "SIDE": 32, "STRETCH": STRETCH, "ALIGNED": 0}),
-        (product_source("float32"), products, {"K": 101, "SIDE": 128, "STRETCH": STRETCH, "ALIGNED": 1}),
+        (near_source("float16", 9, STRETCH), {"shares": "*fp64"}, {"FAR": 0}),
+        (product_source("bfloat16"), products, centred),
+        (product_source("float32"), products, centred | {"K": 101, "SIDE": 128, "ALIGNED": 1}),
+        # As many columns as 32 bits can just count, and more.
+        (pair_source("float32", wide=False, replace=True), products, sides | {"FAR": 1}),
+        (near_source("float16", 3, STRETCH), products, {"FAR": 1}),
+        (product_source("bfloat16"), products | {"d": "i64"}, centred | {"FAR": 1}),
         (combination_source("float16", "float16", 13, replace=True), weighed, {"COLUMNS": 256}),
     ]
     lines = [f"compiled({text!r}, {tables | pointers!r}, {sizes!r})" for text, pointers, sizes in wanted]

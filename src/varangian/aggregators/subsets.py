@@ -22,7 +22,7 @@ def per_problem(distances: Tensor, search: Callable[[Table], Sequence[int]]) -> 
     """Return the weights of the mean over the subset that ``search`` finds in each table of the batch."""
     n = distances.shape[-1]
     tables = distances.detach().cpu().reshape(distances[..., 0, 0].numel(), n, n).numpy()
-    weights = torch.zeros(len(tables), n, dtype=torch.float64)
+    weights = torch.zeros(len(tables), n, dtype=torch.float64, device="cpu")
     for row, table in zip(weights, tables, strict=True):
         chosen = list(search(table))
         row[chosen] = 1 / len(chosen)

@@ -102,5 +102,5 @@ class Random(Attack):
 def noise(scene: Scene) -> Tensor:
     """Return standard Gaussian noise of the forged vectors' shape, in float64."""
     shape = (*scene.honest.shape[:-2], scene.b, scene.honest.shape[-1])
-    drawn = torch.randn(shape[-2:], generator=scene.stream.generator(), dtype=torch.float64)
+    drawn = torch.randn(shape[-2:], generator=scene.stream.generator(), dtype=torch.float64, device="cpu")
     return drawn.to(scene.honest.device).expand(shape)

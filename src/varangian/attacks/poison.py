@@ -48,7 +48,7 @@ class RandomLabel(DataAttack):
         stream: Stream,
     ) -> tuple[Tensor, Tensor]:
         """Return the inputs, and random labels."""
-        drawn = torch.randint(classes, labels.shape, generator=stream.generator())
+        drawn = torch.randint(classes, labels.shape, generator=stream.generator(), device="cpu")
         return inputs, drawn.to(labels.device, labels.dtype)
 
 

@@ -110,9 +110,9 @@ class Sightline:
         honest = honest.to(WORKING_DTYPES[honest.dtype])
         below = self.direction[..., None, :].to(honest.dtype)
         self.rows = Rows([Segment((honest, below))], list(extras.values()))
-        mix = torch.eye(self.h + 2, self.h + 1, dtype=torch.float64)
+        mix = torch.eye(self.h + 2, self.h + 1, dtype=torch.float64, device="cpu")
         mix[self.h :] = 1 / self.h
-        mix[self.h :, self.h] = torch.tensor([0.0, 1.0])
+        mix[self.h :, self.h] = mix.new_tensor([0.0, 1.0])
         mix = mix.expand(*self.rows.batch, *mix.shape)
         points = Points(self.h + 2, self.companions, rows=self.rows, mix=mix)
         self.table = points.table(Reads.PAIRS, self.companions)

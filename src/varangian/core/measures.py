@@ -42,7 +42,7 @@ def tables(
     return (here if points.rows.summed is None else points.rows.summed(here)).cpu()
 
 
-def unknown(points: Points, pivots: int, device: torch.device | None = None) -> Float[Tensor, "*batch k k"]:
+def unknown(points: Points, pivots: int, device: str | torch.device = "cpu") -> Float[Tensor, "*batch k k"]:
     """Return a table of the points and so many pivots in which nothing is known."""
     size = points.m + pivots
     return torch.full((*points.batch, size, size), torch.nan, dtype=torch.float64, device=device)

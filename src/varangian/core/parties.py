@@ -89,7 +89,7 @@ def _read(weights: Any, n: int) -> Tensor:
         raise WeightsError(f"A masked array arrived as weights; pass {n} numbers, weights.filled(0) say.")
     try:
         if dtype is None:
-            weights = torch.tensor([_number(weight) for weight in weights], dtype=torch.float64)
+            weights = torch.tensor([_number(weight) for weight in weights], dtype=torch.float64, device="cpu")
         claimed = as_tensor(weights)
     except NO_NUMBER:
         raise WeightsError(f"Weights arrived that are no list of {n} numbers: {weights!r}.") from None

@@ -19,8 +19,8 @@ from torch import Tensor
 from varangian.core.measures import tables, unknown
 from varangian.core.needs import Foreseen, NeedsVectors, Pivot, Reads
 from varangian.core.tables import COARSE, FINE, Table
-from varangian.kernels.lanes import each
 from varangian.kernels.measuring import coarse
+from varangian.kernels.orders import each_on
 from varangian.kernels.products import product
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import BLOCK_ELEMENTS, WIDE_ELEMENTS, Block, Rows
@@ -180,7 +180,7 @@ class Points:
             raise NeedsVectors
         narrow = self.columns is None or self.mix is not None
         blocks = self.rows.blocks(BLOCK_ELEMENTS if narrow else WIDE_ELEMENTS)
-        return each(lambda block: function(self.seen(block)), blocks)
+        return each_on(self.rows.device, lambda block: function(self.seen(block)), blocks)
 
     def seen(self, block: Block) -> Block:
         """Return what a block of the rows is of these points."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from varangian.errors import InputError
 from varangian.kernels.rows import Rows, Segment
 from varangian.kernels.streams import Source, Streamed
 
@@ -32,7 +33,13 @@ class Vectors:
     summed: Callable[[Tensor], Tensor] | None = None
 
     def rows(self, extras: Sequence[Sequence[Tensor]], *, sanitise: bool) -> Rows:
-        """Return the rows, to be read."""
+        """Return the rows, to be read. Raises InputError for extras that lie on another device."""
+        for part in (part for extra in extras for part in extra):
+            if part.device != self.segments[0].sample.device:
+                raise InputError(
+                    f"A pivot or a state on {part.device} arrived for vectors on "
+                    f"{self.segments[0].sample.device}; move it there with .to()."
+                )
         if self.source is None:
             return Rows(self.segments, extras, sanitise=sanitise, summed=self.summed)
         rows = Streamed(self.source, self.segments[0], extras, sanitise=sanitise)

@@ -58,6 +58,6 @@ def _eagerly(vectors: Tensor) -> tuple[Tensor, Tensor]:
 @cache
 def _places(k: int) -> Tensor:
     """Return where in the triangle the product of every two stands."""
-    place = torch.arange(k)
+    place = torch.arange(k, device="cpu")
     high = torch.maximum(place, place[:, None])
     return high * (high + 1) // 2 + torch.minimum(place, place[:, None])

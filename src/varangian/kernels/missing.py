@@ -32,7 +32,7 @@ def mean(
 ) -> Float[Tensor, "*batch c"]:
     """Return the mean of what is there, weighted if shares are given; 0 where nothing is."""
     if shares is None:
-        shares = torch.ones(values.shape[-2], dtype=torch.float64)
+        shares = torch.ones(values.shape[-2], dtype=torch.float64, device=values.device)
     present, shares = values.isfinite(), shares.to(values.device)
     mass = shares @ present.double()
     return torch.where(mass > 0, (shares @ torch.where(present, values, 0.0).double()) / mass, 0.0)

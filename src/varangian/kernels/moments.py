@@ -48,7 +48,8 @@ def moments(
 
     totals = [work(part) for part in parts] if len(parts) == 1 else each(work, parts)
     if summed:
-        squares.copy_(torch.tensor(totals, dtype=torch.float64).view(*batch, -1).sum(-1, keepdim=True))
+        sums = torch.tensor(totals, dtype=torch.float64, device=squares.device)
+        squares.copy_(sums.view(*batch, -1).sum(-1, keepdim=True))
     return mean, squares
 
 

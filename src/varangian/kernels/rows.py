@@ -211,7 +211,8 @@ def within(columns: Int[Tensor, " c"], start: int, stop: int) -> Int[Tensor, " s
     >>> within(torch.tensor([1, 4, 5, 9]), 4, 9)
     tensor([0, 1])
     """
-    low, high = torch.searchsorted(columns, torch.tensor([start, stop])).tolist()
+    ends = torch.tensor([start, stop], device=columns.device)
+    low, high = torch.searchsorted(columns, ends).tolist()
     found: Tensor = columns[low:high] - start
     return found
 

@@ -42,7 +42,8 @@ class Scattered:
     @classmethod
     def of(cls, samples: Float[Tensor, "g samples width"]) -> Scattered:
         """Return samples that lie beside each other."""
-        return cls(samples.flatten(0, 1), torch.arange(samples.shape[:2].numel()).view(samples.shape[:2]))
+        places = torch.arange(samples.shape[:2].numel(), device=samples.device)
+        return cls(samples.flatten(0, 1), places.view(samples.shape[:2]))
 
     def __getitem__(self, where: int | slice | tuple[int | slice, ...]) -> Scattered:
         """Return some of them."""
@@ -98,7 +99,7 @@ class Scattered:
         Return the squared norm of every group's sum, in float64.
         """
         groups, samples, outputs = delta.shape
-        squares = torch.empty(groups, dtype=torch.float64)
+        squares = torch.empty(groups, dtype=torch.float64, device=out.device)
         delta, nothing = delta.contiguous(), delta.new_zeros(self.width)
         rows = _addresses(delta.flatten(0, 1))
         kernel = _outer(name_of(delta.dtype), self.width)

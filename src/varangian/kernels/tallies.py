@@ -33,7 +33,7 @@ def tally(
     >>> tally(norms, sums, torch.tensor([0, 1], dtype=torch.int16))[[0, 1, 2, 4, 5]]
     tensor([ 0.,  5.,  4.,  3., -1.], dtype=torch.float64)
     """
-    made = torch.empty(NUMBERS, dtype=torch.float64)
+    made = torch.empty(NUMBERS, dtype=torch.float64, device=norms.device)
     if available():
         _tally()(norms.data_ptr(), sums.data_ptr(), signs.data_ptr(), len(norms), made.data_ptr())
     else:

@@ -59,7 +59,7 @@ class Bucketing(Mixer):
 
     def permutation(self, n: int, stream: Stream) -> Tensor:
         """Return the order in which the vectors fill the groups."""
-        return torch.randperm(n, generator=stream.generator())
+        return torch.randperm(n, generator=stream.generator(), device="cpu")
 
     def weights(
         self, distances: Float[Tensor, "*batch n n"], stream: Stream | None = None
@@ -67,7 +67,7 @@ class Bucketing(Mixer):
         """Return equal weights over each group."""
         n = distances.shape[-1]
         groups = self.permutation(n, as_stream(stream)).split(self.s)
-        mix = torch.zeros(len(groups), n, dtype=torch.float64)
+        mix = torch.zeros(len(groups), n, dtype=torch.float64, device="cpu")
         for row, members in zip(mix, groups, strict=True):
             row[members] = 1 / len(members)
         return mix.to(distances.device).expand(*distances.shape[:-2], -1, -1)

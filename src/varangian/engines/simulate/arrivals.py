@@ -11,8 +11,8 @@ from torch import Tensor
 from varangian.core.moments import Moments
 from varangian.engines.simulate.differentiation import Clipped, Step
 from varangian.engines.world import World
-from varangian.kernels.lanes import spread
 from varangian.kernels.moments import gather
+from varangian.kernels.orders import spread_on
 
 
 class Arrivals:
@@ -39,7 +39,7 @@ class Arrivals:
             made = step.gradients(runs)
             return [self._taken(gradients, run) for run, gradients in enumerate(made, first + runs.start)]
 
-        self._spread += [total for some in spread(taken, together) for total in some]
+        self._spread += [total for some in spread_on(self.sent.device, taken, together) for total in some]
 
     def gathered(self) -> tuple[Moments, Moments]:
         """Return the moments of what the honest sampled and sent since the last call, run after run."""

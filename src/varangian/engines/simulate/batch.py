@@ -20,7 +20,7 @@ from varangian.engines.simulate.history import History
 from varangian.engines.simulate.plan import check_alike
 from varangian.engines.simulate.ways import differentiation
 from varangian.engines.world import World, load
-from varangian.kernels.lanes import spread
+from varangian.kernels.orders import spread_on
 from varangian.metrics import Columns
 from varangian.specification import Experiment
 
@@ -85,7 +85,8 @@ class Batch:
             intake = Intake(state.arrivals.sent[where], sampled[where], sent[where], losses[where])
             return group.advance(state.theta[where], state.groups[place], intake, step)
 
-        thetas, states, told = zip(*spread(advanced, range(len(self.groups))), strict=True)
+        made = spread_on(state.theta.device, advanced, range(len(self.groups)))
+        thetas, states, told = zip(*made, strict=True)
         theta = torch.cat(thetas)
         accuracies = self._accuracies(theta, step)
         for (where, _), columns in zip(self.groups, told, strict=True):
@@ -105,7 +106,7 @@ class Batch:
             return way.accuracy(run - part.start, theta[run])
 
         accuracies = torch.full((len(theta),), torch.nan, dtype=torch.float64)
-        accuracies[due] = torch.tensor(spread(right, due), dtype=torch.float64)
+        accuracies[due] = torch.tensor(spread_on(theta.device, right, due), dtype=torch.float64)
         return accuracies
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -14,7 +15,8 @@ from varangian.engines.simulate.reading import read_gradients, takes
 from varangian.engines.simulate.sampler import Sampler
 from varangian.engines.simulate.stacks import LinearStack
 from varangian.engines.world import World, clipping, shortening
-from varangian.kernels.lanes import each, lanes
+from varangian.kernels.lanes import lanes
+from varangian.kernels.orders import each_on
 
 Plain = tuple[Float[Tensor, "some workers d"], Float[Tensor, "some workers"] | None]
 """Gradients as they are computed, and their norms if these are known already."""
@@ -110,7 +112,7 @@ class Stacked(Batched):
                         self.stack, theta[run, 0], *given
                     )
 
-            each(some, self._cut(lanes()))
+            each_on(made.device, some, self._cut(lanes()))
             return made, norms
 
         def plain(runs: slice) -> Plain:
@@ -122,7 +124,7 @@ class Stacked(Batched):
                 given = theta[where], inputs[where].gathered(), labels[where], shares[where]
                 losses[where] = self.stack.gradients(*given, made[:, group], clip=clip, shared=shared)
 
-            each(some, self._cut(self.parts))
+            each_on(made.device, some, self._cut(self.parts))
             return made, None
 
         direct = shared and self.each is None and takes(self.stack, inputs)
@@ -136,7 +138,10 @@ class Stacked(Batched):
 
     def accuracy(self, run: int, theta: Float[Tensor, " d"]) -> float:
         """Return what the stack says."""
-        return self.worlds[run].share_right(lambda inputs: self.stack.outputs(theta, inputs), each, EVALUATED)
+        share_out = partial(each_on, theta.device)
+        return self.worlds[run].share_right(
+            lambda inputs: self.stack.outputs(theta, inputs), share_out, EVALUATED
+        )
 
 
 def _bounds(values: Sequence[float | None]) -> Tensor | None:

@@ -51,7 +51,7 @@ class Sampler:
     def draw(self, step: int, local: int) -> Drawn:
         """Return inputs, labels and the share of every sample; what fills up a small batch has none.
 
-        What is likely to be asked for next is drawn meanwhile.
+        On the CPU, what is likely to be asked for next is drawn meanwhile.
         """
         asked, promise = self._next
         drawn = (
@@ -59,7 +59,7 @@ class Sampler:
         )
         spec = self.worlds[0].spec
         following = (step, local + 1) if local + 1 < spec.local_steps else (step + 1, 0)
-        wanted = following[0] < spec.steps
+        wanted = following[0] < spec.steps and self.data.train_labels.device.type == "cpu"
         self._next = following, meanwhile(lambda: self._drawn(*following)) if wanted else None
         return drawn
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import cache
 
 from varangian.kernels.cuda.words import TYPES
-from varangian.kernels.cuda.written import heading, helper
+from varangian.kernels.cuda.written import WIDENED, heading, helper
 
 LONGEST = 128
 """Rows up to which all products fit into the registers of a program."""
@@ -48,7 +48,7 @@ def programs_of(k: int) -> int:
 
 @cache
 def product_source(element: str) -> str:
-    """Return ``kernel(table, shares, d, parts, nought, K, SIDE, STRETCH, ALIGNED)`` in Triton's language.
+    """Return ``kernel(table, shares, d, parts, nought, K, SIDE, STRETCH, ..., FAR)`` in Triton's language.
 
     ``shares`` are zeros ``(runs, parts, K, K)``, of which those above the diagonal are then distances.
     ``nought`` is 0.0. Rows that all begin ``ALIGNED`` are loaded 16 bytes at a time, three pieces ahead.
@@ -61,10 +61,13 @@ def product_source(element: str) -> str:
         + CENTRE
         + helper("added", "sums", "x", "y", "there", "empty")
         + ADDED
-        + heading("table", "shares", "d", "parts", "nought", constants=("K", "SIDE", "STRETCH", "ALIGNED"))
+        + heading("table", "shares", "d", "parts", "nought", constants=SIZES)
+        + WIDENED
         + BODY.replace("POINTER", f"tl.pointer_type({TYPES[element]})")
     )
 
+
+SIZES = ("K", "SIDE", "STRETCH", "ALIGNED", "FAR")
 
 CENTRE = """\
     x = row(one, c, stop)
@@ -101,7 +104,7 @@ BODY = f"""\
     empty = tl.zeros((SIDE, SIDE), tl.float32) + nought
     share = shares + (run * parts + part) * K * K + i[:, None] * K + i[None, :]
     inside = (i < K)[:, None] & (i < K)[None, :]
-    width = 0
+    width = tl.full((), 0, tl.int64)
     for start in range(part * STRETCH, d, parts * STRETCH):
         stop = tl.minimum(start + STRETCH, d)
         width += stop - start

@@ -55,7 +55,7 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     counts = torch.zeros_like(rows.nonfinite).view(-1, rows.n)
     for place, (segment, output) in enumerate(zip(rows.segments, outputs, strict=True)):
         table, *_held = table_of(rows, place)
-        target = output.view(-1, segment.width)
+        target = output.view(rows.batch_size, segment.width)
         kinds = name_of(segment.sample.dtype), name_of(output.dtype)
         blocks = -(-segment.width // COLUMNS)
         total = len(table) * blocks

@@ -35,11 +35,11 @@ def combine(weights: Float[Tensor, "*batch m k"], rows: Rows, outputs: Sequence[
     """Write W x, one output ``(*batch, m, d)`` per segment, of the rows and what rides along; reads once.
 
     What is not finite is counted if this is the first time that the rows are read, and read as zero unless
-    the rows say otherwise. Rows that weigh nothing are not looked at where that changes nothing.
+    the rows say otherwise. A row that weighs nothing adds nothing, finite or not.
     """
     sums = _Sums(weights, rows)
     for place, output in enumerate(outputs):
-        sums.write(place, 0, output.view(-1, sums.m, output.shape[-1]))
+        sums.write(place, 0, output.view(rows.batch_size, sums.m, output.shape[-1]))
     note(rows, sums.counts)
 
 
@@ -56,10 +56,10 @@ def reduce_mix(
     The sums are there for as many columns at a time as there is room for.
     """
     sums = _Sums(weights, rows)
-    step = max(COLUMNS, ROOM // (rows.batch_size * sums.m))
+    step = max(COLUMNS, ROOM // max(1, rows.batch_size * sums.m))
     for place, (segment, output) in enumerate(zip(rows.segments, outputs, strict=True)):
         working = torch.float64 if rows.d < FEW else WORKING_DTYPES[segment.sample.dtype]
-        targets = output.view(-1, segment.width).split(step, -1)
+        targets = output.view(rows.batch_size, segment.width).split(step, -1)
         for part, target in enumerate(targets):
             made = target.new_empty(rows.batch_size, sums.m, target.shape[-1], dtype=working)
             sums.write(place, part * step, made)
@@ -79,7 +79,7 @@ class _Sums:
             weights.to(rows.device, torch.float64).expand(*rows.batch, self.m, self.k), (0, self.more)
         ).contiguous()
         self.counts = rows.nonfinite.new_zeros(rows.batch_size, self.k + self.more)
-        self.whole = int(rows.reads == 1 or not rows.sanitise)
+        self.whole = int(rows.reads == 1)
 
     def write(self, place: int, start: int, output: Float[Tensor, "runs m c"]) -> None:
         """Write the sums of some columns of a segment, from a column on."""
@@ -119,7 +119,9 @@ def combination_source(element: str, made: str, sums: int, *, replace: bool) -> 
     for step in range(AT_ONCE):
         at.do(f"    x{step} = x{step}.to(tl.float64)")
         for o in range(sums):
-            at.do(f"    total{o} += w{o}_{step} * x{step}")
+            # What is not finite would leave NaN even where it weighs nothing.
+            x = f"x{step}" if replace else f"tl.where(w{o}_{step} != 0.0, x{step}, 0.0)"
+            at.do(f"    total{o} += w{o}_{step} * {x}")
     for o in range(sums):
         for line in rounded(f"total{o}", made):
             at.do(line)

@@ -20,7 +20,7 @@ from varangian.kernels.compiled.tasks import name_of
 from varangian.kernels.cuda import centred, pairs
 from varangian.kernels.cuda.tables import note, table_of
 from varangian.kernels.cuda.words import TYPES, indented, loaded, working
-from varangian.kernels.cuda.written import heading, helper, launch, multiplies
+from varangian.kernels.cuda.written import WIDENED, heading, helper, is_far, launch, multiplies
 from varangian.kernels.rows import FEW, Rows
 
 STRETCH = 2048
@@ -111,28 +111,36 @@ def _add(
     strips = -(-k // side)
     blocks = strips * (strips + 1) // 2 if all_pairs else strips
     parts = min(-(-width // STRETCH), quick.programs if quick else max(1, PROGRAMS // blocks))
-    step = max(1, SHARES // max(1, parts * k * k))
+    high = k if all_pairs else min(side, k)
+    step, far = max(1, SHARES // max(1, parts * high * k)), is_far(width)
     for first in range(0, len(table), step):
         of = slice(first, first + step)
         runs = len(table[of])
-        shares = result.new_full((runs, parts, k, k), 0.0 if quick else torch.nan)
+        shares = result.new_full((runs, parts, high, k), 0.0 if quick else torch.nan)
         told = (table[of], shares, width, parts)
         if quick:
-            launch(quick.text, runs * parts, *told, *quick.told, **quick.options)
+            launch(quick.text, runs * parts, *told, *quick.told, **quick.options, FAR=far)
         looks = LOOKS if quick else 1
-        sizes = {"K": k, "PAIRS": blocks, "SIDE": side, "COLUMNS": 8192 // side**2, "STRETCH": STRETCH}
+        sizes = {
+            "K": k,
+            "HIGH": high,
+            "PAIRS": blocks,
+            "SIDE": side,
+            "COLUMNS": 8192 // side**2,
+            "STRETCH": STRETCH,
+        }
         programs = runs * -(-parts // looks) * blocks
-        launch(text, programs, *told, counts[of], warps=8, **sizes, LOOKS=looks)
+        launch(text, programs, *told, counts[of], warps=8, **sizes, LOOKS=looks, FAR=far)
         size = 1 << (k - 1).bit_length()
         widths = {"WIDTH": size, "TOGETHER": max(1, TOGETHER // size)}
-        launch(SUM, runs * k, shares, result[of], parts, k, **widths)
+        launch(SUM, runs * k, shares, result[of], parts, k, high, **widths)
 
 
 @cache
 def pair_source(element: str, *, wide: bool, replace: bool) -> str:
     """Return ``kernel(table, shares, d, parts, counts, ...)`` in Triton's language.
 
-    It measures pairs whose share is NaN.
+    ``shares`` are ``(runs, parts, HIGH, K)``. It measures pairs whose share is NaN.
 
     A program does the distances between a strip of rows and itself or a later one, over a few parts of the
     stretches. Programs on the same columns are next to each other: one reads what another has brought into
@@ -149,12 +157,13 @@ def pair_source(element: str, *, wide: bool, replace: bool) -> str:
         + helper("squares", "x", "y", "start", "stop", "lost", constants=CONSTANTS)
         + SQUARES
         + heading("table", "shares", "d", "parts", "counts", constants=SIZES)
+        + WIDENED
         + BODY.replace("WORKING", working("float64" if wide else element))
     )
 
 
 CONSTANTS = ("KIND", "SIDE", "COLUMNS")
-SIZES = ("K", "PAIRS", "SIDE", "COLUMNS", "STRETCH", "LOOKS")
+SIZES = ("K", "HIGH", "PAIRS", "SIDE", "COLUMNS", "STRETCH", "LOOKS", "FAR")
 
 SQUARES = """\
     total = tl.zeros((SIDE, SIDE, COLUMNS), KIND)
@@ -190,7 +199,7 @@ BODY = """\
     y = tl.load(table + run * K + j, mask=j < K, other=0)
     wanted = (i[:, None] < j[None, :]) & (j[None, :] < K)
     for part in range(first, tl.minimum(first + LOOKS, parts)):
-        share = shares + (run * parts + part) * K * K + i[:, None] * K + j[None, :]
+        share = shares + (run * parts + part) * HIGH * K + i[:, None] * K + j[None, :]
         before = tl.load(share, mask=wanted, other=0.0)
         if (K == 1) | (tl.max((before != before).to(tl.int32)) == 1):
             total = tl.zeros((SIDE, SIDE), tl.float64)
@@ -213,19 +222,19 @@ BODY = """\
 """
 
 SUM = (
-    heading("shares", "out", "parts", "k", constants=("WIDTH", "TOGETHER"))
+    heading("shares", "out", "parts", "k", "high", constants=("WIDTH", "TOGETHER"))
     + """\
     row = tl.program_id(0).to(tl.int64)
     i = row % k
     j = tl.arange(0, WIDTH)
-    wanted = (j < k) & (j != i)
-    of_pair = shares + row // k * parts * k * k + tl.minimum(i, j) * k + tl.maximum(i, j)
+    wanted = (j < k) & (j != i) & (tl.minimum(i, j) < high)
+    of_pair = shares + row // k * parts * high * k + tl.minimum(i, j) * k + tl.maximum(i, j)
     some = tl.arange(0, TOGETHER)
     total = tl.load(out + row * k + j, mask=wanted, other=0.0)
     for part in range(0, parts, TOGETHER):
         there = (part + some < parts)[:, None] & wanted[None, :]
-        at = of_pair[None, :] + (part + some).to(tl.int64)[:, None] * k * k
+        at = of_pair[None, :] + (part + some).to(tl.int64)[:, None] * high * k
         total += tl.sum(tl.load(at, mask=there, other=0.0), 0)
-    tl.store(out + row * k + j, total, mask=j < k)
+    tl.store(out + row * k + j, tl.where(wanted | (j == i), total, float("nan")), mask=j < k)
 """
 )

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import combinations
 
 from varangian.kernels.cuda.words import TYPES, Words, indented
-from varangian.kernels.cuda.written import heading
+from varangian.kernels.cuda.written import WIDENED, heading
 
 COLUMNS = 32
 """Columns that a program does at a time, one for each thread of a warp."""
@@ -29,7 +29,7 @@ def registers(k: int) -> int:
 
 @cache
 def near_source(element: str, k: int, stretch: int, nothing: tuple[int, ...] = ()) -> str:
-    """Return ``kernel(table, shares, d, parts)`` in Triton's language, which adds to shares that are zero.
+    """Return ``kernel(table, shares, d, parts, FAR)`` in Triton's language; it adds to shares that are zero.
 
     ``shares`` are ``(runs, parts, k, k)``, of which those above the diagonal are written. The rows named
     ``nothing`` are the origin.
@@ -78,4 +78,5 @@ def near_source(element: str, k: int, stretch: int, nothing: tuple[int, ...] = (
         mask = f"mask=lane < {len(members)}"
         at.do(f"    sums += tl.load(share + at{group}, {mask}, other=0.0)")
         at.do(f"    tl.store(share + at{group}, sums, {mask})")
-    return heading("table", "shares", "d", "parts") + indented(at.lines, 1)
+    arguments = heading("table", "shares", "d", "parts", constants=("FAR",))
+    return arguments + WIDENED + indented(at.lines, 1)

@@ -84,7 +84,8 @@ def rounded(value: str, element: str) -> list[str]:
         lines += [
             "bits = rounded.to(tl.int32, bitcast=True)",
             "bits = (bits + 32767 + ((bits >> 16) & 1)) & -65536",
-            "rounded = bits.to(tl.float32, bitcast=True)",
+            "bits = bits.to(tl.float32, bitcast=True)",
+            "rounded = tl.where(rounded == rounded, bits, rounded)",  # a carry would make a number of NaN
         ]
     return [*lines, f"rounded = rounded.to(tl.{element})"]
 
