@@ -121,7 +121,7 @@ class Sightline:
                 alone = [
                     one._mix(factor) for one, factor in zip(self._runs(), factors.flatten(), strict=True)
                 ]
-                return torch.stack(alone).unflatten(0, factors.shape)
+                return torch.stack(alone).view(*factors.shape, *alone[0].shape)
             return self._mix_as_sent(factors)
         assert mix is not None
         return mix[0, ..., : self.scene.n].to(factors.device)
