@@ -157,6 +157,14 @@ def test_close_to_the_best_factor_in_most_cases() -> None:
     )
 
 
+def test_a_narrow_peak_beside_the_best_candidate_is_found() -> None:
+    """The coarse candidates see its slope only, below that of a broad one."""
+    x = torch.randn(11, 3, generator=torch.Generator().manual_seed(25), dtype=torch.float64)
+    tried = Case(vg.MultiKrum(f=F), x, {})
+    start = vg.ALittleIsEnough(z=1.5)
+    assert tried.attacked(vg.Optimal(start)) > 0.95 * most_harm(tried, start)
+
+
 def test_a_finer_search_pays() -> None:
     rules = [vg.TrimmedMean(f=F), vg.MultiKrum(f=F), vg.CAF(f=F), vg.chain(N, vg.Median(f=F))] * 2
     tried = [case(rule, 100 + i) for i, rule in enumerate(rules)]

@@ -217,19 +217,21 @@ class Sightline:
 def best_on(
     deviations: Callable[[Tensor], Tensor], factors: Float[Tensor, "k *batch"], rounds: int, few: int = 1
 ) -> tuple[Float[Tensor, "few *batch"], Float[Tensor, "few *batch"]]:
-    """Return the few factors of largest deviation, and these, the best candidate refined on both sides.
+    """Return the few factors of largest deviation, and these; the first is the least of the best.
 
-    The first is the least of those that deviate most.
+    The best candidate is refined between its neighbours; in all rounds but the last, so is the second best of
+    those above both neighbours, by half of the round.
     """
     count = len(factors)
     factors = factors.sort(dim=0).values
     reached = deviations(factors)
-    for _ in range(rounds):
+    for left in reversed(range(rounds)):
         top = _first_best(reached)
-        low = factors.gather(0, (top - 1).clamp(min=0))
-        high = factors.gather(0, (top + 1).clamp(max=len(factors) - 1))
-        steps = torch.linspace(0, 1, count + 2, dtype=factors.dtype, device=factors.device)[1:-1]
-        between = low + (high - low) * steps.reshape(-1, *[1] * (factors.ndim - 1))
+        between = _between(factors, top, count)
+        if left:
+            other, there = _second_peak(reached, top)
+            halves = [_between(factors, top, (count + 1) // 2), _between(factors, other, count // 2)]
+            between = torch.where(there, torch.cat(halves), between)
         factors = torch.cat([factors, between])
         reached = torch.cat([reached, deviations(between)])
         order = factors.argsort(dim=0)
@@ -242,6 +244,25 @@ def best_on(
         promised.append(reached.gather(0, top))
         reached = torch.where(factors == best, -1.0, reached)
     return torch.cat(found), torch.cat(promised)
+
+
+def _between(factors: Tensor, place: Tensor, count: int) -> Tensor:
+    """Return as many factors between the neighbours of a place, evenly."""
+    low = factors.gather(0, (place - 1).clamp(min=0))
+    high = factors.gather(0, (place + 1).clamp(max=len(factors) - 1))
+    steps = torch.linspace(0, 1, count + 2, dtype=factors.dtype, device=factors.device)[1:-1]
+    return low + (high - low) * steps.reshape(-1, *[1] * (factors.ndim - 1))
+
+
+def _second_peak(reached: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the best place above its neighbours that is none of the best's, and whether there is one."""
+    edge = torch.full_like(reached[:1], -1.0)
+    before, after = torch.cat([edge, reached[:-1]]), torch.cat([reached[1:], edge])
+    places = torch.arange(len(reached), device=reached.device).reshape(-1, *[1] * (reached.ndim - 1))
+    peak = (reached > before) & (reached >= after) & ((places - top).abs() > 1)
+    peak = peak & (reached < reached.gather(0, top) * (1 - PLATEAU))
+    height = torch.where(peak, reached, -1.0)
+    return height.argmax(0, keepdim=True), height.amax(0, keepdim=True) >= 0
 
 
 def _first_best(reached: Tensor) -> Tensor:
