@@ -71,9 +71,12 @@ def _reduce(neighbours: Sequence[int], alive: int, size: int) -> tuple[int, int,
 
     Returns what is left alive, the size left, the vertex of largest degree, and the number of edges.
     """
-    while True:
-        widest, most, twice = -1, 0, 0
+    taken = True
+    while taken:
+        taken, widest, most, twice = False, -1, 0, 0
         for v in bits(alive):
+            if not alive >> v & 1:
+                continue
             around = neighbours[v] & alive
             degree = around.bit_count()
             if degree == 0:
@@ -84,12 +87,12 @@ def _reduce(neighbours: Sequence[int], alive: int, size: int) -> tuple[int, int,
                     return None
                 alive &= ~(around if degree == 1 else 1 << v)
                 size -= 1
-                break
+                taken = True
+                continue
             twice += degree
             if degree > most:
                 widest, most = v, degree
-        else:
-            return alive, size, widest, twice // 2
+    return alive, size, widest, twice // 2
 
 
 def _cliques_need(neighbours: Sequence[int], alive: int) -> int:
