@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import varangian as vg
-from varangian.aggregators.subsets import MDA_NODES, SMEA_WORK, Cover, least_diameter
+from varangian.aggregators.subsets import SMEA_WORK, Cover, least_diameter
 from varangian.errors import SearchLimitError
 
 
@@ -45,7 +45,7 @@ def test_least_diameter_is_the_first_of_all_subsets_in_order() -> None:
         table = ((x[:, None] - x).astype(float) ** 2).sum(-1)
         subsets = np.array(list(itertools.combinations(range(n), n - f)))
         diameters = table[subsets[:, :, None], subsets[:, None, :]].max((1, 2))
-        assert least_diameter(table, f, MDA_NODES) == subsets[diameters.argmin()].tolist()
+        assert least_diameter(table, f) == subsets[diameters.argmin()].tolist()
         tied += int((diameters == diameters.min()).sum() > 1)
     assert tied > 100
 
@@ -57,7 +57,7 @@ def test_least_diameter_of_a_hundred_takes_half_a_second(kind: str) -> None:
         x = gradients(kind, 101, 49, seed)
         table = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square().numpy()
         start = time.thread_time()
-        assert len(least_diameter(table, 49, MDA_NODES)) == 52
+        assert len(least_diameter(table, 49)) == 52
         assert time.thread_time() - start < 0.5
 
 
@@ -76,6 +76,15 @@ def test_a_search_may_go_deeper_than_calls_may_nest() -> None:
     cover = Cover(2 * triangles, "a test")
     assert cover.exists(corners, (1 << 3 * triangles) - 1, 2 * triangles)
     assert cover.visited >= 1000
+
+
+def test_a_search_among_two_thousand_gives_up_in_time() -> None:
+    x = torch.zeros(2003, 1002)
+    x[1001:] = torch.eye(1002)
+    start = time.thread_time()
+    with pytest.raises(SearchLimitError, match="raise nodes="):
+        vg.MinimumDiameterAveraging(f=1001)(x)
+    assert time.thread_time() - start < 60
 
 
 @pytest.mark.parametrize(("n", "f"), [(60, 20), (200, 5), (400, 20)])

@@ -13,7 +13,8 @@ from torch import Tensor
 from varangian.errors import SearchLimitError
 
 Table = NDArray[np.float64]
-MDA_NODES = 1_000_000
+MDA_WORK = 25_000_000
+"""How many nodes, times vectors, a search for the least diameter may visit where nobody says otherwise."""
 SMEA_WORK = 1.5e8
 """What a search for the least spread may cost where nobody says otherwise: some ten seconds of a core."""
 TIE = 1e-12
@@ -130,7 +131,7 @@ def _conflicts(table: Table, diameter: float) -> list[int]:
     return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
 
-def least_diameter(table: Table, f: int, nodes: int) -> list[int]:
+def least_diameter(table: Table, f: int, nodes: int | None = None) -> list[int]:
     """Return the first subset, in lexicographic order, of n - f points with the least largest distance.
 
     Such a subset of diameter t exists iff the graph of pairs further than t has a vertex cover of at
@@ -138,7 +139,8 @@ def least_diameter(table: Table, f: int, nodes: int) -> list[int]:
     """
     n = len(table)
     everyone = (1 << n) - 1
-    cover = Cover(nodes, f"MinimumDiameterAveraging(f={f}) on n = {n} vectors")
+    limit = max(1, MDA_WORK // n) if nodes is None else nodes
+    cover = Cover(limit, f"MinimumDiameterAveraging(f={f}) on n = {n} vectors")
     candidates = np.unique(table[np.triu_indices(n, 1)]) if n > 1 else np.zeros(1)
     low, high = 0, len(candidates) - 1
     while low < high:
@@ -174,7 +176,7 @@ def least_spread(table: Table, f: int, nodes: int | None) -> list[int]:
     """
     n = len(table)
     size = n - f
-    best_value = _spreads(table, np.array([least_diameter(table, f, MDA_NODES)]))[0]
+    best_value = _spreads(table, np.array([least_diameter(table, f)]))[0]
     best: list[int] | None = None
     visited, work = 0, 0.0
     stack: list[tuple[int, ...]] = [()]
