@@ -202,3 +202,15 @@ def test_smoothed_steps_go_on_until_a_huge_outlier_has_lost_its_pull(far: float,
     want = oracle.geometric_median(x.double().numpy(), 1000, 0.1)
     assert np.linalg.norm(want) < 3
     np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-8, 1e-10])
+def test_half_of_the_vectors_may_form_a_tiny_cluster(size: float) -> None:
+    """The minimiser then lies inside, where it shows all that is seen of the cluster."""
+    for seed in range(10):
+        x = torch.randn(8, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        x[0] = 0
+        x[1:4] *= size
+        apart = x - vg.GeometricMedian(f=0)(x)
+        pulls = apart / apart.norm(dim=-1, keepdim=True)
+        assert float(pulls.sum(0).norm()) < 1e-4

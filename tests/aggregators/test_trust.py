@@ -27,3 +27,12 @@ def test_a_small_cosine_is_told_exactly_beside_long_vectors() -> None:
     x = 80 * (torch.randn(5, 9_000, generator=generator) + 0.02 * pivot)
     exact = vg.FLTrust()(x.double(), pivot=pivot.double())
     torch.testing.assert_close(vg.FLTrust()(x, pivot=pivot).double(), exact, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-100, 1e77, 1e120])
+def test_trust_is_the_same_at_every_scale(scale: float) -> None:
+    x = scale * torch.tensor([[1.0, 1.0], [2.0, 1.0], [-1.0, 0.5]], dtype=torch.float64)
+    pivot = scale * torch.ones(2, dtype=torch.float64)
+    torch.testing.assert_close(
+        vg.FLTrust()(x, pivot=pivot) / scale, vg.FLTrust()(x / scale, pivot=pivot / scale)
+    )

@@ -108,6 +108,38 @@ def test_never_weaker_than_the_attack_it_starts_from(rule: vg.Stage) -> None:
         assert tried.attacked(vg.Optimal(start)) >= (1 - 1e-6) * tried.attacked(start), (seed, start)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32], ids=str)
+@pytest.mark.parametrize(
+    "rule", [vg.MinimumDiameterAveraging(f=F), vg.MultiKrum(f=F), vg.GeometricMedian(f=F)], ids=repr
+)
+def test_never_weaker_as_it_is_sent(rule: vg.Stage, dtype: torch.dtype) -> None:
+    """Both are rounded before the server sees them."""
+    for seed in range(12, 20):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(H, 10, generator=generator, dtype=torch.float64).to(dtype)
+        start = vg.ALittleIsEnough(z=1.5)
+        own, best = (
+            (rule(torch.cat([x, attack(x, b=F, rule=rule)])).double() - x.double().mean(0)).norm()
+            for attack in (start, vg.Optimal(start))
+        )
+        assert float(best) >= (1 - 1e-6) * float(own), seed
+
+
+@pytest.mark.parametrize("rule", [vg.GeometricMedian(f=F), vg.Average(), vg.chain(N, vg.Krum(f=F))], ids=repr)
+def test_what_is_sent_is_finite_in_its_dtype(rule: vg.Stage) -> None:
+    x = (100 * torch.randn(H, 20, generator=torch.Generator().manual_seed(0))).half()
+    for attack in (vg.Optimal(), vg.HiddenVulnerability(), vg.HiddenVulnerability(coordinate=None)):
+        assert bool(attack(x, b=F, rule=rule).isfinite().all()), attack
+
+
+def test_a_batch_in_half_precision_is_searched_run_by_run() -> None:
+    x = torch.randn(6, H, 10, generator=torch.Generator().manual_seed(3)).bfloat16()
+    for rule in (vg.MultiKrum(f=F), vg.GeometricMedian(f=F)):
+        together = vg.Optimal()(x, b=F, rule=rule)
+        for run, got in zip(x, together, strict=True):
+            assert torch.equal(got, vg.Optimal()(run, b=F, rule=rule))
+
+
 def test_close_to_the_best_factor_in_most_cases() -> None:
     slack, share = SLACK, SHARE
     found: list[tuple[float, str]] = []
@@ -123,6 +155,14 @@ def test_close_to_the_best_factor_in_most_cases() -> None:
     assert good >= share, (
         f"within {slack:.0%} of the best factor in {good:.1%} of {len(found)} cases; worst: {worst}"
     )
+
+
+def test_a_narrow_peak_beside_the_best_candidate_is_found() -> None:
+    """The coarse candidates see its slope only, below that of a broad one."""
+    x = torch.randn(11, 3, generator=torch.Generator().manual_seed(25), dtype=torch.float64)
+    tried = Case(vg.MultiKrum(f=F), x, {})
+    start = vg.ALittleIsEnough(z=1.5)
+    assert tried.attacked(vg.Optimal(start)) > 0.95 * most_harm(tried, start)
 
 
 def test_a_finer_search_pays() -> None:

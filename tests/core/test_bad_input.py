@@ -229,7 +229,8 @@ FIELDS: list[tuple[str, Callable[[], Any], list[str]]] = [
     ("p above one", field(vg.Condense, f=1, p=1.5), ["p=1.5", "at most 1"]),
     ("no iterations", field(vg.DnC, f=1, iterations=0), ["iterations=0", "at least 1"]),
     ("no coordinates", field(vg.DnC, f=1, coordinates=0), ["coordinates=0", "at least 1"]),
-    ("c zero", field(vg.DnC, f=1, c=0.0), ["c=0", "above 0"]),
+    ("c zero", field(vg.DnC, f=1, c=0.0), ["c=0", "at least 1"]),
+    ("c that keeps a liar", field(vg.DnC, f=1, c=0.5), ["c=0.5", "at least 1"]),
     ("a search without nodes", field(vg.MinimumDiameterAveraging, f=1, nodes=0), ["nodes=0", "at least 1"]),
     ("SMEA without nodes", field(vg.SMEA, f=1, nodes=0), ["nodes=0", "at least 1"]),
 ]
@@ -346,6 +347,22 @@ def test_a_search_that_runs_out_says_so(kind: Any) -> None:
         kind(f=2, nodes=1)(X)
 
 
+@pytest.mark.parametrize(
+    ("rule", "least"),
+    [
+        (vg.MultiKrum(f=1, m=5, neighbours=20), 21),
+        (vg.MultiKrum(f=1, m=5, neighbours=6), 8),
+        (vg.MultiKrum(f=1, m=2, neighbours=3), 5),
+        (vg.MultiKrum(f=1, neighbours=7), 8),
+    ],
+    ids=repr,
+)
+def test_multi_krum_needs_room_for_m_and_for_neighbours(rule: vg.Stage, least: int) -> None:
+    with pytest.raises(ToleranceError):
+        rule(torch.ones(least - 1, 2))
+    assert rule(torch.ones(least, 2)).shape == (2,)
+
+
 @pytest.mark.parametrize("error", [ParameterError, InputError, ToleranceError, ChainError])
 def test_errors_are_value_errors(error: type[Exception]) -> None:
     assert issubclass(error, ValueError)
@@ -360,6 +377,7 @@ def test_errors_are_value_errors(error: type[Exception]) -> None:
         vg.Average(f=2),
         vg.DnC(f=2, c=3.0),
         vg.MultiKrum(f=1, m=5),
+        vg.MultiKrum(f=1, m=5, neighbours=20),
         vg.MeanAroundMedian(f=1, drop=4),
         vg.Krum(f=0, neighbours=6),
         vg.Bulyan(f=1, theta=6),

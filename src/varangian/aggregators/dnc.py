@@ -55,7 +55,7 @@ class DnC(SubsampledRule):
         """Refuse no iterations, no coordinates, or a c below one, which would keep a liar."""
         check_count(self, "iterations", self.iterations, least=1)
         check_count(self, "coordinates", self.coordinates, least=1)
-        check_number(self, "c", self.c)
+        check_number(self, "c", self.c, least=1.0)
 
     def condition(self) -> Condition:
         """Return n >= 2f + 1, and more vectors than are dropped."""

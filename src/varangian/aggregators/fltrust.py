@@ -81,7 +81,7 @@ class CosineTrust(GeometricRule):
     def weights(self, distances: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch n"]:
         """Return the positive cosines, over their sum."""
         squares, trusted = distances[..., :-2, -1], distances[..., -2, -1, None]
-        scale = 2 * (squares * trusted).sqrt()
+        scale = 2 * squares.sqrt() * trusted.sqrt()  # whose squares' product may be no number
         cosines = (squares + trusted - distances[..., :-2, -2]) / torch.where(scale > 0, scale, torch.inf)
         trust = torch.where(cosines > ROUNDING, cosines, 0.0)
         total = trust.sum(-1, keepdim=True)

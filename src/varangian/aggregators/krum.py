@@ -91,7 +91,7 @@ class MultiKrum(GeometricRule):
     """Return the mean of the m vectors with the best scores of Krum; m defaults to n - f - 2.
 
     Shape       (*batch, n, d) -> (*batch, d)
-    Condition   n >= 2f + 3 and m <= n - f - 2
+    Condition   n >= 2f + 3 and m <= n - f - 2, and enough vectors for the neighbours asked for
     Guarantee   variance bound 1 / sqrt(2 eta); no kappa proven
     Cost        one read for the distances, one to average; O(n^2 log n)
     Reference   El-Mhamdi et al., SRDS 2020
@@ -118,10 +118,11 @@ class MultiKrum(GeometricRule):
                 check_count(self, name, value, least=1)
 
     def condition(self) -> Condition:
-        """Return n >= 2f + 3, and room for m."""
-        if self.m is not None and self.m > self.f + 1:
+        """Return n >= 2f + 3, and room for m and for the neighbours asked for."""
+        scored = self._krum().condition()
+        if self.m is not None and self.m + self.f + 2 > scored.minimum:
             return Condition(self.m + self.f + 2, "n >= m + f + 2")
-        return self._krum().condition()
+        return scored
 
     def variance_bound(self, n: int, d: int) -> float:
         """Return 1 / sqrt(2 eta)."""

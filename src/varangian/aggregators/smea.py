@@ -8,7 +8,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from varangian.aggregators.subsets import SMEA_NODES, least_spread, per_problem
+from varangian.aggregators.subsets import least_spread, per_problem
 from varangian.core.checks import check_count
 from varangian.core.citations import Reference
 from varangian.core.conditions import Condition
@@ -20,14 +20,15 @@ class SMEA(GeometricRule):
     """Return the mean of the n - f vectors whose covariance has the least largest eigenvalue.
 
     Of several such subsets, the first in lexicographic order. Feasible while C(n, f) is: the search skips
-    what a part of a subset already rules out, and stops at ``nodes``.
+    what a part of a subset already rules out, and stops after ``nodes`` subsets. None stops it after some ten
+    seconds, twenty on a slow core: 300 000 subsets of 20 vectors, 2700 of 200.
 
     Shape       (*batch, n, d) -> (*batch, d)
     Condition   n >= 2f + 1
     Guarantee   (f, kappa)-robust with kappa = 4f / (n - 2f): a share e of a set has a mean within
                 sqrt((1-e)/e) standard deviations of the set's, taken twice through the common vectors
     Cost        one read for the distances, one to average; up to C(n, f) eigenvalue problems
-    Raises      SearchLimitError beyond ``nodes``
+    Raises      SearchLimitError beyond ``nodes``, or without it where the search takes too long
     Reference   Allouah et al., ICML 2023
 
     >>> import torch
@@ -36,7 +37,7 @@ class SMEA(GeometricRule):
     """
 
     f: int
-    nodes: int = SMEA_NODES
+    nodes: int | None = None
 
     guarantee: ClassVar[str] = "kappa = 4f/(n-2f)"
     cost: ClassVar[str] = "two reads, C(n, f) in the worst case"
@@ -50,7 +51,8 @@ class SMEA(GeometricRule):
 
     def validate(self) -> None:
         """Refuse a search without nodes."""
-        check_count(self, "nodes", self.nodes, least=1)
+        if self.nodes is not None:
+            check_count(self, "nodes", self.nodes, least=1)
 
     def condition(self) -> Condition:
         """Return n >= 2f + 1."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
@@ -40,6 +40,7 @@ class Scene:
 
     ``options`` is what the server passes along with the vectors (state, pivot, stream, weights); only
     attacks that see the rule read it. ``moments`` are those of the honest vectors, where they are known.
+    ``widths`` says how many coordinates are sent in which dtype, where that is not the dtype they have here.
     """
 
     honest: Float[Tensor, "*batch h d"]
@@ -49,6 +50,7 @@ class Scene:
     state: Any = None
     options: Mapping[str, Any] = field(default_factory=dict)
     moments: Moments | None = None
+    widths: Sequence[tuple[int, torch.dtype]] = ()
 
     @property
     def n(self) -> int:
@@ -81,6 +83,32 @@ class Scene:
         if bool(norms <= LARGEST**2):  # so is every number in them
             return self
         return replace(self, honest=self.honest.clamp(-LARGEST, LARGEST), moments=None)
+
+    @property
+    def kinds(self) -> tuple[torch.dtype, ...]:
+        """Return the dtypes that are sent."""
+        return tuple({kind: None for _, kind in self.widths}) or (self.honest.dtype,)
+
+    @property
+    def eps(self) -> float:
+        """Return by how much, relatively, neighbouring numbers differ where that is most."""
+        return max(torch.finfo(kind).eps for kind in self.kinds)
+
+    @property
+    def largest(self) -> Float[Tensor, " #d"]:
+        """Return the largest number that can be sent in each coordinate."""
+        widths = self.widths or [(1, self.honest.dtype)]
+        most = torch.tensor([torch.finfo(kind).max for _, kind in widths], dtype=torch.float64)
+        each = most.repeat_interleave(torch.tensor([width for width, _ in widths]))
+        return each.to(self.honest.device)
+
+    def sent(self, vectors: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch k d"]:
+        """Return vectors as they arrive, rounded to the dtype that is sent."""
+        if len(self.kinds) == 1:
+            return vectors.to(self.kinds[0])
+        parts = vectors.split([width for width, _ in self.widths], dim=-1)
+        rounded = [part.to(kind) for part, (_, kind) in zip(parts, self.widths, strict=True)]
+        return torch.cat([part.to(self.honest.dtype) for part in rounded], dim=-1)
 
     def target(self, attack: object) -> Stage:
         """Return the rule under attack. Raises ParameterError where there is none that ends in one vector."""
@@ -156,7 +184,8 @@ class Attack(Value, ABC):
             for name in ("state", "pivot"):
                 if known.get(name) is not None:
                     known[name] = torch.cat(vectors.flatten_one(known[name]), dim=-1)
-            forged, after = self.vectors(Scene(matrix, b, rule, stream, state, known))
+            widths = [(segment.width, segment.sample.dtype) for segment in vectors.segments]
+            forged, after = self.vectors(Scene(matrix, b, rule, stream, state, known, widths=widths))
         pieces = forged.split([segment.width for segment in vectors.segments], dim=-1)
         cast = [piece.to(s.sample.dtype) for piece, s in zip(pieces, vectors.segments, strict=True)]
         return Forgery(vectors.restore_many([piece.contiguous() for piece in cast]), after)

@@ -14,13 +14,14 @@ from varangian.attacks.sightline import Sightline, best_on
 from varangian.core.checks import check_count
 from varangian.core.citations import Reference
 from varangian.core.papers import BULYAN, MANIPULATING
-from varangian.core.stages import CoordinateRule
 from varangian.errors import ParameterError
 
 DOUBLINGS = 60
 BISECTIONS = 20
 OCTAVES = (-4, 7)
 FAR = (1e3,)
+TRIED, LOST = 5, 0.02
+"""How many candidates are aggregated for real, and what share of its promise the first may lose unnoticed."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class Optimal(LineAttack):
 
     White box. The candidates are the other attack's own factor and ``candidates`` from 1/16 to 128 times
     the honest spread, then 1000 times; ``rounds`` of as many refine between the best one's
-    neighbours. What wins is aggregated for real beside the other attack, so it is never weaker than that.
+    neighbours, and all but the last between those of the second best peak too. What wins is aggregated for
+    real beside the other attack, as it is sent: rounded to the vectors' dtype, finite in it. Where rounding
+    costs it what it promised, the next best are tried, ``TRIED`` in all. So it is never weaker than the other
+    attack.
 
     Cost        O(n^2) a candidate for geometric chains, one aggregation a candidate where columns decide
     Reference   Shejwalkar and Houmansadr, NDSS 2021
@@ -67,13 +71,27 @@ class Optimal(LineAttack):
         unit = line.reach()
         octaves = 2.0 ** torch.linspace(*OCTAVES, self.candidates, dtype=torch.float64, device=mu.device)
         spread = torch.cat([octaves, octaves.new_tensor(FAR)])
-        factors = unit * spread.reshape(-1, *[1] * unit.ndim)
+        factors = line.within(unit * spread.reshape(-1, *[1] * unit.ndim))
         try:
             own = self.attack.factor(scene, mu, direction)
         except ParameterError:  # the other attack has no default here; the search needs none
-            return best_on(line.deviations, factors, self.rounds)
-        best = best_on(line.deviations, torch.cat([own[None], factors]), self.rounds)
-        return torch.where(line.deviation(own) > line.deviation(best), own, best)
+            return _best_as_sent(line, factors, self.rounds)[0]
+        best, most = _best_as_sent(line, torch.cat([line.within(own)[None], factors]), self.rounds)
+        return torch.where(line.deviation(own) > most, own, best)
+
+
+def _best_as_sent(line: Sightline, factors: Tensor, rounds: int) -> tuple[Tensor, Tensor]:
+    """Return the first of the best candidates that keeps its promise as sent, or the best as sent."""
+    found, promised = best_on(line.deviations, factors, rounds, TRIED)
+    best, most = found[0], line.deviation(found[0])
+    for factor in found[1:]:
+        missed = most < (1 - LOST) * promised[0]
+        if not bool(missed.any()):
+            break
+        moved = line.deviation(factor)
+        better = missed & (moved > most)
+        best, most = torch.where(better, factor, best), torch.where(better, moved, most)
+    return best, most
 
 
 @dataclass(frozen=True)
@@ -81,7 +99,8 @@ class HiddenVulnerability(LineAttack):
     """Go along one coordinate (all of them for None) as far as the rule still selects the forgery.
 
     In high dimension that is far: the distance to the others hardly shows one coordinate. White box, by
-    exponential growth and bisection. Against rules that select nothing, as far as pays most.
+    exponential growth and bisection, then back until a real aggregation selects what is sent. Against rules
+    that leave out nobody, and so select nothing, as far as pays most.
 
     Reference   El-Mhamdi et al., ICML 2018
     """
@@ -110,22 +129,37 @@ class HiddenVulnerability(LineAttack):
     def factor(self, scene: Scene, mu: Tensor, direction: Tensor) -> Tensor:
         """Return the largest factor at which a forgery is still selected."""
         line = Sightline(scene, scene.target(self), mu, direction)
-        high = line.reach()
-        if all(isinstance(stage, CoordinateRule) for stage in line.rule.stages()):
-            return Optimal(_Given(direction)).factor(scene, mu, direction)
+        paying = Optimal(_Given(direction))
+        reach = line.within(line.reach())
+        selects = line.leaves_out(reach)
+        if not bool(selects.any()):
+            return paying.factor(scene, mu, direction)
+        furthest = self._furthest(line, reach)
+        if bool(selects.all()):
+            return furthest
+        return torch.where(selects, furthest, paying.factor(scene, mu, direction))
+
+    def _furthest(self, line: Sightline, high: Tensor) -> Tensor:
+        """Return the largest factor that is selected as it is sent."""
         growing = line.selected(high)
         low = torch.where(growing, high, 0.0)
         for _ in range(DOUBLINGS):
             if not bool(growing.any()):
                 break
             low = torch.where(growing, high, low)
-            high = torch.where(growing, 2 * high, high)
-            growing = growing & line.selected(high)
+            high = line.within(torch.where(growing, 2 * high, high))
+            growing = growing & (high > low) & line.selected(high)
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             taken = line.selected(middle)
             low, high = torch.where(taken, middle, low), torch.where(taken, high, middle)
-        return low
+        held = line.selected_as_sent(low)
+        back = max(line.scene.eps, 2.0**-BISECTIONS)
+        while back < 1 and not bool(held.all()):
+            low = torch.where(held, low, (1 - back) * low)
+            held = held | line.selected_as_sent(low)
+            back *= 2
+        return torch.where(held, low, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,11 +12,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from varangian.attacks.attack import Scene, repeat
+from varangian.core.chain import chain
 from varangian.core.inputs import Stacks, read
 from varangian.core.needs import NeedsVectors, Pivot, Reads
 from varangian.core.points import Points
 from varangian.core.run import Aggregation, extra_vectors, place
-from varangian.core.stages import Stage
+from varangian.core.stages import CoordinateRule, ScalingMixer, Stage
 from varangian.core.tables import fold
 from varangian.kernels.combine import compilable
 from varangian.kernels.deviations import deviations
@@ -64,30 +66,74 @@ class Sightline:
         return found.to(factors.device)
 
     def deviation(self, factor: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """Return |F(honest and forged) - mu|^2 as a real aggregation gives it."""
-        result: Tensor = self._aggregated(factor).value
+        """Return |F(honest and forged) - mu|^2 as a real aggregation of what is sent gives it."""
+        result: Tensor = self._aggregated(factor, self.rule).value
         return (result.double() - self.mu).square().sum(-1).nan_to_num(nan=0.0)
+
+    def within(self, factors: Float[Tensor, "*more"]) -> Float[Tensor, "*more"]:
+        """Return the factors, none so large that a coordinate is no finite number where it is sent."""
+        furthest = self.mu.norm(dim=-1) + factors.abs() * self.direction.norm(dim=-1)
+        least = min(torch.finfo(kind).max for kind in self.scene.kinds)
+        if bool((furthest <= least).all()):  # and no coordinate is larger than the norm
+            return factors
+        return torch.minimum(factors, self._limit)
+
+    @cached_property
+    def _limit(self) -> Float[Tensor, "*batch"]:
+        along = self.direction.abs()
+        room = self.scene.largest - self.direction.sign() * self.mu
+        return torch.where(along > 0, room / along, torch.inf).nan_to_num(nan=torch.inf).amin(-1)
 
     def selected(self, factors: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
         """Tell whether the forgeries keep at least half of their fair share b / n in what is selected.
 
         Where the table does not suffice, a real aggregation tells.
         """
+        return self._held(self._mix(factors))
+
+    def selected_as_sent(self, factors: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
+        """Tell the same by a real aggregation of what is sent."""
+        return self._held(self._mix_as_sent(factors))
+
+    def leaves_out(self, factors: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
+        """Tell whether the rule selects: whether some vector weighs nothing in what it makes of the others.
+
+        To decide by column, or to scale, is not to select.
+        """
+        if all(isinstance(stage, (CoordinateRule, ScalingMixer)) for stage in self.rule.stages()):
+            return torch.zeros_like(factors, dtype=torch.bool)
+        return (self._mix(factors) == 0).flatten(-2).any(-1)
+
+    def _held(self, mix: Tensor) -> Tensor:
+        """Tell whether the forgeries hold their part of what all vectors weigh; scaled, that is not one."""
+        weights = mix.abs().mean(-2)
+        total = weights.sum(-1)
+        share = weights[..., self.h :].sum(-1) / torch.where(total > 0, total, 1.0)
+        held: Tensor = share >= 0.5 * self.scene.b / self.scene.n
+        return held
+
+    def _mix(self, factors: Tensor) -> Tensor:
+        """Return what the n vectors weigh in each row that is left of them, ``(*batch, rows, n)``."""
         try:
             mix = self._placed(factors[None])[0].mix
         except NeedsVectors:
             if self.rows.batch and self.rows.batch_size > 1:
                 alone = [
-                    one.selected(factor) for one, factor in zip(self._runs(), factors.flatten(), strict=True)
+                    one._mix(factor) for one, factor in zip(self._runs(), factors.flatten(), strict=True)
                 ]
-                return torch.stack(alone).view_as(factors)
-            mix = self._aggregated(factors).weights
-            if mix is None:
-                return torch.zeros_like(factors, dtype=torch.bool)
-            mix = mix[None, ..., None, :]
+                return torch.stack(alone).view(*factors.shape, *alone[0].shape)
+            return self._mix_as_sent(factors)
         assert mix is not None
-        held = mix[..., self.h : self.scene.n].sum(-1).mean(-1)[0].to(factors.device)
-        return held >= 0.5 * self.scene.b / self.scene.n
+        return mix[0, ..., : self.scene.n].to(factors.device)
+
+    def _mix_as_sent(self, factors: Tensor) -> Tensor:
+        """Return it as a real aggregation gives it, up to the rules that decide by column."""
+        stages = self.rule.stages()
+        before = [stage for stage in stages if not isinstance(stage, CoordinateRule)]
+        rule = self.rule if len(before) == len(stages) else chain(*before, allow_different_f=True)
+        weights = self._aggregated(factors, rule).weights
+        assert weights is not None
+        return weights.reshape(*factors.shape, -1, self.scene.n).to(factors.device)
 
     def _runs(self) -> Iterator[Sightline]:
         """Yield the runs of the batch, each by itself."""
@@ -162,30 +208,61 @@ class Sightline:
             result = result + apart.square().sum(-1)
         return result
 
-    def _aggregated(self, factor: Tensor) -> Aggregation:
-        honest = self.scene.honest
-        forged = repeat(self.mu + factor[..., None] * self.direction, self.scene.b).to(honest.dtype)
-        return self.rule.aggregate(Stacks((honest, forged)), **self.scene.options)
+    def _aggregated(self, factor: Tensor, rule: Stage) -> Aggregation:
+        forged = (self.mu + factor[..., None] * self.direction)[..., None, :]
+        honest, forged = self.scene.sent(self.scene.honest), self.scene.sent(forged)
+        return rule.aggregate(Stacks((honest, repeat(forged[..., 0, :], self.scene.b))), **self.scene.options)
 
 
 def best_on(
-    deviations: Callable[[Tensor], Tensor], factors: Float[Tensor, "k *batch"], rounds: int
-) -> Float[Tensor, " *batch"]:
-    """Return the least factor of largest deviation: the best candidate, refined between its neighbours."""
+    deviations: Callable[[Tensor], Tensor], factors: Float[Tensor, "k *batch"], rounds: int, few: int = 1
+) -> tuple[Float[Tensor, "few *batch"], Float[Tensor, "few *batch"]]:
+    """Return the few factors of largest deviation, and these; the first is the least of the best.
+
+    The best candidate is refined between its neighbours; in all rounds but the last, so is the second best of
+    those above both neighbours, by half of the round.
+    """
     count = len(factors)
     factors = factors.sort(dim=0).values
     reached = deviations(factors)
-    for _ in range(rounds):
+    for left in reversed(range(rounds)):
         top = _first_best(reached)
-        low = factors.gather(0, (top - 1).clamp(min=0))
-        high = factors.gather(0, (top + 1).clamp(max=len(factors) - 1))
-        steps = torch.linspace(0, 1, count + 2, dtype=factors.dtype, device=factors.device)[1:-1]
-        between = low + (high - low) * steps.reshape(-1, *[1] * (factors.ndim - 1))
+        between = _between(factors, top, count)
+        if left:
+            other, there = _second_peak(reached, top)
+            halves = [_between(factors, top, (count + 1) // 2), _between(factors, other, count // 2)]
+            between = torch.where(there, torch.cat(halves), between)
         factors = torch.cat([factors, between])
         reached = torch.cat([reached, deviations(between)])
         order = factors.argsort(dim=0)
         factors, reached = factors.gather(0, order), reached.gather(0, order)
-    return factors.gather(0, _first_best(reached))[0]
+    found, promised = [], []
+    for _ in range(few):
+        top = _first_best(reached)
+        best = factors.gather(0, top)
+        found.append(best)
+        promised.append(reached.gather(0, top))
+        reached = torch.where(factors == best, -1.0, reached)
+    return torch.cat(found), torch.cat(promised)
+
+
+def _between(factors: Tensor, place: Tensor, count: int) -> Tensor:
+    """Return as many factors between the neighbours of a place, evenly."""
+    low = factors.gather(0, (place - 1).clamp(min=0))
+    high = factors.gather(0, (place + 1).clamp(max=len(factors) - 1))
+    steps = torch.linspace(0, 1, count + 2, dtype=factors.dtype, device=factors.device)[1:-1]
+    return low + (high - low) * steps.reshape(-1, *[1] * (factors.ndim - 1))
+
+
+def _second_peak(reached: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the best place above its neighbours that is none of the best's, and whether there is one."""
+    edge = torch.full_like(reached[:1], -1.0)
+    before, after = torch.cat([edge, reached[:-1]]), torch.cat([reached[1:], edge])
+    places = torch.arange(len(reached), device=reached.device).reshape(-1, *[1] * (reached.ndim - 1))
+    peak = (reached > before) & (reached >= after) & ((places - top).abs() > 1)
+    peak = peak & (reached < reached.gather(0, top) * (1 - PLATEAU))
+    height = torch.where(peak, reached, -1.0)
+    return height.argmax(0, keepdim=True), height.amax(0, keepdim=True) >= 0
 
 
 def _first_best(reached: Tensor) -> Tensor:

@@ -152,12 +152,13 @@ def _factor_by_columns(table: Numbers) -> Numbers:
     """
     k, left = table.shape[-1], table.copy()
     remainder = np.diagonal(left, axis1=1, axis2=2)  # goes along with what is left
-    least = k * np.finfo(left.dtype).eps * remainder.max(-1)
+    # What is left of a vector is as wrong as its products with the longest are.
+    least = k * np.finfo(left.dtype).eps * np.sqrt(remainder * remainder.max(-1, keepdims=True))
     vectors, every = np.zeros_like(left), np.arange(len(left))
     for j in range(k):
-        place = remainder.argmax(-1)
+        place = (remainder - least).argmax(-1)
         longest = remainder[every, place]
-        useful = longest > least
+        useful = longest > least[every, place]
         if not useful.any():
             break
         column = left[every, :, place] / np.sqrt(np.where(useful, longest, np.inf))[:, None]
