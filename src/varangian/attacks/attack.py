@@ -98,9 +98,11 @@ class Scene:
     def largest(self) -> Float[Tensor, " #d"]:
         """Return the largest number that can be sent in each coordinate."""
         widths = self.widths or [(1, self.honest.dtype)]
-        most = torch.tensor([torch.finfo(kind).max for _, kind in widths], dtype=torch.float64)
-        each = most.repeat_interleave(torch.tensor([width for width, _ in widths]))
-        return each.to(self.honest.device)
+        most = [
+            self.honest.new_full((width,), torch.finfo(kind).max, dtype=torch.float64)
+            for width, kind in widths
+        ]
+        return torch.cat(most)
 
     def sent(self, vectors: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch k d"]:
         """Return vectors as they arrive, rounded to the dtype that is sent."""
