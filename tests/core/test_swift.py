@@ -165,9 +165,11 @@ def test_who_empties_the_list_meanwhile_changes_nothing(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("rule", [vg.Median(f=1), vg.Krum(f=1)], ids=repr)
 def test_what_has_no_memory_is_refused(rule: vg.Stage) -> None:
-    freed, x = torch.ones(5, 4096), torch.randn(5, 4096)
+    freed, zeros, x = torch.ones(6, 4096), torch._efficientzerotensor((6, 4096)), torch.randn(5, 4096)
+    part = freed[1:]
+    some = [zeros, zeros[1:], freed, part, list(part)]
     freed.untyped_storage().resize_(0)
-    for vectors in (torch._efficientzerotensor((5, 4096)), freed):
+    for vectors in some:
         with pytest.raises(InputError, match="without memory"):
             rule(vectors)
     with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(InputError, match="without memory"):

@@ -18,8 +18,9 @@ SECONDS = 240
 """After which something hangs, on a machine that is busy with other things."""
 
 BEGIN = """
-import random, signal, threading, torch
+import random, signal, threading, time, torch
 import varangian as vg
+from varangian.kernels import lanes
 
 torch.set_num_threads(2)
 x = torch.randn(11, 200_003, generator=torch.Generator().manual_seed(0))
@@ -29,7 +30,10 @@ RULES = [
     vg.chain(vg.NearestNeighborMixing(f=2), vg.TrimmedMean(f=2)),
 ]
 WANTED = [rule(x) for rule in RULES]
-draw = random.Random(0)
+draw, begun = random.Random(0), time.perf_counter()
+for rule in RULES:
+    rule(x)
+takes = (time.perf_counter() - begun) / len(RULES)
 """
 
 INTERRUPTED = """
@@ -44,7 +48,7 @@ heard = 0
 for turn in range(600):
     rule = RULES[turn % len(RULES)]
     try:
-        signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-5, 4e-3))
+        signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-6, 1.5 * takes))
         try:
             rule(x)
         finally:
@@ -52,6 +56,9 @@ for turn in range(600):
     except Interrupt:
         heard += 1
 torch.set_num_threads(2)
+assert lanes.lanes() == 2
+assert lanes._here.lanes is None
+assert not lanes._lent
 assert heard > 100, heard
 """
 
@@ -69,7 +76,7 @@ def aggregate(*_):
 signal.signal(signal.SIGALRM, aggregate)
 for turn in range(200):
     place = turn % len(RULES)
-    signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-5, 3e-3))
+    signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-6, takes))
     assert torch.equal(RULES[place](x), WANTED[place])
 signal.setitimer(signal.ITIMER_REAL, 0)
 assert heard > 50, heard
@@ -96,6 +103,30 @@ def run(*parts: str) -> None:
 @pytest.mark.parametrize("what", [INTERRUPTED, BETWEEN], ids=["it ends", "its handler aggregates"])
 def test_a_signal_at_any_moment(what: str) -> None:
     run(BEGIN, what, END)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There are no such signals here.")
+def test_a_signal_while_the_first_threads_begin() -> None:
+    first = """
+    torch.set_num_threads(16)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    begin = threading.Thread.start
+
+    def start(thread):
+        begin(thread)
+        if thread.name.startswith("lane"):
+            signal.raise_signal(signal.SIGALRM)
+
+    for turn in range(5):
+        threading.Thread.start = start
+        try:
+            RULES[1](x)
+        except KeyboardInterrupt:
+            heard = True
+        threading.Thread.start = begin
+    assert heard
+    """
+    run(BEGIN, first, END)
 
 
 def test_after_the_main_thread_has_ended() -> None:

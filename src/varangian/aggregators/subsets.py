@@ -176,7 +176,11 @@ def least_spread(table: Table, f: int, nodes: int | None) -> list[int]:
     """
     n = len(table)
     size = n - f
-    best_value = _spreads(table, np.array([least_diameter(table, f)]))[0]
+    try:
+        start = least_diameter(table, f, nodes)
+    except SearchLimitError:
+        start = list(range(size))
+    best_value = _spreads(table, np.array([start]))[0]
     best: list[int] | None = None
     visited, work = 0, 0.0
     stack: list[tuple[int, ...]] = [()]

@@ -31,9 +31,9 @@ class Optimal(LineAttack):
     White box. The candidates are the other attack's own factor and ``candidates`` from 1/16 to 128 times
     the honest spread, then 1000 times; ``rounds`` of as many refine between the best one's
     neighbours, and all but the last between those of the second best peak too. What wins is aggregated for
-    real beside the other attack, as it is sent: rounded to the vectors' dtype, finite in it. Where rounding
-    costs it what it promised, the next best are tried, ``TRIED`` in all. So it is never weaker than the other
-    attack.
+    real beside the other attack, as it is sent: rounded to the vectors' dtype, and finite in it unless the
+    other attack is not. Where rounding costs it what it promised, the next best are tried, ``TRIED`` in all.
+    So it is never weaker than the other attack.
 
     Cost        O(n^2) a candidate for geometric chains, one aggregation a candidate where columns decide
     Reference   Shejwalkar and Houmansadr, NDSS 2021

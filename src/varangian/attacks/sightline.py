@@ -98,9 +98,12 @@ class Sightline:
     def leaves_out(self, factors: Float[Tensor, " *batch"]) -> Bool[Tensor, " *batch"]:
         """Tell whether the rule selects: whether some vector weighs nothing in what it makes of the others.
 
-        To decide by column, or to scale, is not to select.
+        To decide by column, to scale, or to mix whatever comes, is not to select.
         """
-        if all(isinstance(stage, (CoordinateRule, ScalingMixer)) for stage in self.rule.stages()):
+        stages = self.rule.stages()
+        if all(
+            isinstance(one, (CoordinateRule, ScalingMixer)) or one.reads is Reads.NOTHING for one in stages
+        ):
             return torch.zeros_like(factors, dtype=torch.bool)
         return (self._mix(factors) == 0).flatten(-2).any(-1)
 

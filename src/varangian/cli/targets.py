@@ -27,9 +27,9 @@ def check_targets(pictures: Sequence[Path], json_path: Path | None, *, tables: b
     taken: dict[Path, str] = {}
     for path, what in wanted:
         check_writable(path)
-        other = taken.setdefault(path.resolve(), what)
-        if other is not what:
+        if other := taken.get(path.resolve()):
             raise ParameterError(f"{path} would hold {other}, and then {what}; name another file.")
+        taken[path.resolve()] = what
 
 
 def check_picture(path: Path) -> None:

@@ -39,7 +39,10 @@ def tables(
     together = _Measures(list(views), pivots, level)
     pieces = (points.on(piece) for piece, _ in points.rows.pieces())
     here = total(together.nothing(points), map(together.piece, pieces))
-    return (here if points.rows.summed is None else points.rows.summed(here)).cpu()
+    if points.rows.summed is None:
+        return here.cpu()
+    made = points.rows.summed(here).cpu()  # number by number, in orders of their own: pairs may differ
+    return made.triu() + made.triu(1).mT
 
 
 def unknown(points: Points, pivots: int, device: str | torch.device = "cpu") -> Float[Tensor, "*batch k k"]:

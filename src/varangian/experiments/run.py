@@ -76,8 +76,9 @@ def run(
         return simulate([specs[place] for place in places], told)
 
     cut = batches(specs)
-    # A batch by itself shares out its own work.
-    made = [batch(cut[0])] if len(cut) == 1 else each(batch, cut, over)
+    # A batch by itself shares out its own work; a card takes its orders from one thread.
+    on_cards = any(not spec.device.startswith("cpu") for spec in specs)
+    made = [batch(places) for places in cut] if len(cut) == 1 or on_cards else each(batch, cut, over)
     results: dict[int, Result] = {}
     for places, several in zip(cut, made, strict=True):
         results |= dict(zip(places, several, strict=True))

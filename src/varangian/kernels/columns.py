@@ -61,22 +61,28 @@ def reduce(program: Program, rows: Rows, outputs: Sequence[Tensor]) -> None:
     kernels = [kernel_of(program, rows.n, name_of(segment.sample.dtype), past) for segment in rows.segments]
     tables = [addresses(segment.vectors) for segment in rows.segments]
     targets = [begins(output) for output in outputs]
-    sources = [range(first := table.ctypes.data, first + table.nbytes, 8 * rows.n) for table in tables]
     many = rows.batch_size * rows.n * rows.d > tasks.STRETCH
+
+    def source(place: int, run: int) -> int:
+        return tables[place].ctypes.data + 8 * rows.n * run
+
     lines, owners, left = list[Line](), list[tuple[int, int]](), set[int]()
     for place, (kernel, segment) in enumerate(zip(kernels, rows.segments, strict=True)):
         if not many or not isinstance(kernel, Network) or segment.width < kernel.tile:
             left.add(place)
             continue
-        for run, (source, target) in enumerate(zip(sources[place], targets[place], strict=True)):
-            lines.append(kernel.line(source, target, segment.width))
+        for run, target in enumerate(targets[place]):
+            lines.append(kernel.line(source(place, run), target, segment.width))
             owners.append((place, run))
-    again = [Stretch(*owners[line], start, stop) for line, start, stop in over_lines(lines, rows.n)]
+    again = [
+        Stretch(*owners[line], start, stop)
+        for line, start, stop in over_lines(lines, rows.n, (tables, outputs))
+    ]
 
     def work(stretch: Stretch) -> Tensor | None:
         place, run, start, stop = stretch
         kernel = kernels[place] if place in left else None
-        if kernel is not None and kernel.cover(sources[place][run], start, stop, targets[place][run]):
+        if kernel is not None and kernel.cover(source(place, run), start, stop, targets[place][run]):
             return None
         out = outputs[place].view(rows.batch_size, -1)[run]
         return repaired(program, rows.segments[place].of_run(run), start, stop, out)
@@ -96,11 +102,12 @@ def reduce_one(kernel: Network, x: Tensor | Sequence[Tensor], out: Float[Tensor,
     or None, if nothing is done.
     """
     d, n = out.shape[0], len(x)
-    places = [x.data_ptr()] if isinstance(x, Tensor) else [vector.data_ptr() for vector in x]
-    if 0 in places:  # zeros that have no memory, or what is freed
-        return None
+    some = (x,) if isinstance(x, Tensor) else x
+    places, size = [vector.data_ptr() for vector in some], out.itemsize
+    if any(place == size * one.storage_offset() for place, one in zip(places, some, strict=True)):
+        return None  # zeros that have no memory, or what is freed
     if isinstance(x, Tensor):
-        return over_one(kernel.line(places[0], out.data_ptr(), d), n, d * x.itemsize)
+        return over_one(kernel.line(places[0], out.data_ptr(), d), n, d * size)
     table = (_NUMBER * n)(*places)
     return over_one(kernel.line(ctypes.addressof(table), out.data_ptr(), d), n)
 

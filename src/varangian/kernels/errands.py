@@ -2,7 +2,8 @@
 
 Executors, futures and conditions are written in Python: where a handler of a signal raises between two of
 their lines, a lock stays taken for ever, or work goes on of which nobody knows. Here everything that threads
-have in common changes in one step, of a dictionary or a queue.
+have in common changes in one step, of a dictionary or a queue; only to begin a thread takes a condition, its
+own.
 """
 
 from __future__ import annotations
@@ -92,12 +93,12 @@ class Runners:
         for errand in iter(self._waiting.get, None):
             errand.do()
             del errand
+        self._waiting.put(None)  # for the next: there may be one that an interrupt kept from being listed
 
     def _end(self) -> None:
         """End the threads before Python takes their ground away."""
         self._over = True
-        for _ in self._threads:
-            self._waiting.put(None)
+        self._waiting.put(None)
         for thread in self._threads:
             thread.join()
 

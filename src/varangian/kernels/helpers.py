@@ -1,7 +1,7 @@
 """Threads that wait in compiled code for a share of somebody's work, and never ask for Python again.
 
-Waking a lane of ``kernels.lanes`` takes a queue, two locks, and Python itself, which only one thread has hold
-of at a time. Waking a helper takes one call of the system.
+Waking a lane of ``kernels.lanes`` takes a queue, and Python itself, which only one thread has hold of at a
+time. Waking a helper takes one call of the system.
 """
 
 from __future__ import annotations
@@ -60,38 +60,41 @@ class Crew:
         return min(count, len(self._rooms))
 
     def _add(self) -> bool:
-        me, room = len(self._rooms), np.empty(ROOM + 64, np.uint8)
+        room, code = np.empty(ROOM + 64, np.uint8), _help()
+        self._rooms.append(room)  # a signal may come between, and no two may have one place
+        me = len(self._rooms) - 1
         bed = self.board + 8 * (written.BEDS + written.LINE * me + written.LINE // 2)
-        if self._system.sem_init(_POINTER(bed), 0, 0):
-            return False
-        self._rooms.append(room)  # at once: an interrupt may come between, and no two may have one place
         given = self.board, me, -(-room.ctypes.data // 64) * 64
         try:
-            threading.Thread(target=_help(), args=given, name="helper", daemon=True).start()
+            if not self._system.sem_init(_POINTER(bed), 0, 0):
+                threading.Thread(target=code, args=given, name="helper", daemon=True).start()
+                return True
         except RuntimeError:  # no more threads, or Python is about to end
-            self._rooms.pop()
-            return False
-        return True
+            pass
+        self._rooms.pop()
+        return False
 
 
-def together(part: Part, args: int, total: int, helpers: int, calls: int = 1) -> int:
+def together(
+    part: Part, args: NDArray[np.int64], total: int, helpers: int, calls: int = 1, kept: object = None
+) -> int:
     """Return the sum of what compiled work makes of all parts; this thread, and so many helpers, take them.
 
     In so many calls: between two, Python looks whether it is interrupted. Where somebody else has the
-    helpers, or there are none, lanes do their share.
+    helpers, or there are none, lanes do their share. What is ``kept`` is there as long as any of them works.
     """
     team, step, made = crew() if helpers else None, -(-total // calls), 0
 
-    def one(place: int) -> int:
+    def one(place: int, _kept: object = kept) -> int:
         with Scratch(ROOM) as room:
-            return part(args, place, room)
+            return part(args.ctypes.data, place, room)
 
     for begin in range(0, total, step):
         end, found = min(begin + step, total), -1
         if team is not None:
             with Scratch(ROOM) as room:
                 code, who = address_of(part), team.grow(helpers)
-                found = team.share(team.board, code, args, begin, end, who, room)
+                found = team.share(team.board, code, args.ctypes.data, begin, end, who, room)
         if found < 0:
             found = sum(shared(one, range(begin, end)) if helpers else map(one, range(begin, end)))
         made += found

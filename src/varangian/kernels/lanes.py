@@ -26,6 +26,8 @@ class _Here(threading.local):
     """What this thread may use: so many lanes; None is as many as PyTorch has threads."""
 
     lanes: int | None = None
+    known: bool = False
+    """Whether it has shared out work before: then PyTorch says what it was told here, and not elsewhere."""
 
 
 _here = _Here()
@@ -39,7 +41,7 @@ def lanes() -> int:
     if _here.lanes is not None:
         return _here.lanes
     threads = torch.get_num_threads()
-    return max(_lent.values(), default=1) if threads == 1 else threads
+    return threads if _here.known or threads > 1 else max(_lent.values(), default=1)
 
 
 def each(
@@ -66,8 +68,11 @@ def each(
                     waiting.popleft()
                 errand = Errand(partial(function, item))
                 waiting.append(errand)
-                if not runners.give(errand):
-                    errand.do()
+                if not runners.give(errand):  # no more threads can be had
+                    waiting.pop()
+                    made += [errand.result() for errand in waiting]
+                    waiting.clear()
+                    made.append(function(item))
             made += [errand.result() for errand in waiting]
         except BaseException:
             if over is not None:
@@ -110,8 +115,10 @@ def shared(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made
             _here.lanes = 1
             lane()
         finally:
-            left.extendleft(enough)
-            settle(errands)
+            try:
+                left.extendleft(enough)
+            finally:
+                settle(errands)
     for failure in filter(None, [errand.failure for errand in errands]):
         raise failure
     return [made[place] for place in range(len(items))]
@@ -144,10 +151,12 @@ def lanes_instead_of_threads() -> Iterator[None]:
         torch.set_num_threads(1)
         yield
     finally:
-        torch.set_num_threads(before)
-        if count is None:
-            _lent.pop(me, None)
-        _here.lanes = count
+        _here.lanes, _here.known = count, True
+        try:
+            torch.set_num_threads(before)
+        finally:
+            if count is None:
+                _lent.pop(me, None)
 
 
 @contextmanager

@@ -47,7 +47,8 @@ class Place(NamedTuple):
 def over_one(line: Line, n: int, pitch: int = 0) -> list[Place] | None:
     """Run a kernel on one line; its ``rows`` are a matrix if each is ``pitch`` bytes from the one before.
 
-    Return where a value was not finite; or None if somebody else has the helpers, and nothing is done.
+    Return where a value was not finite; or None if nothing is done: there are too many numbers for a call, or
+    no helpers, or somebody else has them.
     """
     if n * line.width > AT_ONCE:
         return None
@@ -64,8 +65,11 @@ def over_one(line: Line, n: int, pitch: int = 0) -> list[Place] | None:
     return None if lost < 0 else [_place(0, line, step, place) for place, mark in enumerate(marks) if mark]
 
 
-def over_lines(lines: Sequence[Line], n: int) -> list[Place]:
-    """Run kernels on lines of n rows each, and return where a value was not finite."""
+def over_lines(lines: Sequence[Line], n: int, kept: object) -> list[Place]:
+    """Run kernels on lines of n rows each, and return where a value was not finite.
+
+    What is ``kept`` is where the rows are, and where the results go.
+    """
     if not lines:
         return []
     cuts = [_cut(line.width, n, line.tile, lanes()) for line in lines]
@@ -83,7 +87,8 @@ def over_lines(lines: Sequence[Line], n: int) -> list[Place]:
     marks = np.zeros(total, np.uint8)
     args = np.array([words.ctypes.data, owners.ctypes.data, marks.ctypes.data], dtype=np.int64)
     numbers = n * sum(line.width for line in lines)
-    if not together(_part(), args.ctypes.data, total, _helpers(numbers, total), -(-numbers // AT_ONCE)):
+    given = _helpers(numbers, total), -(-numbers // AT_ONCE), (words, owners, marks, kept)
+    if not together(_part(), args, total, *given):
         return []
     return [
         _place(which, lines[which], cuts[which][0], place - int(firsts[which]))

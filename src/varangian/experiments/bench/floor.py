@@ -59,7 +59,7 @@ def read_in_strips(x: Float[Tensor, "n d"], wide: bool) -> int:
         [address_of(_reading(wide)), table.ctypes.data, n, step, width, strip, sinks.ctypes.data],
         dtype=np.int64,
     )
-    together(_part(), args.ctypes.data, count, min(lanes(), count) - 1)
+    together(_part(), args, count, min(lanes(), count) - 1)
     return int(np.bitwise_xor.reduce(sinks, axis=None))
 
 
