@@ -111,8 +111,8 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Counter:
 
         return carry_out(counted_work, parts, n)
 
-    def lines(all_: Sequence[Line], n: int) -> Any:
-        lost = over_lines(all_, n)
+    def lines(all_: Sequence[Line], n: int, kept: object) -> Any:
+        lost = over_lines(all_, n, kept)
         counter.lines(all_, lost)
         return lost
 
