@@ -26,6 +26,8 @@ class _Here(threading.local):
     """What this thread may use: so many lanes; None is as many as PyTorch has threads."""
 
     lanes: int | None = None
+    depth: int = 0
+    """How many times over it shares out pieces only."""
     known: bool = False
     """Whether it has shared out work before: then PyTorch says what it was told here, and not elsewhere."""
 
@@ -142,21 +144,25 @@ def meanwhile(function: Callable[[], Made]) -> Errand[Made] | None:
 @contextmanager
 def lanes_instead_of_threads() -> Iterator[None]:
     """Share out pieces of work only, not operations, while this lasts."""
-    count, me = _here.lanes, threading.get_ident()
+    count, depth, me = _here.lanes, _here.depth, threading.get_ident()
     before = torch.get_num_threads() if count is not None else lanes()
     try:
+        _here.depth = depth + 1
         _here.lanes = lanes()
         if count is None:
             _lent[me] = before
         torch.set_num_threads(1)
         yield
     finally:
-        _here.lanes, _here.known = count, True
-        try:
-            torch.set_num_threads(before)
-        finally:
-            if count is None:
-                _lent.pop(me, None)
+        if (
+            _here.depth > depth
+        ):  # or else an interrupt came as this began, and what is around it has ended before
+            _here.depth, _here.lanes, _here.known = depth, count, True
+            try:
+                torch.set_num_threads(before)
+            finally:
+                if count is None:
+                    _lent.pop(me, None)
 
 
 @contextmanager
