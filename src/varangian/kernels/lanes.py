@@ -154,9 +154,8 @@ def lanes_instead_of_threads() -> Iterator[None]:
         torch.set_num_threads(1)
         yield
     finally:
-        if (
-            _here.depth > depth
-        ):  # or else an interrupt came as this began, and what is around it has ended before
+        # If an interrupt came just as this began, what is around it may have ended before.
+        if _here.depth > depth:
             _here.depth, _here.lanes, _here.known = depth, count, True
             try:
                 torch.set_num_threads(before)
