@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -90,6 +90,9 @@ print("well")
 """
 
 
+with_alarms = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="No alarms can be set here.")
+
+
 def run(*parts: str) -> None:
     """Run a program in a process of its own, to its last line."""
     text = "\n".join(map(textwrap.dedent, parts))
@@ -100,13 +103,13 @@ def run(*parts: str) -> None:
     assert ran.stdout == "well\n"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="There are no such signals here.")
+@with_alarms
 @pytest.mark.parametrize("what", [INTERRUPTED, BETWEEN], ids=["it ends", "its handler aggregates"])
 def test_a_signal_at_any_moment(what: str) -> None:
     run(BEGIN, what, END)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="There are no such signals here.")
+@with_alarms
 def test_a_signal_while_the_first_threads_begin() -> None:
     first = """
     torch.set_num_threads(16)

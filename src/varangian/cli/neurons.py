@@ -15,6 +15,7 @@ from varangian.cli.export import write_json
 from varangian.cli.neuronsmeasured import speed, study
 from varangian.cli.neuronsmodel import model_of
 from varangian.cli.neuronstable import critical_table, head, layers_table, random_table, uses
+from varangian.cli.targets import check_targets
 from varangian.core.randomness import Stream
 from varangian.data import load_dataset
 from varangian.neurons import examine, replicas_for
@@ -79,7 +80,7 @@ def report(
     """
     from varangian.cli.neuronsfigures import beside, draw_report
 
-    options.check_targets(beside(plot) if plot else [], json_path)
+    check_targets(beside(plot) if plot else [], json_path, tables=True)
     held = load_dataset(data, data_dir)
     chain = model_of(model, held, weights, steps, seed)
     found = examine(

@@ -14,6 +14,7 @@ from varangian.cli.console import show
 from varangian.cli.export import write_json
 from varangian.cli.neuronsmodel import model_of
 from varangian.cli.neuronstable import studied_table
+from varangian.cli.targets import check_targets
 from varangian.core.randomness import Stream
 from varangian.data import load_dataset
 from varangian.neurons import Crash, Evaluation, Network, injected, measure
@@ -53,7 +54,7 @@ def study(
     of the logarithm of the error per layer passed. R² tells how well a line fits. b3 and b4: how far their
     variance is from the measured one, at p = 0.001, in the worst layer.
     """
-    options.check_targets([plot] if plot else [], json_path)
+    check_targets([plot] if plot else [], json_path, tables=True)
     held = load_dataset(data, data_dir)
     train, test = (held.train_inputs, held.train_labels), (held.test_inputs, held.test_labels)
     found = []

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-
-from varangian.cli import targets
 
 Option = Callable[[Any], Any]
 FILE: Any = click.Path(path_type=Path)
@@ -37,8 +35,3 @@ def draws(default: int, of: str, least: int = 1) -> Option:
 def counted(name: str, default: int, of: str, least: int = 1) -> Option:
     """Return an option that counts something."""
     return click.option(name, type=click.IntRange(min=least), default=default, show_default=True, help=of)
-
-
-def check_targets(pictures: Sequence[Path], json_path: Path | None) -> None:
-    """Refuse, before anything is computed, files that could not be written."""
-    targets.check_targets(pictures, json_path, tables=True)
