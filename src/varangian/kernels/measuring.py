@@ -99,14 +99,18 @@ def measured(
 def _measured_at_once(rows: Rows, below: NDArray[np.intp], *, all_pairs: bool) -> NDArray[np.float64]:
     """Return the table of short rows, in one panel and as few words as possible."""
     wanted, plan, entries = _ready(rows.n, len(below), all_pairs)
-    places, whole = Places(rows), Stretch(0, 0, 0, rows.d)
+    places, panel = Places(rows), np.zeros(plan.shape)
     chosen = np.append(np.arange(rows.n), below)[plan.rows]
-    panel = np.zeros(plan.shape)
-    with Scratch(ROW * len(chosen)) as tile:
-        load, counts = places.load(whole, chosen, "double", tile, asks=False)
-        points = lines("double", tile, np.arange(len(chosen)))
-        code = pairs("double", plan.last)
-        run([load, Step.of(code, plan.pairs, plan.counts, points, 0, panel, 0)], 0, rows.d)
+
+    def work(part: Stretch) -> NDArray[np.int64]:
+        with Scratch(ROW * len(chosen)) as tile:
+            load, counts = places.load(part, chosen, "double", tile, asks=False)
+            points = lines("double", tile, np.arange(len(chosen)))
+            given = (plan.pairs, plan.counts, points, 0, panel, 0)
+            run([load, Step.of(pairs("double", plan.last), *given)], part.start, part.stop)
+        return counts
+
+    [counts] = carry_out(work, [Stretch(0, 0, 0, rows.d)], rows.n)
     if np.count_nonzero(counts):
         rows.count(0, torch.from_numpy(places.found(chosen, counts)))
     table = np.append(panel, 0.0)[entries]
