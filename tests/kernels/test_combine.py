@@ -56,21 +56,6 @@ def test_sums(dtype: torch.dtype, n: int, m: int, d: int) -> None:
     torch.testing.assert_close(got.double(), weights @ x.double(), rtol=eps, atol=eps)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    ("n", "m", "d"), [(1, 1, 1), (5, 1, 513), (11, 1, 1000), (11, 4, 1000), (9, 9, 8191)]
-)
-@pytest.mark.parametrize("spoilt", [0.0, torch.nan])
-def test_short_rows_are_the_same_to_the_bit_in_one_piece(
-    n: int, m: int, d: int, spoilt: float, dtype: torch.dtype
-) -> None:
-    x, weights = drawn(n, d).to(dtype), shares(m, n)
-    x[n // 2, d // 2] = spoilt
-    alone, beside = Rows([Segment(x)]), Rows([Segment(torch.stack([x, x]))])
-    assert torch.equal(sums(alone, weights), sums(beside, weights)[1])
-    assert torch.equal(alone.nonfinite, beside.nonfinite[1])
-
-
 def test_a_lone_row_comes_out_to_the_bit() -> None:
     x = drawn(6, 3001).float()
     x[3, :4] = torch.tensor([-0.0, 1e-42, 3e38, 0.0])

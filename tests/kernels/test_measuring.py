@@ -111,22 +111,6 @@ def test_what_is_not_finite_is_zero_and_counted(dtype: torch.dtype, d: int) -> N
     assert rows.reads == 1
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("all_pairs", [True, False])
-@pytest.mark.parametrize(("n", "d"), [(1, 1), (2, 511), (5, 512), (6, 513), (11, 1000), (51, FEW - 1)])
-def test_short_rows_are_the_same_to_the_bit_in_one_piece(
-    n: int, d: int, all_pairs: bool, dtype: torch.dtype
-) -> None:
-    x, pivot = drawn(n, d).to(dtype), drawn(d, seed=1).to(dtype)
-    x[n // 2, d // 3] = torch.nan
-    x[-1, -1] = torch.inf
-    alone, beside = Rows([Segment(x)], [[pivot]]), Rows([Segment(torch.stack([x, x]))], [[pivot]])
-    got, want = (table(rows, [None, 0], all_pairs=all_pairs) for rows in (alone, beside))
-    assert torch.equal(got.nan_to_num(-1.0), want[1].nan_to_num(-1.0))
-    assert torch.equal(alone.nonfinite, beside.nonfinite[1])
-    assert alone.reads == beside.reads == 1
-
-
 def test_copies_are_at_no_distance_and_cost_no_further_read() -> None:
     x = drawn(9, 20_000).float()
     x = x[[0, 1, 2, 1, 4, 5, 4, 1, 1]]

@@ -21,15 +21,7 @@ from varangian.kernels.compiled.combine import columns
 from varangian.kernels.compiled.elements import ELEMENTS
 from varangian.kernels.compiled.jit import Compiler
 from varangian.kernels.compiled.sums import sum_code, sum_columns
-from varangian.kernels.compiled.tasks import (
-    Scratch,
-    Stretch,
-    addresses,
-    carry_out,
-    is_short,
-    name_of,
-    stretches,
-)
+from varangian.kernels.compiled.tasks import Scratch, Stretch, addresses, carry_out, name_of, stretches
 from varangian.kernels.compiled.tiles import TILE, Step, address_of, give, run
 from varangian.kernels.cuda import combinations as on_cuda
 from varangian.kernels.cuda.tables import readable as on_a_card
@@ -168,13 +160,13 @@ def _go_over(
     Where the sums are all that is wanted, ``targets`` says where; a single one needs no tile.
     """
     rows.reads += 1
-    m, short = weights.shape[-2], is_short(rows)
+    m = weights.shape[-2]
     places, shares = Places(rows), shares_of(rows, weights)
-    ranges = [share.ranges if m > 1 and "float" in kinds else None for share in shares]
+    ranges = [share.ranges if m > 1 else None for share in shares]
 
     def work(part: Stretch) -> NDArray[np.int64] | None:
         share, kind, left = shares[part.run], kinds[part.segment], [(part.start, part.stop)]
-        if targets is not None and m == 1 and kind == "float" and share.real and not short:
+        if targets is not None and m == 1 and kind == "float" and share.real:
             left = _sum(places, part, share, int(targets.of(part)[0]))
         elif kind == "float" and (of_ranges := ranges[part.run]) is not None:
             left = _sum_ranges(places, part, share, of_ranges, finish, more, exact=targets is not None)

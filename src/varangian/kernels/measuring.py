@@ -9,8 +9,6 @@ threads; but on a card it may be told by way of a centre that is made of others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from math import prod
 
 import numpy as np
 import torch
@@ -21,7 +19,7 @@ from torch import Tensor
 from varangian.kernels.columns import network_of
 from varangian.kernels.combine import WORKING, column_room, column_step, few, shares_of
 from varangian.kernels.compiled.distances import LONG, PANEL, Ahead, pairs
-from varangian.kernels.compiled.tasks import Scratch, Stretch, carry_out, is_short, stretches
+from varangian.kernels.compiled.tasks import Scratch, Stretch, carry_out, stretches
 from varangian.kernels.compiled.tiles import BYTES, TILE, Step, run
 from varangian.kernels.cuda.distances import distances
 from varangian.kernels.cuda.tables import readable as on_a_card
@@ -74,12 +72,10 @@ def measured(
     if serves(rows.device):
         return distances(rows, [p for p in pivots if not isinstance(p, Program)], all_pairs=all_pairs)
     rows.reads += 1
-    lying = mix is None and not any(isinstance(pivot, Program) for pivot in pivots)
-    if lying and is_short(rows) and rows.n <= LONGEST_NETWORK:
-        return torch.from_numpy(_measured_at_once(rows, _below(rows, pivots), all_pairs=all_pairs))
     look = _Look(rows, pivots, mix)
     k = look.m + len(pivots)
-    wanted = _wanted(look.m, len(pivots), all_pairs)
+    wanted = np.ones((k, k), dtype=bool)
+    wanted[: look.m, : look.m] = all_pairs
     tables, counts = look.at(wanted, range(rows.batch_size))
     for place, found in enumerate(counts):
         if found.any():
@@ -94,53 +90,6 @@ def measured(
         ]
         rows.reads += any(again)
     return torch.from_numpy(tables).view(*rows.batch, k, k)
-
-
-def _measured_at_once(rows: Rows, below: NDArray[np.intp], *, all_pairs: bool) -> NDArray[np.float64]:
-    """Return the table of short rows, in one panel and as few words as possible."""
-    wanted, plan, entries = _ready(rows.n, len(below), all_pairs)
-    places, panel = Places(rows), np.zeros(plan.shape)
-    chosen = np.append(np.arange(rows.n), below)[plan.rows]
-
-    def work(part: Stretch) -> NDArray[np.int64]:
-        with Scratch(ROW * len(chosen)) as tile:
-            load, counts = places.load(part, chosen, "double", tile, asks=False)
-            points = lines("double", tile, np.arange(len(chosen)))
-            given = (plan.pairs, plan.counts, points, 0, panel, 0)
-            run([load, Step.of(pairs("double", plan.last), *given)], part.start, part.stop)
-        return counts
-
-    [counts] = carry_out(work, [Stretch(0, 0, 0, rows.d)], rows.n)
-    if np.count_nonzero(counts):
-        rows.count(0, torch.from_numpy(places.found(chosen, counts)))
-    table = np.append(panel, 0.0)[entries]
-    return table if all_pairs else np.where(wanted, table, np.nan)
-
-
-@lru_cache(maxsize=16)
-def _ready(m: int, pivots: int, all_pairs: bool) -> tuple[Pairs, Plan, NDArray[np.intp]]:
-    """Return which pairs of so many points and pivots are wanted, and the plan for them.
-
-    And which of the plan's numbers each distance is, or -1 if it is zero.
-    """
-    wanted = _wanted(m, pivots, all_pairs)
-    plan = Plan.of(wanted, whole=False)
-    numbers = np.arange(1.0, 1 + prod(plan.shape)).reshape(plan.shape)
-    numbers[plan.pairs[:, 0] == plan.pairs[:, 1]] *= np.triu(np.ones(plan.shape[1:]), 1)  # what is measured
-    return wanted, plan, plan.spread(numbers[None], len(wanted))[0].astype(np.intp) - 1
-
-
-def _wanted(m: int, pivots: int, all_pairs: bool) -> Pairs:
-    """Return which pairs of so many points and the pivots after them are wanted."""
-    wanted = np.ones((m + pivots, m + pivots), dtype=bool)
-    wanted[:m, :m] = all_pairs
-    return wanted
-
-
-def _below(rows: Rows, pivots: Sequence[Besides]) -> NDArray[np.intp]:
-    """Return which of the rows, the extras after them, and last the origin, the pivots are."""
-    origin = rows.n + len(rows.extras)
-    return np.array([rows.n + p if isinstance(p, int) else origin for p in pivots], dtype=np.intp)
 
 
 def _mend(look: _Look, place: int, table: NDArray[np.float64], small: Pairs, large: Pairs) -> bool:
@@ -175,7 +124,8 @@ class _Look:
         self.rows = rows
         self.m = rows.n if mix is None else mix.shape[-2]
         self.places = Places(rows)
-        self.below = _below(rows, pivots)
+        origin = rows.n + len(rows.extras)
+        self.below = np.array([rows.n + p if isinstance(p, int) else origin for p in pivots], dtype=np.intp)
         self.programs = [(place, p) for place, p in enumerate(pivots, self.m) if isinstance(p, Program)]
         self.shares = None if mix is None else shares_of(rows, mix)
         self.whole = mix is not None or bool(self.programs)

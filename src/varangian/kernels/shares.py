@@ -100,9 +100,6 @@ def grouped(weights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def told_apart(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Return the rows without their repetitions, and which of these each row is."""
-    if len(rows) == 1:
-        return rows, np.zeros(1, dtype=np.intp)
     first: dict[bytes, int] = {}  # of many small tables; NumPy's unique rows take longer than all the rest
-    at = [first.setdefault(row.tobytes(), place) for place, row in enumerate(rows)]
-    kept = list(first.values())
-    return rows[kept], np.searchsorted(kept, at)
+    which = np.array([first.setdefault(row.tobytes(), len(first)) for row in rows], dtype=np.intp)
+    return rows[np.unique(which, return_index=True)[1]], which

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from varangian.kernels.lanes import lanes, shared
-from varangian.kernels.rows import AXES_OF_ONE, FEW, Rows
+from varangian.kernels.rows import AXES_OF_ONE, Rows
 
 Made = TypeVar("Made")
 
@@ -33,11 +33,6 @@ class Stretch(NamedTuple):
     stop: int
 
 
-def is_short(rows: Rows) -> bool:
-    """Tell whether there is nothing to share out: few numbers of one problem, in one segment."""
-    return 0 < rows.d < FEW and rows.n * rows.d <= STRETCH and len(rows.segments) == 1 and not rows.batch
-
-
 def stretches(
     rows: Rows, tiles: Sequence[int], runs: Sequence[int] | None = None, *, each: int = EACH
 ) -> Iterator[Stretch]:
@@ -46,9 +41,6 @@ def stretches(
     No stretch is shorter than a tile, unless the segment is: what is done again to fill the last tile lies in
     the same stretch. Where stretches are cut depends on the lanes, and so no result may depend on that.
     """
-    if is_short(rows) and runs is None:
-        yield Stretch(0, 0, 0, rows.d)
-        return
     for segment, (part, tile) in enumerate(zip(rows.segments, tiles, strict=True)):
         step = step_of(part.width, rows.n, tile, lanes(), each)
         if part.width <= step:

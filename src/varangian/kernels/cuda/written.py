@@ -37,11 +37,9 @@ def serves(device: torch.device) -> bool:
 
     Played on the processor, they can read nothing else.
     """
-    if not _installed():
-        return False
     if interpreted():
-        return device.type == "cpu"
-    return device.type == "cuda" and os.environ.get(SWITCH, "1") != "0" and _builds()
+        return device.type == "cpu" and _installed()
+    return device.type == "cuda" and os.environ.get(SWITCH, "1") != "0" and _installed() and _builds()
 
 
 def takes_ptx() -> bool:
