@@ -43,6 +43,10 @@ class Arithmetic(ABC, Generic[V]):
     def if_less(self, x: V, y: V, then: V, other: V) -> V:
         """Return ``then`` where x < y, ``other`` elsewhere."""
 
+    def if_finite(self, x: V, other: V) -> V:
+        """Return x, or NaN where the other is not finite."""
+        return self.add(x, self.sub(other, other))
+
     def sum(self, values: Iterable[V]) -> V:
         """Return the sum, added up two by two; few values wait at a time, if they come one by one."""
         waiting: list[tuple[V, int]] = []
@@ -195,7 +199,7 @@ class Nearest(Program):
             return mean
         span = on.sub(gaps[n - 1], gaps[0])
         far = on.add(on.add(span, span), centre)
-        return on.add(mean, on.sub(far, far))
+        return on.if_finite(mean, far)
 
 
 @dataclass(frozen=True)

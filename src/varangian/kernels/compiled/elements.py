@@ -25,6 +25,11 @@ class Element:
         """Return how many bytes a working number takes."""
         return 8 if self.working == "double" else 4
 
+    @property
+    def ample(self) -> bool:
+        """Tell whether working numbers hold every sum of a few that are stored."""
+        return self.name == "float16"
+
     def load(self, at: Assembly, address: str, lanes: int) -> str:
         """Return ``lanes`` numbers in working precision."""
         stored = at.get(f"load <{lanes} x {self.memory}>, ptr {address}, align {self.bytes}")

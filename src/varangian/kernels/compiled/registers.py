@@ -10,12 +10,14 @@ class Registers(Arithmetic[str]):
     """Vectors of ``lanes`` numbers of one kind; what is widened comes as ``narrow``.
 
     Where ``one`` is set, a vector of ones that LLVM does not see through, every other sum or difference is
-    made by the units that multiply: x times 1 plus y is rounded once, as x + y is.
+    made by the units that multiply: x times 1 plus y is rounded once, as x + y is. Where ``doubted`` is set,
+    what must be finite is left there, for somebody else to watch.
     """
 
     def __init__(self, at: Assembly, kind: str, lanes: int, narrow: str | None = None) -> None:
         self.at, self.kind, self.lanes = at, kind, lanes
         self.one: str | None = None
+        self.doubted: list[str] | None = None
         self._sums = 0
         self.vector = f"<{lanes} x {kind}>"
         self.narrow = narrow or kind
@@ -33,6 +35,13 @@ class Registers(Arithmetic[str]):
     def sub(self, x: str, y: str) -> str:
         """Return x - y."""
         return self._times_one(x, y, "-") or self.at.get(f"fsub {self.vector} {x}, {y}")
+
+    def if_finite(self, x: str, other: str) -> str:
+        """Return x, or NaN where the other is not finite; if that is watched, anything there."""
+        if self.doubted is None:
+            return super().if_finite(x, other)
+        self.doubted.append(other)
+        return x
 
     def times(self, x: str, y: str) -> str:
         """Return x y."""
