@@ -12,7 +12,7 @@ from kernels.examples import right
 from torch import Tensor
 
 from varangian.kernels import eager
-from varangian.kernels.columns import FEW_RANKS_NETWORK, reduce, reduced, reducible
+from varangian.kernels.columns import reduce, reduced, reducible
 from varangian.kernels.compiled.radix import Span, selection_columns, span_of
 from varangian.kernels.programs import Middle, Nearest, Program, SignSum, Trimmed
 from varangian.kernels.rows import WORKING_DTYPES, Rows, Segment
@@ -132,7 +132,7 @@ def test_what_is_not_finite_is_counted_and_read_as_zero(dtype: torch.dtype) -> N
     assert rows.nonfinite[9] == 2
 
 
-@pytest.mark.parametrize("n", [FEW_RANKS_NETWORK, FEW_RANKS_NETWORK + 1, FEW_RANKS_NETWORK + 2])
+@pytest.mark.parametrize("n", range(eager.LONGEST_NETWORK, eager.LONGEST_NETWORK + 3))
 def test_a_median_is_the_same_by_a_network_and_by_a_search(n: int) -> None:
     values = drawn(n, 90, "normal", torch.float32)
     for program in (Middle(), Middle(lower=True)):

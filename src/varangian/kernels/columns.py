@@ -32,9 +32,6 @@ from varangian.kernels.parts import Line, Place, over_lines, over_one
 from varangian.kernels.programs import Program
 from varangian.kernels.rows import Rows, Segment, sound
 
-FEW_RANKS_NETWORK = 150
-"""Rows above which searching for one or two ranks is less work than a network."""
-
 LARGE = 2**25
 """Bytes of rows that no cache holds: then the result need not push anything out of it either."""
 
@@ -187,10 +184,10 @@ def kernel_of(program: Program, n: int, element: str, past: bool = False) -> Ker
 
     ``past``: what a network writes may go past the caches.
     """
+    if n <= eager.LONGEST_NETWORK:
+        return network_of(program, n, element, past)
     span = span_of(program, n)
-    if span and n > (FEW_RANKS_NETWORK if span.high - span.low < 2 else eager.LONGEST_NETWORK):
-        return Kernel(_selection(element), n, selection_columns(element), n, *span)
-    return None if n > eager.LONGEST_NETWORK else network_of(program, n, element, past)
+    return Kernel(_selection(element), n, selection_columns(element), n, *span) if span else None
 
 
 @cache

@@ -22,8 +22,12 @@ SPARE = 4
 """Registers that are left to what is loaded, compared with, and counted."""
 TOGETHER = 8
 """Vectors that are watched together: no more of them wait for it at a time."""
-AHEAD = 256
-"""Bytes ahead that memory is asked for, row by row: the first cache holds what has been asked for of many."""
+AHEAD, FAR_AHEAD = 256, 1024
+"""Bytes ahead that memory is asked for, row by row: the first cache holds what has been asked for of many.
+
+Where it is the second that is asked, it is asked further ahead, but for few rows that are sorted in more time
+than they are brought in.
+"""
 
 
 def tile_columns(n: int, element: str) -> int:
@@ -49,6 +53,8 @@ class _Shape:
         labels = program.labels(n)
         read = {rank for rank, label in enumerate(labels) if label is not None}
         self.turns = turns(selection_network(labels), chip.registers - SPARE, read)
+        quick = element.name == "float32" or n > chip.registers - SPARE
+        self.ahead = chip.ahead(AHEAD, FAR_AHEAD if quick else AHEAD)
         ends = {0, n - 1}
         self.ends = (
             ends if all(labels[end] is not None and labels.count(labels[end]) == 1 for end in ends) else set()
@@ -166,8 +172,8 @@ class _Writer:
 
     def _ask(self, row: int) -> None:
         """Ask memory for what comes later."""
-        chip = self.shape.chip
-        self.at.ask(self.at.index(self._address(row), str(chip.ahead(AHEAD)), "i8"), chip.asked)
+        place = self.at.index(self._address(row), str(self.shape.ahead), "i8")
+        self.at.ask(place, self.shape.chip.asked)
 
     def _address(self, row: int) -> str:
         start = self.at.get(f"load ptr, ptr {self.at.index('%rows', str(row), 'ptr')}")
