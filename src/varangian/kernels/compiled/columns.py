@@ -22,11 +22,10 @@ SPARE = 4
 """Registers that are left to what is loaded, compared with, and counted."""
 TOGETHER = 8
 """Vectors that are watched together: no more of them wait for it at a time."""
-AHEAD, FAR_AHEAD = 256, 1024
+AHEAD, AHEAD_OF_MANY = 256, 512
 """Bytes ahead that memory is asked for, row by row: the first cache holds what has been asked for of many.
 
-Where it is the second that is asked, it is asked further ahead, but for few rows that are sorted in more time
-than they are brought in.
+Where it is the second that is asked, more rows than stay in registers are asked for further ahead.
 """
 
 
@@ -52,9 +51,9 @@ class _Shape:
         self.program, self.n, self.element, self.chip = program, n, element, chip
         labels = program.labels(n)
         read = {rank for rank, label in enumerate(labels) if label is not None}
-        self.turns = turns(selection_network(labels), chip.registers - SPARE, read)
-        quick = element.name == "float32" or n > chip.registers - SPARE
-        self.ahead = chip.ahead(AHEAD, FAR_AHEAD if quick else AHEAD)
+        held = chip.registers - SPARE
+        self.turns = turns(selection_network(labels), held, read)
+        self.ahead = chip.ahead(AHEAD, AHEAD if n <= held else AHEAD_OF_MANY)
         ends = {0, n - 1}
         self.ends = (
             ends if all(labels[end] is not None and labels.count(labels[end]) == 1 for end in ends) else set()
